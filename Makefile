@@ -1,0 +1,47 @@
+# Two commands are enough on a fresh machine: make run, make test. They set up what they need by themselves.
+SHELL := /bin/sh
+BIN := .venv/bin
+export PATH := $(CURDIR)/.make/tools/usr/bin:$(PATH)
+AS_OF := 2026-11-23T12:00:00Z
+
+.PHONY: help run test check golden bench clean
+
+help: ## Show this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+run: .make/venv ## Serve the sample company on http://localhost:9488/
+	$(BIN)/unitcost serve --sample --listen 127.0.0.1:9488
+
+test: .make/dev .make/tools-tried ## Run all tests, against a real Prometheus and browser where they can be had
+	$(BIN)/pytest
+
+check: .make/dev ## Lint, format check and types
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+golden: .make/dev ## Write the tracked outputs again: docs/METRICS.md and tests/golden
+	$(BIN)/unitcost metrics > docs/METRICS.md
+	$(BIN)/unitcost report --sample --as-of $(AS_OF) > tests/golden/report.txt
+	$(BIN)/python tests/golden/make_exposition.py $(AS_OF) > tests/golden/exposition.txt
+
+bench: .make/dev ## Measure speed and memory, as ratios
+	$(BIN)/python bench/scrape.py
+	$(BIN)/python bench/derive.py
+	$(BIN)/python bench/bill.py
+
+clean: ## Remove everything that make has made
+	rm -rf .venv .make .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage
+
+.make/venv: pyproject.toml tools/setup
+	tools/setup venv
+	@mkdir -p .make && touch $@
+
+.make/dev: .make/venv
+	tools/setup dev
+	@touch $@
+
+.make/tools-tried: tools/setup
+	tools/setup prometheus
+	tools/setup chromium
+	@mkdir -p .make && touch $@

@@ -1,0 +1,118 @@
+"""One million FOCUS rows in Parquet, 1,000 tenants: a whole refresh against the bare GROUP BY on the same file."""
+
+from __future__ import annotations
+
+import resource
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from datetime import UTC, datetime
+from decimal import Decimal
+from pathlib import Path
+
+import duckdb
+
+from unitcost.config import load
+from unitcost.ledger.store import Ledger
+from unitcost.refresh import Refresher
+from unitcost.snapshot import Current
+
+ROWS, TENANTS, RUNS = 1_000_000, 1_000, 3
+NOW = datetime(2026, 11, 23, 12, tzinfo=UTC)
+BARE = """
+SELECT json_extract_string(Tags, '$."tenant"') AS tenant, CAST(ChargePeriodStart AS DATE) AS day, ServiceName,
+    ServiceCategory, BillingCurrency, sum(EffectiveCost) AS cost
+FROM read_parquet(?) GROUP BY ALL
+"""
+
+
+def write_bill(path: Path) -> None:
+    """Write a month of hourly rows: 90 % with a tenant tag, ten services, costs with ten decimals."""
+    with duckdb.connect() as connection:
+        connection.execute(
+            f"""
+            COPY (
+                SELECT
+                    'acct' AS BillingAccountId, 'USD' AS BillingCurrency,
+                    TIMESTAMP '2026-10-01' AS BillingPeriodStart, TIMESTAMP '2026-11-01' AS BillingPeriodEnd,
+                    TIMESTAMP '2026-10-01' + INTERVAL 1 HOUR * (n % 744) AS ChargePeriodStart,
+                    TIMESTAMP '2026-10-01' + INTERVAL 1 HOUR * (n % 744 + 1) AS ChargePeriodEnd,
+                    'Usage' AS ChargeCategory, NULL::VARCHAR AS ChargeClass,
+                    (hash(n) % 10000000 / 1e10)::DECIMAL(20, 10) AS BilledCost,
+                    (hash(n) % 9000000 / 1e10)::DECIMAL(20, 10) AS EffectiveCost,
+                    'AWS' AS ProviderName, 'service ' || (hash(n, 1) % 10) AS ServiceName,
+                    ['Compute', 'Storage', 'Databases', 'Networking', 'Other'][1 + (hash(n, 1) % 5)::INT]
+                        AS ServiceCategory,
+                    'arn:aws:ec2:us-east-1:1:instance/i-' || (hash(n, 2) % 50000) AS ResourceId,
+                    CASE WHEN hash(n, 3) % 10 > 0 THEN '{{"team": "t' || (n % 7) || '", "tenant": "tenant-'
+                        || (hash(n, 4) % {TENANTS}) || '"}}' ELSE '{{"team": "core"}}' END AS Tags
+                FROM range({ROWS}) r(n)
+            ) TO '{path}' (FORMAT parquet)
+            """
+        )
+
+
+def bare(path: Path) -> float:
+    """Time the GROUP BY alone, its result kept in a table."""
+    with duckdb.connect() as connection:
+        before = time.perf_counter()
+        connection.execute(f"CREATE TABLE result AS {BARE}", [str(path)])
+        return time.perf_counter() - before
+
+
+def whole(folder: Path) -> tuple[float, Decimal]:
+    """Time a first refresh: read, store, derive, render; return seconds and the total served."""
+    config, directory = load(folder / "unitcost.yaml")
+    ledger = Ledger(folder / f"state-{time.monotonic_ns()}")
+    current = Current()
+    refresher = Refresher(config, directory, ledger, current, lambda: NOW)
+    before = time.perf_counter()
+    good = refresher.refresh()
+    spent = time.perf_counter() - before
+    assert good, refresher.desks[0].problems
+    [(total,)] = ledger.rows("SELECT sum(amount) FROM counted_day")
+    ledger.close()
+    return spent, total
+
+
+def one(folder: Path, case: str) -> None:
+    """Run one case in this process and print seconds and peak memory."""
+    bill = folder / "bill.parquet"
+    if case == "bare":
+        spent = bare(bill)
+    else:
+        spent, total = whole(folder)
+        with duckdb.connect() as connection:
+            found = connection.execute("SELECT sum(EffectiveCost) FROM read_parquet(?)", [str(bill)]).fetchone()
+        assert found is not None
+        assert total == found[0], (total, found)
+    print(spent, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
+
+
+def main() -> None:
+    """Run both cases in turn, each in its own process, and print the ratio of the medians."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        write_bill(folder / "bill.parquet")
+        (folder / "unitcost.yaml").write_text(
+            "sources: {bill: {type: focus, path: bill.parquet, cost: EffectiveCost}}\nlimits: {tenants: 2000}\n"
+        )
+        times: dict[str, list[float]] = {"bare": [], "whole": []}
+        peaks: dict[str, float] = {}
+        for _ in range(RUNS):
+            for case, spent in times.items():
+                command = [sys.executable, __file__, str(folder), case]
+                out = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+                seconds, peaks[case] = (float(part) for part in out.split())
+                spent.append(seconds)
+    groupby, refresh = (statistics.median(spent) for spent in times.values())
+    print(f"{ROWS:,} FOCUS rows in Parquet, {TENANTS:,} tenants, median of {RUNS}, each in its own process")
+    print(f"bare GROUP BY {groupby:.2f} s, {peaks['bare']:,.0f} MiB")
+    print(f"whole refresh {refresh:.2f} s, {peaks['whole']:,.0f} MiB")
+    print(f"whole refresh / bare GROUP BY: {refresh / groupby:.2f}")
+
+
+if __name__ == "__main__":
+    one(Path(sys.argv[1]), sys.argv[2]) if len(sys.argv) > 1 else main()

@@ -1,0 +1,126 @@
+"""Derivation of 10,000 tenants × 90 days × 6 components: all of it, and the usual refresh of 3 changed days.
+
+Run alone it prints seconds of this machine and what they are as a multiple of one plain DuckDB GROUP BY over the
+same cost rows; each case runs in a process of its own, so that its peak memory is its own.
+"""
+
+from __future__ import annotations
+
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
+from pathlib import Path
+
+from unitcost.config import Config, Limits
+from unitcost.directory import Directory
+from unitcost.ledger.derive import Model, derive, look
+from unitcost.ledger.store import Ledger
+from unitcost.records import Batch, Query
+
+TENANTS, DAYS = 10_000, 90
+NOW = datetime(2026, 11, 23, 12, tzinfo=UTC)
+FIRST = NOW.date() - timedelta(days=DAYS - 1)
+RATES = {"USD": Decimal(1)}
+MODEL = Model(
+    sources=[("bill", "bill", True), ("usage", "usage", True), ("revenue", "revenue", True)],
+    billed_by=[],
+    rates=[("USD", Decimal(1))],
+    aliases=[],
+    rules=[
+        (0, {"component": "idle"}, "direct_cost", None),
+        (1, {"component": "database"}, "measure", "requests"),
+        (2, {"component": "support"}, "even", None),
+    ],
+    fixed=[],
+    dimensions=[],
+)
+COMPONENTS = "['compute', 'ai', 'storage']"
+SHARED = "['idle', 'database', 'support']"
+
+
+def cost(first: date, last: date, salt: int) -> Query:
+    """Three components of direct cost a tenant and day, and three to share: six components for every tenant."""
+    return Query(
+        f"""
+        SELECT d::DATE, 't' || t, 's', c, (hash(d, t, c, {salt}) % 100000 / 7.0)::DECIMAL(38, 12), 'USD', NULL, MAP {{}}
+        FROM generate_series(?::DATE, ?::DATE, INTERVAL 1 DAY) a(d), range({TENANTS}) b(t), unnest({COMPONENTS}) e(c)
+        UNION ALL
+        SELECT d::DATE, NULL, 's', c, (hash(d, c, {salt}) % 100000000 / 7.0)::DECIMAL(38, 12), 'USD', NULL, MAP {{}}
+        FROM generate_series(?::DATE, ?::DATE, INTERVAL 1 DAY) a(d), unnest({SHARED}) e(c)
+        """,
+        [first, last, first, last],
+    )
+
+
+def usage(first: date, last: date) -> Query:
+    """One measure a tenant and day."""
+    return Query(
+        f"""
+        SELECT d::DATE, 't' || t, 'requests', (hash(d, t) % 100000)::DECIMAL(38, 12)
+        FROM generate_series(?::DATE, ?::DATE, INTERVAL 1 DAY) a(d), range({TENANTS}) b(t)
+        """,
+        [first, last],
+    )
+
+
+def fill(ledger: Ledger, first: date, last: date, salt: int) -> None:
+    """Store the days as batches of a day each, as sources do."""
+    for n in range((last - first).days + 1):
+        day = first + timedelta(n)
+        batch = Batch(day.isoformat(), [day], cost=cost(day, day, salt))
+        ledger.put("bill", "", batch, NOW, RATES)
+        ledger.put("usage", "", Batch(day.isoformat(), [day], usage=usage(day, day)), NOW, RATES)
+    days = [first + timedelta(n) for n in range((last - first).days + 1)]
+    mrr = Query(
+        f"SELECT ?::DATE, NULL::DATE, 't' || t, 100::DECIMAL(38, 12), 'USD', 'pro' FROM range({TENANTS}) b(t)", [FIRST]
+    )
+    ledger.put("revenue", "", Batch("all", days if salt == 0 else [*all_days()], revenue=mrr), NOW, RATES)
+
+
+def all_days() -> list[date]:
+    """Every day of the history."""
+    return [FIRST + timedelta(n) for n in range(DAYS)]
+
+
+def timed(case: str) -> None:
+    """Run one case and print `seconds MiB rows-a-plain-GROUP-BY-takes`."""
+    config = Config.model_construct(limits=Limits(), windows=("1d", "30d", "mtd", "last_month"))
+    with tempfile.TemporaryDirectory() as folder:
+        ledger = Ledger(Path(folder))
+        fill(ledger, FIRST, NOW.date(), 0)
+        if case == "refresh":
+            derive(ledger, MODEL, NOW, timedelta(days=DAYS))
+            fill(ledger, NOW.date() - timedelta(2), NOW.date(), 1)
+        before = time.perf_counter()
+        if case != "nothing":
+            days = derive(ledger, MODEL, NOW, timedelta(days=DAYS))
+            derived = time.perf_counter() - before
+            assert len(days) == (3 if case == "refresh" else DAYS), days
+            look(ledger, config, MODEL, Directory(), NOW)
+        spent = time.perf_counter() - before
+        before = time.perf_counter()
+        ledger.rows("SELECT day, tenant, component, sum(amount) FROM cost GROUP BY ALL ORDER BY ALL LIMIT 1")
+        plain = time.perf_counter() - before
+        ledger.close()
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    print(spent, derived if case != "nothing" else 0.0, peak, plain)
+
+
+def main() -> None:
+    """Run every case in its own process and print the table."""
+    print(f"{TENANTS:,} tenants × {DAYS} days × 6 components, limit 2,000 tenants")
+    for case, text in (("full", "full derivation"), ("refresh", "usual refresh, 3 days changed")):
+        out = subprocess.run([sys.executable, __file__, case], check=True, capture_output=True, text=True).stdout
+        spent, derived, peak, plain = (float(part) for part in out.split())
+        print(
+            f"{text}: {spent:.2f} s, of it days {derived:.2f} s and windows {spent - derived:.2f} s;"
+            f" {spent / plain:.1f} times one plain GROUP BY of the cost rows; peak {peak:,.0f} MiB in all"
+        )
+
+
+if __name__ == "__main__":
+    timed(sys.argv[1]) if len(sys.argv) > 1 else main()

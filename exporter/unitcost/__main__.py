@@ -1,0 +1,5 @@
+"""`python -m unitcost`."""
+
+from unitcost.cli import script
+
+script()

@@ -1,0 +1,74 @@
+"""`unitcost check`: ask every source once and say what it answered, without touching the ledger in state_dir."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from typing import TextIO
+
+from unitcost.config import Config, source_type
+from unitcost.directory import Directory
+from unitcost.ledger.store import Ledger
+from unitcost.refresh import Desk, Refresher
+from unitcost.snapshot import Current
+
+RECENT = timedelta(days=7)
+"""How far back `check` asks: enough to hold a day against its neighbours, quick enough to wait for."""
+
+
+def check(config: Config, directory: Directory, clock: Callable[[], datetime], out: TextIO) -> bool:
+    """Print a paragraph for every source; return whether all answered without a problem."""
+    print("configuration: fine", file=out)
+    ledger = Ledger(None)
+    try:
+        recent = config.model_copy(update={"history": min(config.history, RECENT)})
+        refresher = Refresher(recent, directory, ledger, Current(), clock)
+        good = refresher.refresh()
+        for desk in refresher.desks:
+            _describe(desk, config, ledger, out)
+        for source, cluster, ratio in ledger.rows(
+            "SELECT source, cluster, sum(billed)::DOUBLE / sum(opencost)::DOUBLE FROM reconciled_day"
+            " GROUP BY ALL HAVING sum(opencost) > 0 ORDER BY ALL"
+        ):
+            print(f"{source}: the bill is {ratio:.3f} times what OpenCost says of cluster {cluster}", file=out)
+            if ratio == 0:
+                print(
+                    f"  ! no row of the bill is marked as Kubernetes, so OpenCost's cost of {cluster} is not counted;"
+                    f" set sources.{source}.cluster to the bill's cluster name, or billed_by: [] if no bill holds it",
+                    file=out,
+                )
+                good = False
+    finally:
+        ledger.close()
+    return good
+
+
+def _describe(desk: Desk, config: Config, ledger: Ledger, out: TextIO) -> None:
+    kind = source_type(config.settings(desk.name))
+    [(days, first, last)] = ledger.rows(
+        "SELECT count(DISTINCT day), min(day), max(day) FROM known_day WHERE source = ?", [desk.name]
+    )
+    [(rows,)] = ledger.rows("SELECT coalesce(sum(rows), 0) FROM batch WHERE source = ?", [desk.name])
+    known = f"{days} days, {first} to {last}, {rows:,} rows" if days else "no data"
+    parts = [known]
+    for currency, total, tenants in ledger.rows(
+        "SELECT currency, sum(amount), count(DISTINCT tenant) FROM cost WHERE source = ? GROUP BY currency", [desk.name]
+    ):
+        parts.append(f"{total:,.2f} {currency} with {tenants} names of tenants")
+    for measure, total, tenants in ledger.rows(
+        "SELECT measure, sum(quantity), count(DISTINCT tenant) FROM usage WHERE source = ? GROUP BY measure ORDER BY 1",
+        [desk.name],
+    ):
+        parts.append(f"{measure}: {total:,.0f} by {tenants} tenants")
+    for currency, total, tenants in ledger.rows(
+        "SELECT currency, sum(mrr), count(DISTINCT tenant) FROM revenue v JOIN known_day k USING (source, batch)"
+        " WHERE v.source = ? AND k.day = (SELECT max(day) FROM known_day WHERE source = v.source)"
+        " AND k.day >= first_day AND (last_day IS NULL OR k.day <= last_day) GROUP BY currency ORDER BY currency",
+        [desk.name],
+    ):
+        parts.append(f"MRR {total:,.2f} {currency} of {tenants} tenants")
+    print(f"{desk.name} ({kind}): {'fine' if desk.up else 'FAILED'}: {'; '.join(parts)}", file=out)
+    for line in desk.problems:
+        print(f"  ! {line}", file=out)
+    for line in desk.notes:
+        print(f"  - {line}", file=out)

@@ -1,0 +1,178 @@
+"""The command `unitcost`: data on stdout, logs on stderr; exit 0 fine, 1 a source failed, 2 wrong usage."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import sys
+import tempfile
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+
+from unitcost import __version__, catalogue, sample
+from unitcost.check import check
+from unitcost.config import Config, load
+from unitcost.directory import Directory
+from unitcost.errors import ConfigError, UnitcostError
+from unitcost.ledger.store import Ledger
+from unitcost.refresh import Refresher
+from unitcost.report import FORMATS, report
+from unitcost.snapshot import Current
+from unitcost.web import serve
+from unitcost.web_config import WebConfig
+from unitcost.windows import is_window
+
+log = logging.getLogger("unitcost")
+
+FINE, FAILED, USAGE = 0, 1, 2
+
+DESCRIPTION = """\
+unitcost tells what each customer, request and AI token costs, as Prometheus metrics.
+It joins OpenCost, a FOCUS bill, product usage and revenue (MRR) into gauges per tenant.
+
+  unitcost serve --sample                       a made-up company, no account needed
+  unitcost check --config unitcost.yaml         is the configuration right, does every source answer?
+  unitcost serve --config unitcost.yaml         serve /metrics and a page on :9488
+  unitcost report --window last_month           the margin table
+"""
+
+
+def script() -> None:
+    """Run the command line of this process."""
+    sys.exit(main(sys.argv[1:]))
+
+
+def main(argv: Sequence[str]) -> int:
+    """Run one command; return its exit code."""
+    try:
+        args = _parser().parse_args(argv)
+    except SystemExit as stop:
+        return int(stop.code or 0)
+    level = logging.DEBUG if args.verbose else logging.INFO if args.command == "serve" else logging.ERROR
+    logging.basicConfig(level=level, stream=sys.stderr, format="%(asctime)s %(levelname)s %(message)s", force=True)
+    logging.getLogger("urllib3").setLevel(logging.ERROR)
+    try:
+        run: Callable[[argparse.Namespace], int] = args.run
+        return run(args)
+    except ConfigError as error:
+        print("\n".join(error.mistakes), file=sys.stderr)
+        return USAGE
+    except UnitcostError as error:
+        print(f"unitcost: {error}", file=sys.stderr)
+        return FAILED
+    except BrokenPipeError:
+        return FINE
+    except KeyboardInterrupt:
+        return FINE
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="unitcost", description=DESCRIPTION, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--version", action="version", version=f"unitcost {__version__}")
+    parser.add_argument("-v", "--verbose", action="store_true", help="log more, on stderr")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+
+    def command(name: str, run: Callable[[argparse.Namespace], int], text: str) -> argparse.ArgumentParser:
+        sub = commands.add_parser(name, help=text, description=text)
+        sub.set_defaults(run=run)
+        return sub
+
+    def with_config(sub: argparse.ArgumentParser) -> None:
+        either = sub.add_mutually_exclusive_group()
+        either.add_argument(
+            "--config", type=Path, default=Path("unitcost.yaml"), metavar="FILE", help="default: unitcost.yaml"
+        )
+        either.add_argument("--sample", action="store_true", help="a made-up company instead of a configuration")
+        sub.add_argument("--as-of", type=_time, metavar="TIME", help="fix the clock: 2026-11-01 or RFC 3339, UTC")
+
+    sub = command("serve", _serve, "Serve /metrics and a page, refreshed in the background.")
+    with_config(sub)
+    sub.add_argument("--listen", metavar="ADDRESS", help="default: web.listen of the configuration, 0.0.0.0:9488")
+    sub.add_argument("--once", action="store_true", help="refresh once, print the metrics and end")
+    sub = command("check", _check, "Validate the configuration, then ask every source once and say what it answered.")
+    with_config(sub)
+    sub = command("report", _report, "Print the margin table of a window.")
+    with_config(sub)
+    sub.add_argument("--window", default="last_month", type=_window, help="1d, 30d, mtd, last_month (the default)")
+    sub.add_argument("--format", choices=FORMATS, default="table", help="default: table")
+    command("metrics", _metrics, "Print METRICS.md: every metric, its labels and meaning.")
+    return parser
+
+
+def _time(text: str) -> datetime:
+    try:
+        time = datetime.fromisoformat(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f"{text!r} is no time; write 2026-11-01 or 2026-11-01T12:00:00Z") from error
+    return time.replace(tzinfo=UTC) if time.tzinfo is None else time.astimezone(UTC)
+
+
+def _window(text: str) -> str:
+    if not is_window(text):
+        raise argparse.ArgumentTypeError(f"{text!r} is no window; use Nd (such as 30d), mtd or last_month")
+    return text
+
+
+def _clock(args: argparse.Namespace) -> Callable[[], datetime]:
+    fixed: datetime | None = args.as_of
+    return (lambda: fixed) if fixed is not None else (lambda: datetime.now(UTC))
+
+
+@contextmanager
+def _company(args: argparse.Namespace) -> Iterator[tuple[Config, Directory]]:
+    """Load the configuration, or write the sample company to a temporary folder and load that."""
+    with ExitStack() as stack:
+        path: Path = args.config
+        if args.sample:
+            folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="unitcost-sample-")))
+            path = sample.write(folder, _clock(args)())
+        yield load(path)
+
+
+def _serve(args: argparse.Namespace) -> int:
+    with _company(args) as (config, directory):
+        current = Current()
+        web_config = WebConfig.load(config.web.config_file) if config.web.config_file is not None else None
+        ledger = Ledger(None if args.sample else config.state_dir)
+        try:
+            refresher = Refresher(config, directory, ledger, current, _clock(args))
+            if args.once:
+                good = refresher.refresh()
+                snapshot = current.get()
+                if snapshot is not None:
+                    sys.stdout.buffer.write(snapshot.text)
+                return FINE if good and snapshot is not None else FAILED
+            background = threading.Thread(target=refresher.run, name="refresh", daemon=True)
+            serve(
+                current, args.listen or config.web.listen, web_config, on_start=background.start, on_stop=refresher.stop
+            )
+            # A source may still wait for its server; the ledger only needs the derivation to be over.
+            background.join(timeout=STOP_SECONDS)
+        finally:
+            ledger.close()
+    return FINE
+
+
+STOP_SECONDS = 10.0
+
+
+def _check(args: argparse.Namespace) -> int:
+    with _company(args) as (config, directory):
+        return FINE if check(config, directory, _clock(args), sys.stdout) else FAILED
+
+
+def _report(args: argparse.Namespace) -> int:
+    with _company(args) as (config, directory):
+        now = _clock(args)
+        good = report(config, directory, now, args.window, args.format, None if args.sample else config.state_dir)
+    return FINE if good else FAILED
+
+
+def _metrics(_: argparse.Namespace) -> int:
+    sys.stdout.write(catalogue.markdown())
+    return FINE

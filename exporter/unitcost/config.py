@@ -1,0 +1,339 @@
+"""unitcost.yaml → typed settings; every mistake is reported at once, with its path in the file."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Mapping
+from datetime import date, timedelta
+from decimal import Decimal
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+
+from unitcost.directory import Directory
+from unitcost.errors import ConfigError
+from unitcost.records import COMPONENTS
+from unitcost.sources.base import Context, ExistingPath, Settings
+from unitcost.sources.table import TYPES
+from unitcost.windows import DEFAULT_WINDOWS, is_window
+
+SERVICE_CATEGORIES: Mapping[str, str] = {
+    "AI and Machine Learning": "ai",
+    "Compute": "compute",
+    "Databases": "database",
+    "Storage": "storage",
+    "Networking": "network",
+}
+"""FOCUS ServiceCategory → component; every other category is `other`. `components` in the file overrides it."""
+
+SUPPORT_SERVICES: Mapping[str, str] = {
+    "AWS Support (Business)": "support",
+    "AWS Support (Developer)": "support",
+    "AWS Support (Enterprise)": "support",
+    "AWS Premium Support": "support",
+}
+
+MATCH_FIELDS = ("source", "service", "component", "cluster")
+METHODS = ("direct_cost", "even")
+
+
+def _duration(value: object) -> object:
+    """Turn 30s, 5m, 2h, 90d into a timedelta."""
+    found = re.fullmatch(r"(\d+)(s|m|h|d)", value.strip()) if isinstance(value, str) else None
+    if found is None or int(found[1]) == 0:
+        raise ValueError("must be a duration such as 30s, 5m, 2h or 90d")
+    return timedelta(seconds=int(found[1]) * {"s": 1, "m": 60, "h": 3600, "d": 86400}[found[2]])
+
+
+def _exact(value: object) -> object:
+    """Read a YAML number as the decimal that is written there."""
+    if isinstance(value, bool):
+        raise ValueError("must be a number")  # noqa: TRY004 - pydantic collects ValueError only
+    return Decimal(repr(value)) if isinstance(value, float) else value
+
+
+Duration = Annotated[timedelta, BeforeValidator(_duration)]
+Exact = Annotated[Decimal, BeforeValidator(_exact), Field(allow_inf_nan=False)]
+Positive = Annotated[Exact, Field(gt=0)]
+Ratio = Annotated[Exact, Field(ge=0, le=1)]
+CurrencyCode = Annotated[str, Field(pattern=r"^[A-Z]{3}$")]
+
+
+class Section(BaseModel):
+    """A part of the file; unknown keys are mistakes."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
+
+
+class Tenants(Section):
+    """tenants: how a tenant is named everywhere, and the optional list of all of them."""
+
+    key: str = Field(default="tenant", min_length=1)
+    directory: ExistingPath | None = None
+
+
+class Refresh(Section):
+    """refresh: how often, and for how many past days, sources are asked again."""
+
+    every: Duration = timedelta(minutes=5)
+    restate_days: int = Field(default=3, ge=0, le=90)
+
+
+class Currency(Section):
+    """currency: the code everything is shown in; rates: dollars of `code` for one unit of another currency."""
+
+    code: CurrencyCode = "USD"
+    rates: Mapping[CurrencyCode, Positive] = {}
+    as_of: date | None = None
+
+    @model_validator(mode="after")
+    def _dated(self) -> Currency:
+        if self.rates and self.as_of is None:
+            raise ValueError("rates need as_of, the day they were read on")
+        return self
+
+    def all_rates(self) -> dict[str, Decimal]:
+        """Return every currency that can be converted, the configured one at 1."""
+        return {**self.rates, self.code: Decimal(1)}
+
+
+class Fixed(Section):
+    """by: {fixed: …}: shares of named tenants that sum to exactly 1."""
+
+    fixed: Mapping[str, Ratio]
+
+    @model_validator(mode="after")
+    def _whole(self) -> Fixed:
+        total = sum(self.fixed.values(), Decimal(0))
+        if total != 1:
+            raise ValueError(f"fixed shares sum to {total}, must be exactly 1")
+        return self
+
+
+class Rule(Section):
+    """One rule of `sharing`: which costs without a tenant it takes, and by what they are shared."""
+
+    match: Mapping[str, str] = Field(min_length=1)
+    by: str | Fixed
+
+    @model_validator(mode="after")
+    def _component_exists(self) -> Rule:
+        component = self.match.get("component")
+        if component is not None and component not in COMPONENTS:
+            raise ValueError(f"match.component {component!r} is none of {', '.join(COMPONENTS)}")
+        return self
+
+
+class Plan(Section):
+    """A plan: its list price per month and the margin it should earn."""
+
+    price: Annotated[Exact, Field(ge=0)] | None = None
+    target_margin: Annotated[Exact, Field(lt=1)] | None = None
+
+
+class Budget(Section):
+    """A monthly budget: dollars, or a share of the tenant's MRR."""
+
+    dollars: Positive | None = None
+    share_of_mrr: Positive | None = None
+
+    @model_validator(mode="after")
+    def _one(self) -> Budget:
+        if (self.dollars is None) == (self.share_of_mrr is None):
+            raise ValueError("give one of dollars, share_of_mrr")
+        return self
+
+
+class Limits(Section):
+    """limits: how many tenants get series of their own."""
+
+    tenants: int = Field(default=2000, ge=1)
+
+
+class Web(Section):
+    """web: where to listen, and a Prometheus web config file for TLS and passwords."""
+
+    listen: str = "0.0.0.0:9488"
+    config_file: ExistingPath | None = None
+
+
+class Config(Section):
+    """The whole file."""
+
+    tenants: Tenants = Tenants()
+    refresh: Refresh = Refresh()
+    history: Duration = timedelta(days=90)
+    state_dir: Path = Path("./state")
+    currency: Currency = Currency()
+    sources: Mapping[Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_-]*$")], Any]
+    sharing: tuple[Rule, ...] = ()
+    plans: Mapping[str, Plan] = {}
+    budgets: Mapping[str, Budget] = {}
+    dimensions: tuple[str, ...] = ()
+    components: Mapping[str, Literal[COMPONENTS]] = {}  # type: ignore[valid-type]
+    windows: tuple[str, ...] = DEFAULT_WINDOWS
+    limits: Limits = Limits()
+    web: Web = Web()
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Config:
+        wrong = [window for window in self.windows if not is_window(window)]
+        if wrong:
+            raise ValueError(f"windows: {', '.join(wrong)}: must be Nd (such as 30d), mtd or last_month")
+        if len(set(self.windows)) != len(self.windows) or not self.windows:
+            raise ValueError("windows: each at most once, and at least one")
+        if self.history.days < 1:
+            raise ValueError("history: must be at least 1d")
+        return self
+
+    def settings(self, name: str) -> Settings:
+        """Return the typed settings of a source."""
+        settings: Settings = self.sources[name]
+        return settings
+
+    def context(self) -> Context:
+        """Return what the sources need to know of the rest of the file."""
+        return Context(
+            tenant_key=self.tenants.key,
+            dimensions=self.dimensions,
+            currency=self.currency.code,
+            components={**SERVICE_CATEGORIES, **SUPPORT_SERVICES, **self.components},
+            bills=any(source_type(settings) == "focus" for settings in self.sources.values()),
+        )
+
+
+def source_type(settings: Settings) -> str:
+    """Return the `type` of a source's settings."""
+    return str(settings.model_dump(include={"type"})["type"])
+
+
+def load(path: Path) -> tuple[Config, Directory]:
+    """Read the configuration and the tenant directory it names.
+
+    Raises ConfigError with every mistake: YAML, unknown keys, types, unset $VARS, missing files, shares.
+    """
+    try:
+        raw = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigError([f"{path}: cannot be read: {error.strerror}"]) from error
+    except UnicodeDecodeError as error:
+        raise ConfigError([f"{path}: is not UTF-8: {error}"]) from error
+    except yaml.YAMLError as error:
+        raise ConfigError([f"{path}: is not YAML: {' '.join(str(error).split())}"]) from error
+    if not isinstance(raw, dict):
+        raise ConfigError([f"{path}: must be a mapping with at least `sources`"])
+    mistakes: list[str] = []
+    filled = _fill_variables(raw, "", mistakes)
+    folder = path.resolve().parent
+    sources = _load_sources(filled.get("sources"), folder, mistakes)
+    config = None
+    try:
+        config = Config.model_validate({**filled, "sources": sources}, context={"folder": folder})
+    except ValidationError as error:
+        mistakes += _lines(error, "")
+    directory = Directory()
+    if config is not None:
+        mistakes += _cross_checks(config)
+        if config.tenants.directory is not None:
+            directory, wrong = Directory.read(config.tenants.directory)
+            mistakes += wrong
+        config = config.model_copy(update={"state_dir": folder / config.state_dir.expanduser()})
+    if mistakes or config is None:
+        raise ConfigError([f"{path}: {mistake}" for mistake in mistakes])
+    return config, directory
+
+
+def _load_sources(raw: object, folder: Path, mistakes: list[str]) -> dict[str, Any]:
+    """Validate each source by its own type, so that one bad source does not hide the next one's mistakes."""
+    if not isinstance(raw, dict) or not raw:
+        mistakes.append("sources: name at least one source, each with its type")
+        return {}
+    loaded: dict[str, Any] = {}
+    for name, given in raw.items():
+        where = f"sources.{name}"
+        loaded[str(name)] = None
+        if not isinstance(given, dict):
+            mistakes.append(f"{where}: must be a mapping with a type")
+            continue
+        kind = given.get("type")
+        if kind not in TYPES:
+            mistakes.append(f"{where}.type: {kind!r} is none of {', '.join(sorted(TYPES))}")
+            continue
+        try:
+            loaded[str(name)] = TYPES[kind].settings.model_validate(given, context={"folder": folder})
+        except ValidationError as error:
+            mistakes += _lines(error, where)
+    return loaded
+
+
+def _cross_checks(config: Config) -> list[str]:
+    """Return what is wrong between parts of the file that are right by themselves."""
+    wrong = []
+    measures: set[str] | None = set()
+    for settings in config.sources.values():
+        named = getattr(settings, "measures", None)
+        if named is not None and measures is not None:
+            measures |= set(named)
+        elif settings is not None and source_type(settings) == "csv_usage":
+            measures = None  # only the file knows its measures
+    for number, rule in enumerate(config.sharing):
+        where = f"sharing.{number}"
+        allowed = (*MATCH_FIELDS, *config.dimensions)
+        wrong += [
+            f"{where}.match.{key}: unknown; match by {', '.join(allowed)}" for key in rule.match if key not in allowed
+        ]
+        if isinstance(rule.by, str) and rule.by not in METHODS and measures is not None and rule.by not in measures:
+            known = ", ".join((*METHODS, *sorted(measures)))
+            wrong.append(f"{where}.by: {rule.by!r} is neither a method nor a measure of a usage source ({known})")
+    for name, settings in config.sources.items():
+        for bill in getattr(settings, "billed_by", None) or ():
+            if bill not in config.sources or source_type(config.settings(bill)) != "focus":
+                wrong.append(f"sources.{name}.billed_by: {bill!r} is no bill among the sources")
+    wrong += [
+        f"budgets.{name}: is neither `default` nor one of the plans"
+        for name in config.budgets
+        if name != "default" and name not in config.plans
+    ]
+    return wrong
+
+
+_VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
+
+
+def _fill_variables(value: Any, where: str, mistakes: list[str]) -> Any:
+    """Replace ${NAME} in every string by the environment's value; names without one are mistakes.
+
+    `$window` and `${window}` of a PromQL belong to the measures and stay.
+    """
+    if isinstance(value, dict):
+        return {key: _fill_variables(item, f"{where}.{key}".lstrip("."), mistakes) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_fill_variables(item, f"{where}.{number}", mistakes) for number, item in enumerate(value)]
+    if not isinstance(value, str):
+        return value
+
+    def fill(found: re.Match[str]) -> str:
+        name = found[1]
+        if name == "window":
+            return found[0]
+        if name not in os.environ:
+            mistakes.append(f"{where}: the environment variable {name} is not set")
+        return os.environ.get(name, "")
+
+    return _VARIABLE.sub(fill, value)
+
+
+def _lines(error: ValidationError, where: str) -> list[str]:
+    """Return a line for each mistake: its path in the file, and what is wrong. Never the value: it may be secret."""
+    lines = []
+    for mistake in error.errors(include_url=False, include_input=False, include_context=False):
+        path = ".".join(str(part) for part in mistake["loc"] if part != "function-after[_whole(), Fixed]")
+        path = f"{where}.{path}".strip(".")
+        message = mistake["msg"].removeprefix("Value error, ")
+        if mistake["type"] == "extra_forbidden":
+            message = "unknown key"
+        lines.append(f"{path}: {message}" if path else message)
+    return lines

@@ -1,0 +1,94 @@
+"""The tenant directory: a CSV that gives ids a name, a plan, a budget, a status and other spellings."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from decimal import Decimal, InvalidOperation
+from pathlib import Path
+
+from unitcost.records import RESERVED
+
+COLUMNS = ("id", "name", "plan", "budget_dollars", "aliases", "status")
+
+
+@dataclass(frozen=True, slots=True)
+class Tenant:
+    """One line of the directory. budget_dollars is per calendar month."""
+
+    id: str
+    name: str
+    plan: str
+    status: str
+    budget_dollars: Decimal | None
+    aliases: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Directory:
+    """Every known tenant, and which other spellings mean it."""
+
+    tenants: Sequence[Tenant] = ()
+    path: Path | None = field(default=None, compare=False)
+
+    def aliases(self) -> list[tuple[str, str]]:
+        """Return (other spelling, tenant id) pairs."""
+        return [(alias, tenant.id) for tenant in self.tenants for alias in tenant.aliases]
+
+    @classmethod
+    def read(cls, path: Path) -> tuple[Directory, list[str]]:
+        """Read the CSV; return the directory and every mistake in it, each with its line.
+
+        Columns: id (required), name, plan, budget_dollars, aliases (separated by ;), status; others are ignored.
+        """
+        mistakes: list[str] = []
+        tenants: list[Tenant] = []
+        try:
+            with path.open(encoding="utf-8-sig", newline="") as file:
+                reader = csv.DictReader(file, strict=True)
+                if "id" not in (reader.fieldnames or ()):
+                    return cls(), [f"{path}: has no column id; its first line must name the columns"]
+                for row in reader:
+                    tenant = _tenant(row, f"{path} line {reader.line_num}", mistakes)
+                    if tenant is not None:
+                        tenants.append(tenant)
+        except (OSError, UnicodeDecodeError, csv.Error) as error:
+            return cls(), [f"{path}: cannot be read as a UTF-8 CSV file: {error}"]
+        owners: dict[str, str] = {}
+        for tenant in tenants:
+            for spelling in (tenant.id, *tenant.aliases):
+                if spelling in owners:
+                    mistakes.append(
+                        f"{path}: {spelling!r} stands for {owners[spelling]!r} and again for {tenant.id!r};"
+                        " an id or alias may stand in one line only"
+                    )
+                owners.setdefault(spelling, tenant.id)
+        return cls(tuple(tenants), path), mistakes
+
+
+def _tenant(row: dict[str, str], where: str, mistakes: list[str]) -> Tenant | None:
+    values = {column: (row.get(column) or "").strip() for column in COLUMNS}
+    if not values["id"]:
+        mistakes.append(f"{where}: has no id")
+        return None
+    if values["id"] in RESERVED:
+        mistakes.append(f"{where}: {values['id']!r} is a reserved name; give the tenant another id")
+    budget = None
+    if values["budget_dollars"]:
+        try:
+            budget = Decimal(values["budget_dollars"])
+        except InvalidOperation:
+            budget = Decimal("NaN")
+        if not budget.is_finite() or budget <= 0:
+            mistakes.append(
+                f"{where}: budget_dollars {values['budget_dollars']!r} is no amount above 0; leave it empty"
+            )
+    return Tenant(
+        id=values["id"],
+        name=values["name"] or values["id"],
+        plan=values["plan"],
+        status=values["status"] or "active",
+        budget_dollars=budget,
+        aliases=tuple(part.strip() for part in values["aliases"].split(";") if part.strip()),
+    )

@@ -1,0 +1,50 @@
+"""The errors unitcost raises; each message says what failed, where, and what to do."""
+
+from __future__ import annotations
+
+
+class UnitcostError(Exception):
+    """Base of all errors that a user of unitcost can meet."""
+
+
+class ConfigError(UnitcostError):
+    """The configuration is wrong. Holds every mistake found, each with its path in the file."""
+
+    def __init__(self, mistakes: list[str]) -> None:
+        super().__init__("\n".join(mistakes))
+        self.mistakes = mistakes
+
+
+class LedgerError(UnitcostError):
+    """The ledger in state_dir cannot be opened, read or written."""
+
+
+class LedgerInUseError(LedgerError):
+    """Another process holds the ledger."""
+
+
+class SourceError(UnitcostError):
+    """A source failed as a whole; what it gave before stays in use.
+
+    reason: one word for the label of unitcost_errors_total (`unreachable`, `timeout`, `http`, `format`,
+    `currency`, `partial`, `missing`, …). where: the file, row, URL or key. hint: what to do about it.
+    """
+
+    def __init__(self, reason: str, where: str, text: str, hint: str = "") -> None:
+        super().__init__(describe(where, text, hint))
+        self.reason = reason
+        self.where = where
+        self.text = text
+        self.hint = hint
+
+
+def describe(where: str, text: str, hint: str = "") -> str:
+    """One line: where, what, what to do. Line breaks of foreign texts are folded and long ones are cut."""
+    line = f"{where}: {text}" if where else text
+    if hint:
+        line = f"{line.rstrip('. ')}. {hint}"
+    line = " ".join(line.split())
+    return line if len(line) <= MAX_LINE else f"{line[: MAX_LINE - 1]}…"
+
+
+MAX_LINE = 600

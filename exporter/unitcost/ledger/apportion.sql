@@ -1,0 +1,40 @@
+-- reads: pool (pool, amount), weight (pool, recipient, weight: a count of units, above zero)
+-- writes: portion (pool, recipient, amount): each pool split by weight, to the last digit (largest remainder)
+
+-- u = |amount| in units, W = total weight: recipient i gets floor(u·w/W), and the units still missing go one each
+-- to the largest remainders. u·w overflows, so u is taken apart first: u = (u div W)·W + (u mod W). That holds
+-- while W < 1e19; larger weights lose digits from the 19th on, which moves a portion by one last digit at most.
+CREATE OR REPLACE TEMP TABLE portion AS
+WITH
+sized AS (
+    SELECT pool, CASE WHEN sum(weight) < 10000000000000000000::HUGEINT THEN 1::HUGEINT
+        ELSE CAST(sum(weight) AS HUGEINT) // 1000000000000000000::HUGEINT END AS divisor
+    FROM weight GROUP BY pool
+),
+small AS (
+    SELECT w.pool, w.recipient, CASE WHEN s.divisor = 1 THEN w.weight ELSE w.weight // s.divisor END AS w
+    FROM weight w JOIN sized s USING (pool)
+),
+total AS (SELECT pool, CAST(sum(w) AS HUGEINT) AS w_all FROM small GROUP BY pool HAVING sum(w) > 0),
+scale AS (
+    SELECT p.pool, p.amount < 0 AS negative, abs(units(p.amount)) AS u, t.w_all,
+        abs(units(p.amount)) // t.w_all AS times, abs(units(p.amount)) % t.w_all AS rest
+    FROM pool p JOIN total t USING (pool)
+),
+part AS (
+    SELECT s.pool, s.recipient, c.u, c.negative, c.w_all, c.times * s.w AS whole, c.rest * s.w AS product,
+        (c.rest * s.w) // c.w_all AS fraction
+    FROM small s JOIN scale c USING (pool)
+),
+based AS (
+    SELECT pool, recipient, u, negative, whole + fraction AS base, product - fraction * w_all AS remainder FROM part
+),
+missing AS (SELECT pool, CAST(any_value(u) - sum(base) AS HUGEINT) AS count FROM based GROUP BY pool),
+ranked AS (
+    SELECT b.*, m.count, row_number() OVER (PARTITION BY b.pool ORDER BY b.remainder DESC, b.recipient) AS rank
+    FROM based b JOIN missing m USING (pool)
+)
+SELECT
+    pool, recipient,
+    dollars((base + CASE WHEN rank <= count THEN 1 ELSE 0 END) * CASE WHEN negative THEN -1 ELSE 1 END) AS amount
+FROM ranked;

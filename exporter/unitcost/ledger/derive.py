@@ -1,0 +1,245 @@
+"""From what the sources said to what each tenant cost, a day at a time: attribute, reconcile, share, settle."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+from decimal import Decimal
+
+import duckdb
+
+from unitcost.config import Config, Fixed, source_type
+from unitcost.directory import Directory
+from unitcost.errors import LedgerError
+from unitcost.ledger.store import Ledger, step
+from unitcost.sources.table import TYPES
+from unitcost.windows import window
+
+log = logging.getLogger(__name__)
+
+DAY_TABLES = (
+    "tenant_day",
+    "unallocated_day",
+    "counted_day",
+    "dimension_day",
+    "usage_day",
+    "revenue_day",
+    "reconciled_day",
+)
+
+
+LINES_AT_ONCE = 500_000
+"""Days do not depend on each other; a long history is derived in slices of about so many cost rows, to save memory."""
+
+
+@dataclass(frozen=True)
+class Model:
+    """What the configuration says about counting, as rows for the tables that the .sql files read."""
+
+    sources: list[tuple[str, str, bool]]
+    billed_by: list[tuple[str, str]]
+    rates: list[tuple[str, Decimal]]
+    aliases: list[tuple[str, str]]
+    rules: list[tuple[int, dict[str, str], str, str | None]]
+    fixed: list[tuple[int, str, Decimal]]
+    dimensions: list[str]
+
+    @classmethod
+    def of(cls, config: Config, directory: Directory) -> Model:
+        """Read the model off the configuration."""
+        kinds = {name: TYPES[source_type(settings)].source.kind for name, settings in config.sources.items()}
+        bills = [name for name, kind in kinds.items() if kind == "bill"]
+        billed_by = []
+        for name, kind in kinds.items():
+            if kind == "cluster":
+                named = getattr(config.settings(name), "billed_by", None)
+                billed_by += [(name, bill) for bill in (bills if named is None else named)]
+        aliases = directory.aliases()
+        spelt = dict(aliases)
+        rules: list[tuple[int, dict[str, str], str, str | None]] = []
+        fixed = []
+        for number, rule in enumerate(config.sharing):
+            if isinstance(rule.by, Fixed):
+                rules.append((number, dict(rule.match), "fixed", None))
+                fixed += [(number, spelt.get(tenant, tenant), share) for tenant, share in rule.by.fixed.items()]
+            elif rule.by in {"direct_cost", "even"}:
+                rules.append((number, dict(rule.match), rule.by, None))
+            else:
+                rules.append((number, dict(rule.match), "measure", rule.by))
+        return cls(
+            sources=[(name, kind, config.settings(name).required) for name, kind in kinds.items()],
+            billed_by=billed_by,
+            rates=sorted(config.currency.all_rates().items()),
+            aliases=aliases,
+            rules=rules,
+            fixed=fixed,
+            dimensions=list(config.dimensions),
+        )
+
+    def digest(self) -> str:
+        """Return a digest; another one means that every day must be derived again."""
+        return hashlib.sha256(json.dumps([*vars(self).items()], default=str).encode()).hexdigest()
+
+
+def derive(ledger: Ledger, model: Model, now: datetime, history: timedelta) -> list[date]:
+    """Derive every day of the history that changed since it was last derived; return these days, sorted.
+
+    For every day: Σ tenant_day + Σ unallocated_day = Σ counted_day, exactly. Raises LedgerError when the ledger
+    cannot be written or holds a currency without a rate; then all derived days stay as they were.
+    """
+    with ledger.transaction() as connection:
+        _load_model(connection, model)
+        _refuse_unknown_currencies(connection)
+        _forget_other_models(connection, model)
+        connection.execute(step("billed"))
+        _forget_moved_days(connection)
+        found = connection.execute(
+            """
+            SELECT DISTINCT day FROM (
+                SELECT k.day FROM known_day k JOIN source USING (source)
+                UNION ALL SELECT c.day FROM cost c JOIN source USING (source)
+            ) ANTI JOIN derived_day USING (day) WHERE day BETWEEN ? AND ? ORDER BY day
+            """,
+            [now.date() - history, now.date()],
+        ).fetchall()
+        days = [day for (day,) in found]
+        counted = connection.execute(
+            "SELECT count(*) FROM cost WHERE day IN (SELECT unnest(?::DATE[]))", [days]
+        ).fetchone()
+        slices = 1 + (counted[0] if counted is not None else 0) // LINES_AT_ONCE
+        at_once = -(-len(days) // slices)
+        for start in range(0, len(days), at_once or 1):
+            _derive_days(connection, days[start : start + at_once])
+    return days
+
+
+def _derive_days(connection: duckdb.DuckDBPyConnection, days: list[date]) -> None:
+    connection.execute("CREATE OR REPLACE TEMP TABLE dirty AS SELECT unnest(?::DATE[]) AS day", [days])
+    for table in DAY_TABLES:
+        connection.execute(f"DELETE FROM {table} WHERE day IN (SELECT day FROM dirty)")
+    for name in ("attribute", "reconcile", "apportion", "count", "share", "apportion", "settle"):
+        connection.execute(step(name))
+    connection.execute("INSERT INTO derived_day SELECT day FROM dirty")
+    _check_conservation(connection)
+
+
+def look(ledger: Ledger, config: Config, model: Model, directory: Directory, now: datetime) -> None:
+    """Sum the derived days up into the windows of `now`; the result stands in temporary tables (windows.sql)."""
+    with ledger.transaction() as connection:
+        _load_model(connection, model)
+        spans = [window(name, now) for name in config.windows]
+        connection.execute(
+            "CREATE OR REPLACE TEMP TABLE window_span AS SELECT unnest(?::VARCHAR[]) AS name,"
+            " unnest(?::DATE[]) AS first_day, unnest(?::DATE[]) AS end_day, unnest(?::DATE[]) AS needs_until",
+            [
+                [span.name for span in spans],
+                [span.first for span in spans],
+                [span.end for span in spans],
+                [span.needs_until for span in spans],
+            ],
+        )
+        connection.execute("CREATE OR REPLACE TEMP TABLE tenant_limit AS SELECT ? AS tenants", [config.limits.tenants])
+        tenants = directory.tenants
+        connection.execute(
+            "CREATE OR REPLACE TEMP TABLE directory AS SELECT unnest(?::VARCHAR[]) AS tenant,"
+            " unnest(?::VARCHAR[]) AS name, unnest(?::VARCHAR[]) AS plan, unnest(?::VARCHAR[]) AS status",
+            [
+                [tenant.id for tenant in tenants],
+                [tenant.name for tenant in tenants],
+                [tenant.plan or None for tenant in tenants],
+                [tenant.status for tenant in tenants],
+            ],
+        )
+        connection.execute(step("windows"))
+
+
+def _load_model(connection: duckdb.DuckDBPyConnection, model: Model) -> None:
+    def table(name: str, columns: dict[str, str], rows: list[tuple[object, ...]]) -> None:
+        selected = ", ".join(f"unnest(?::VARCHAR[])::{kind} AS {column}" for column, kind in columns.items())
+        values = [[None if row[n] is None else str(row[n]) for row in rows] for n in range(len(columns))]
+        connection.execute(f"CREATE OR REPLACE TEMP TABLE {name} AS SELECT {selected}", values)
+
+    table("source", {"source": "VARCHAR", "kind": "VARCHAR", "required": "BOOLEAN"}, [*model.sources])
+    table("billed_by", {"source": "VARCHAR", "bill": "VARCHAR"}, [*model.billed_by])
+    table("rate", {"currency": "VARCHAR", "rate": "DECIMAL(18, 8)"}, [*model.rates])
+    table("alias", {"alias": "VARCHAR", "tenant": "VARCHAR"}, [*model.aliases])
+    table("fixed_share", {"rule": "INTEGER", "tenant": "VARCHAR", "share": "DECIMAL(38, 12)"}, [*model.fixed])
+    table("dimension", {"dimension": "VARCHAR"}, [(name,) for name in model.dimensions])
+    fields = ("source", "service", "component", "cluster")
+    table(
+        "plain_rule",
+        dict.fromkeys((*fields, "method", "measure", "dimensions"), "VARCHAR") | {"rule": "INTEGER"},
+        [
+            (
+                *(match.get(field) for field in fields),
+                method,
+                measure,
+                json.dumps({key: value for key, value in match.items() if key not in fields}),
+                number,
+            )
+            for number, match, method, measure in model.rules
+        ],
+    )
+    connection.execute(
+        "CREATE OR REPLACE TEMP TABLE rule AS SELECT * REPLACE"
+        " (CAST(CAST(dimensions AS JSON) AS MAP(VARCHAR, VARCHAR)) AS dimensions) FROM plain_rule"
+    )
+
+
+def _refuse_unknown_currencies(connection: duckdb.DuckDBPyConnection) -> None:
+    found = connection.execute(
+        "SELECT source, currency FROM (SELECT source, currency FROM cost UNION SELECT source, currency FROM revenue)"
+        " JOIN source USING (source) ANTI JOIN rate USING (currency) ORDER BY ALL LIMIT 1"
+    ).fetchone()
+    if found is not None:
+        raise LedgerError(
+            f"the ledger holds {found[1]} of the source {found[0]}, which has no rate; add {found[1]} to currency.rates"
+        )
+
+
+def _forget_other_models(connection: duckdb.DuckDBPyConnection, model: Model) -> None:
+    digest = model.digest()
+    found = connection.execute("SELECT value FROM meta WHERE key = 'model'").fetchone()
+    if found is None or found[0] != digest:
+        connection.execute("DELETE FROM derived_day")
+        connection.execute("INSERT OR REPLACE INTO meta VALUES ('model', ?)", [digest])
+
+
+def _forget_moved_days(connection: duckdb.DuckDBPyConnection) -> None:
+    """Forget days that a bill, reaching further than before, takes over from OpenCost's estimate, and vice versa."""
+    connection.execute(
+        """
+        DELETE FROM derived_day WHERE day IN (
+            SELECT d.day FROM derived_day d
+            CROSS JOIN (SELECT source, cluster FROM billed_range UNION SELECT source, cluster FROM billed_now) c
+            LEFT JOIN billed_range o ON o.source = c.source AND o.cluster = c.cluster
+            LEFT JOIN billed_now n ON n.source = c.source AND n.cluster = c.cluster
+            WHERE coalesce(d.day BETWEEN o.first_day AND o.last_day, false)
+               <> coalesce(d.day BETWEEN n.first_day AND n.last_day, false)
+        )
+        """
+    )
+    connection.execute("DELETE FROM billed_range")
+    connection.execute("INSERT INTO billed_range SELECT * FROM billed_now")
+
+
+def _check_conservation(connection: duckdb.DuckDBPyConnection) -> None:
+    """Refuse to publish days that lost or invented money: a defect of ours, never the user's."""
+    found = connection.execute(
+        """
+        SELECT day, coalesce(c.amount, 0) AS said, coalesce(t.amount, 0) + coalesce(u.amount, 0) AS served
+        FROM dirty
+        LEFT JOIN (SELECT day, sum(amount) AS amount FROM counted_day GROUP BY ALL) c USING (day)
+        LEFT JOIN (SELECT day, sum(direct + shared) AS amount FROM tenant_day GROUP BY ALL) t USING (day)
+        LEFT JOIN (SELECT day, sum(amount) AS amount FROM unallocated_day GROUP BY ALL) u USING (day)
+        WHERE said <> served ORDER BY day LIMIT 1
+        """
+    ).fetchone()
+    if found is not None:
+        raise LedgerError(
+            f"{found[0]}: the sources brought {found[1]} and {found[2]} would be served; nothing was changed."
+            " This is a defect of unitcost, please report it"
+        )

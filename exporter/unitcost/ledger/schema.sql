@@ -1,0 +1,60 @@
+-- reads: nothing
+-- writes: the empty tables of the ledger; those above the line hold what sources said, those below are derived
+
+CREATE TABLE IF NOT EXISTS meta (key VARCHAR PRIMARY KEY, value VARCHAR NOT NULL);
+
+-- One row per batch. settings: digest of the source's settings it was fetched under. empty: the source had nothing.
+CREATE TABLE IF NOT EXISTS batch (
+    source VARCHAR NOT NULL, key VARCHAR NOT NULL, fingerprint VARCHAR NOT NULL, settings VARCHAR NOT NULL,
+    empty BOOLEAN NOT NULL, loaded_at TIMESTAMPTZ NOT NULL, rows BIGINT NOT NULL
+);
+CREATE TABLE IF NOT EXISTS known_day (source VARCHAR NOT NULL, batch VARCHAR NOT NULL, day DATE NOT NULL);
+CREATE TABLE IF NOT EXISTS cost (
+    source VARCHAR NOT NULL, batch VARCHAR NOT NULL,
+    day DATE NOT NULL, tenant VARCHAR, service VARCHAR NOT NULL, component VARCHAR NOT NULL,
+    amount DECIMAL(38, 12) NOT NULL, currency VARCHAR NOT NULL, cluster VARCHAR, dimensions MAP(VARCHAR, VARCHAR)
+);
+CREATE TABLE IF NOT EXISTS usage (
+    source VARCHAR NOT NULL, batch VARCHAR NOT NULL,
+    day DATE NOT NULL, tenant VARCHAR NOT NULL, measure VARCHAR NOT NULL, quantity DECIMAL(38, 12) NOT NULL
+);
+CREATE TABLE IF NOT EXISTS revenue (
+    source VARCHAR NOT NULL, batch VARCHAR NOT NULL,
+    first_day DATE NOT NULL, last_day DATE, tenant VARCHAR NOT NULL, mrr DECIMAL(38, 12) NOT NULL,
+    currency VARCHAR NOT NULL, plan VARCHAR
+);
+CREATE TABLE IF NOT EXISTS node (
+    source VARCHAR NOT NULL, batch VARCHAR NOT NULL,
+    day DATE NOT NULL, provider_id VARCHAR NOT NULL, cluster VARCHAR NOT NULL
+);
+CREATE TABLE IF NOT EXISTS source_state (source VARCHAR PRIMARY KEY, last_success TIMESTAMPTZ NOT NULL);
+
+-- ---------------------------------------------------------------------------------------------- derived
+CREATE TABLE IF NOT EXISTS derived_day (day DATE PRIMARY KEY);
+CREATE TABLE IF NOT EXISTS billed_range (
+    source VARCHAR NOT NULL, cluster VARCHAR NOT NULL, first_day DATE NOT NULL, last_day DATE NOT NULL
+);
+CREATE TABLE IF NOT EXISTS tenant_day (
+    day DATE NOT NULL, tenant VARCHAR NOT NULL, component VARCHAR NOT NULL,
+    direct DECIMAL(38, 12) NOT NULL, shared DECIMAL(38, 12) NOT NULL
+);
+CREATE TABLE IF NOT EXISTS unallocated_day (
+    day DATE NOT NULL, source VARCHAR NOT NULL, component VARCHAR NOT NULL, amount DECIMAL(38, 12) NOT NULL
+);
+-- What a source brought in and was counted, by the source's own components.
+CREATE TABLE IF NOT EXISTS counted_day (
+    day DATE NOT NULL, source VARCHAR NOT NULL, component VARCHAR NOT NULL, estimated BOOLEAN NOT NULL,
+    amount DECIMAL(38, 12) NOT NULL
+);
+CREATE TABLE IF NOT EXISTS dimension_day (
+    day DATE NOT NULL, dimension VARCHAR NOT NULL, value VARCHAR NOT NULL, component VARCHAR NOT NULL,
+    amount DECIMAL(38, 12) NOT NULL
+);
+CREATE TABLE IF NOT EXISTS usage_day (
+    day DATE NOT NULL, tenant VARCHAR NOT NULL, measure VARCHAR NOT NULL, quantity DECIMAL(38, 12) NOT NULL
+);
+CREATE TABLE IF NOT EXISTS revenue_day (day DATE NOT NULL, tenant VARCHAR NOT NULL, mrr DECIMAL(38, 12) NOT NULL);
+CREATE TABLE IF NOT EXISTS reconciled_day (
+    day DATE NOT NULL, source VARCHAR NOT NULL, cluster VARCHAR NOT NULL,
+    billed DECIMAL(38, 12) NOT NULL, opencost DECIMAL(38, 12) NOT NULL
+);

@@ -1,0 +1,21 @@
+-- reads: nothing
+-- writes: macros of one connection: whole units of the ledger's last digit (1e-12), tenant ids
+
+CREATE OR REPLACE TEMP MACRO units(amount) AS
+    CAST(CAST(amount AS DECIMAL(38, 12)) * 1000000000000::DECIMAL(13, 0) AS HUGEINT);
+-- The same for quantities, which grow beyond the 1e14 where units() would overflow: 140 TB are 1.4e14 bytes.
+CREATE OR REPLACE TEMP MACRO quantity_units(quantity) AS
+    CAST(trunc(quantity) AS HUGEINT) * 1000000000000::HUGEINT + units(quantity - trunc(quantity));
+CREATE OR REPLACE TEMP MACRO dollars(count) AS
+    CAST(CAST(count AS DECIMAL(26, 0)) * 0.000000000001::DECIMAL(12, 12) AS DECIMAL(38, 12));
+
+-- A tenant's id from what a source spelt: reserved and empty names are nobody; a very long one is cut, with a
+-- digest so that two long ones stay two tenants (Mimir and others refuse label values beyond 2,048 bytes).
+CREATE OR REPLACE TEMP MACRO tidy(spelt) AS trim(spelt, chr(9) || chr(10) || chr(13) || ' ');
+CREATE OR REPLACE TEMP MACRO tenant_id(spelt) AS
+    CASE
+        WHEN spelt IS NULL OR tidy(spelt) = '' THEN NULL
+        WHEN tidy(spelt) IN ('__idle__', '__unallocated__', '__unmounted__', '__other__') THEN NULL
+        WHEN length(spelt) > 200 THEN left(tidy(spelt), 200) || '~' || left(md5(tidy(spelt)), 8)
+        ELSE tidy(spelt)
+    END;

@@ -1,0 +1,58 @@
+-- reads: counted, usage_day, revenue_day, dirty, and of this run: rule, fixed_share
+-- writes: pool and weight (for apportion.sql): costs without a tenant under the first rule that matches them, and
+--         how much of each measure every tenant has that day
+
+CREATE OR REPLACE TEMP TABLE direct AS
+SELECT day, tenant, CAST(sum(amount) AS DECIMAL(38, 12)) AS amount FROM counted WHERE tenant IS NOT NULL GROUP BY ALL;
+
+CREATE OR REPLACE TEMP TABLE day_tenant AS
+SELECT DISTINCT day, tenant FROM direct
+UNION SELECT DISTINCT u.day, u.tenant FROM usage_day u JOIN dirty USING (day) WHERE u.quantity > 0
+UNION SELECT DISTINCT v.day, v.tenant FROM revenue_day v JOIN dirty USING (day) WHERE v.mrr > 0;
+
+CREATE OR REPLACE TEMP TABLE tenant_number AS
+SELECT row_number() OVER (ORDER BY tenant) AS id, tenant
+FROM (SELECT tenant FROM day_tenant UNION SELECT tenant FROM fixed_share);
+
+-- Rules are matched once per kind of cost, not once per line.
+CREATE OR REPLACE TEMP TABLE kind_rule AS
+SELECT k.source, k.service, k.component, k.cluster, k.dimensions, min(r.rule) AS rule
+FROM (SELECT DISTINCT source, service, component, cluster, dimensions FROM counted WHERE tenant IS NULL) k
+JOIN rule r ON coalesce(r.source = k.source, true)
+    AND coalesce(r.service = k.service, true)
+    AND coalesce(r.component = k.component, true)
+    AND (r.cluster IS NULL OR r.cluster IS NOT DISTINCT FROM k.cluster)
+    AND len(list_filter(map_entries(r.dimensions), lambda e: k.dimensions[e.key] IS DISTINCT FROM e.value)) = 0
+GROUP BY ALL;
+
+CREATE OR REPLACE TEMP TABLE tenantless AS
+SELECT c.day, c.source, c.component, k.rule, CAST(sum(c.amount) AS DECIMAL(38, 12)) AS amount
+FROM counted c
+LEFT JOIN kind_rule k ON k.source = c.source AND k.service = c.service AND k.component = c.component
+    AND k.cluster IS NOT DISTINCT FROM c.cluster AND k.dimensions IS NOT DISTINCT FROM c.dimensions
+WHERE c.tenant IS NULL
+GROUP BY ALL;
+
+CREATE OR REPLACE TEMP TABLE shared_pool AS
+SELECT row_number() OVER (ORDER BY day, rule, component) AS pool, day, rule, component,
+    CAST(sum(amount) AS DECIMAL(38, 12)) AS amount
+FROM tenantless WHERE rule IS NOT NULL GROUP BY day, rule, component;
+
+CREATE OR REPLACE TEMP TABLE pool AS SELECT pool, amount FROM shared_pool;
+
+CREATE OR REPLACE TEMP TABLE weight AS
+WITH needed AS (SELECT p.pool, p.day, r.rule, r.method, r.measure FROM shared_pool p JOIN rule r USING (rule))
+SELECT n.pool, t.id AS recipient, units(d.amount) AS weight
+FROM needed n JOIN direct d USING (day) JOIN tenant_number t USING (tenant)
+WHERE n.method = 'direct_cost' AND d.amount > 0
+UNION ALL
+SELECT n.pool, t.id, 1::HUGEINT
+FROM needed n JOIN day_tenant d USING (day) JOIN tenant_number t USING (tenant) WHERE n.method = 'even'
+UNION ALL
+SELECT n.pool, t.id, quantity_units(u.quantity)
+FROM needed n JOIN usage_day u ON u.day = n.day AND u.measure = n.measure JOIN tenant_number t USING (tenant)
+WHERE n.method = 'measure' AND u.quantity > 0
+UNION ALL
+SELECT n.pool, t.id, units(f.share)
+FROM needed n JOIN fixed_share f USING (rule) JOIN tenant_number t USING (tenant)
+WHERE n.method = 'fixed' AND f.share > 0;

@@ -1,0 +1,336 @@
+"""The ledger file: opened by one process, replaced batch by batch, never half."""
+
+from __future__ import annotations
+
+import logging
+import re
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
+from decimal import Decimal
+from functools import cache
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import duckdb
+
+from unitcost.errors import LedgerError, LedgerInUseError, SourceError
+from unitcost.records import Batch, Cost, Node, Query, Revenue, Usage
+
+SCHEMA_VERSION = "1"
+FILE_NAME = "ledger.duckdb"
+
+log = logging.getLogger(__name__)
+
+
+@cache
+def step(name: str) -> str:
+    """Return the text of one of the .sql files beside this module."""
+    return resources.files(__package__).joinpath(f"{name}.sql").read_text(encoding="utf-8")
+
+
+@dataclass(frozen=True)
+class StoredBatches:
+    """What the ledger holds of one source under its present settings; satisfies records.Stored."""
+
+    ledger: Ledger
+    source: str
+    settings: str
+
+    def fingerprint(self, key: str) -> str | None:
+        """Return the fingerprint of the stored batch, or None."""
+        found = self.ledger.rows(
+            "SELECT fingerprint FROM batch WHERE source = ? AND key = ? AND settings = ? AND NOT empty",
+            [self.source, key, self.settings],
+        )
+        return str(found[0][0]) if found else None
+
+    def keys(self) -> set[str]:
+        """Return the keys of all stored batches that speak for at least one day."""
+        sql = "SELECT key FROM batch WHERE source = ? AND settings = ? AND NOT empty"
+        return {key for (key,) in self.ledger.rows(sql, [self.source, self.settings])}
+
+    def asked_empty(self, key: str) -> datetime | None:
+        """Return when the source last had nothing for this key, or None."""
+        found = self.ledger.rows(
+            "SELECT epoch(loaded_at) FROM batch WHERE source = ? AND key = ? AND settings = ? AND empty",
+            [self.source, key, self.settings],
+        )
+        return datetime.fromtimestamp(found[0][0], UTC) if found else None
+
+    def costs(self, key: str) -> list[Cost]:
+        """Return the cost rows of a stored batch."""
+        found = self.ledger.rows(
+            "SELECT day, tenant, service, component, amount, currency, cluster, dimensions FROM cost"
+            " WHERE source = ? AND batch = ?",
+            [self.source, key],
+        )
+        return [Cost(*row) for row in found]
+
+    def nodes(self, first_day: date, last_day: date) -> list[tuple[str, str]]:
+        """Return (provider_id, cluster) of every Node that any source reported in these days, sorted."""
+        sql = "SELECT DISTINCT provider_id, cluster FROM node WHERE day BETWEEN ? AND ? ORDER BY ALL"
+        return [(provider_id, cluster) for provider_id, cluster in self.ledger.rows(sql, [first_day, last_day])]
+
+
+class Ledger:
+    """The one writer of state_dir/ledger.duckdb; its methods may be called from any thread."""
+
+    def __init__(self, folder: Path | None) -> None:
+        """Open or create the ledger in a folder; None keeps it in memory.
+
+        Raises LedgerError when the file is in use, corrupt, of another version, or cannot be written.
+        """
+        self.path = folder / FILE_NAME if folder is not None else None
+        self._lock = threading.RLock()
+        try:
+            if folder is not None:
+                folder.mkdir(parents=True, exist_ok=True)
+            self._connection = duckdb.connect(str(self.path or ":memory:"))
+        except (OSError, duckdb.Error) as error:
+            raise self._translated(error, "cannot be opened") from error
+        try:
+            self._prepare()
+        except duckdb.Error as error:
+            self.close()
+            raise self._translated(error, "cannot be used") from error
+        except LedgerError:
+            self.close()
+            raise
+
+    def _prepare(self) -> None:
+        # A .sql file names its rows in the order it wants them; keeping the order of inserts costs memory.
+        self._connection.execute(
+            "SET preserve_insertion_order = false; SET TimeZone = 'UTC'; SET enable_progress_bar = false"
+        )
+        tables = {name for (name,) in self._connection.execute("SELECT table_name FROM duckdb_tables()").fetchall()}
+        if tables and "meta" not in tables:
+            raise LedgerError(f"{self.path}: is a DuckDB file of something else; set state_dir to another folder")
+        if tables:
+            found = self._connection.execute("SELECT value FROM meta WHERE key = 'schema'").fetchone()
+            version = found[0] if found else "?"
+            if version != SCHEMA_VERSION:
+                raise LedgerError(
+                    f"{self.path}: was written by another version of unitcost (schema {version}, this one reads"
+                    f" {SCHEMA_VERSION}); {REBUILD}"
+                )
+        self._connection.execute(step("schema"))
+        self._connection.execute(
+            "INSERT INTO meta SELECT 'schema', ? WHERE NOT EXISTS (SELECT 1 FROM meta)", [SCHEMA_VERSION]
+        )
+        self._connection.execute(step("session"))
+
+    def close(self) -> None:
+        """Close the file; what was committed is in it."""
+        with self._lock:
+            self._connection.close()
+
+    @contextmanager
+    def transaction(self) -> Iterator[duckdb.DuckDBPyConnection]:
+        """Hold the connection alone; commit at the end, or roll back when the block raises.
+
+        Raises LedgerError for what DuckDB says about the file (disk full, I/O); other errors pass.
+        """
+        with self._lock:
+            try:
+                self._connection.begin()
+                try:
+                    yield self._connection
+                except BaseException:
+                    self._connection.rollback()
+                    raise
+                self._connection.commit()
+            except (duckdb.IOException, duckdb.FatalException, duckdb.OutOfMemoryException) as error:
+                raise self._translated(error, "cannot be written") from error
+            except duckdb.TransactionException as error:
+                raise self._translated(error, "cannot be written") from error
+
+    def rows(self, sql: str, params: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
+        """Run a SELECT and return all its rows."""
+        with self._lock:
+            return self._connection.execute(sql, list(params)).fetchall()
+
+    def stored(self, source: str, settings: str) -> StoredBatches:
+        """Return what is stored of a source under these settings (a digest of them)."""
+        return StoredBatches(self, source, settings)
+
+    def put(self, source: str, settings: str, batch: Batch, now: datetime, rates: Mapping[str, Decimal]) -> None:
+        """Replace a batch in one transaction. Days whose content changed are derived again later.
+
+        Raises SourceError when its rows cannot be read or are in a currency without a rate, and LedgerError when
+        they cannot be written; either way the batch that was stored stays as it was.
+        """
+        with self.transaction() as connection:
+            where = [source, batch.key]
+            if not batch.days:
+                stored = connection.execute("SELECT 1 FROM batch WHERE source = ? AND key = ? AND NOT empty", where)
+                if stored.fetchone() is None:
+                    _record(connection, source, settings, batch, now, 0)
+                return
+            before = _day_digests(connection, where)
+            for table in ("cost", "usage", "revenue", "node", "known_day"):
+                connection.execute(f"DELETE FROM {table} WHERE source = ? AND batch = ?", where)
+            rows = _insert(connection, source, batch)
+            _refuse_unknown_currencies(connection, source, batch.key, rates)
+            connection.execute(
+                "INSERT INTO known_day SELECT ?, ?, unnest(?::DATE[])", [*where, sorted(set(batch.days))]
+            )
+            _record(connection, source, settings, batch, now, rows)
+            after = _day_digests(connection, where)
+            changed = [day for day in before.keys() | after.keys() if before.get(day) != after.get(day)]
+            connection.execute("DELETE FROM derived_day WHERE day IN (SELECT unnest(?::DATE[]))", [changed])
+
+    def succeeded(self, source: str, now: datetime) -> None:
+        """Remember that a refresh of the source brought all it was asked for."""
+        with self.transaction() as connection:
+            connection.execute("INSERT OR REPLACE INTO source_state VALUES (?, ?)", [source, now])
+
+    def _translated(self, error: Exception, what: str) -> LedgerError:
+        text = " ".join(str(error).split())
+        where = self.path or "the ledger in memory"
+        held = re.search(r"Conflicting lock is held in (.*?)\(PID (\d+)\)", text)
+        if held is not None:
+            return LedgerInUseError(
+                f"{where}: is in use by another process (PID {held[2]}); stop it, or give this one its own state_dir"
+            )
+        if re.search(r"No space left|disk full|File too large|could not write|Could not write", text, re.IGNORECASE):
+            return LedgerError(f"{where}: {what}: the disk is full ({text[:200]}); make room, the next refresh goes on")
+        if isinstance(error, OSError) or "Permission denied" in text or "read-only" in text.lower():
+            return LedgerError(f"{where}: {what}: {text[:200]}; make state_dir writable for this user")
+        return LedgerError(f"{where}: {what}: {text[:300]}; {REBUILD}")
+
+
+REBUILD = "move the file away and it is rebuilt from the sources"
+
+
+def _record(
+    connection: duckdb.DuckDBPyConnection, source: str, settings: str, batch: Batch, now: datetime, rows: int
+) -> None:
+    connection.execute("DELETE FROM batch WHERE source = ? AND key = ?", [source, batch.key])
+    connection.execute(
+        "INSERT INTO batch VALUES (?, ?, ?, ?, ?, ?, ?)",
+        [source, batch.key, batch.fingerprint, settings, not batch.days, now, rows],
+    )
+
+
+def _day_digests(connection: duckdb.DuckDBPyConnection, where: list[str]) -> dict[date, tuple[int, int]]:
+    """Return a digest of everything a batch says about each day, so that only changed days are derived again."""
+    found = connection.execute(
+        """
+        SELECT day, count(*), sum(digest::HUGEINT) FROM (
+            SELECT day, hash(tenant, service, component, amount, currency, cluster, dimensions::VARCHAR) AS digest
+            FROM cost WHERE source = $1 AND batch = $2
+            UNION ALL SELECT day, hash(tenant, measure, quantity) FROM usage WHERE source = $1 AND batch = $2
+            UNION ALL SELECT k.day, hash(v.tenant, v.mrr, v.currency, v.plan)
+            FROM known_day k JOIN revenue v USING (source, batch)
+            WHERE source = $1 AND batch = $2 AND k.day >= v.first_day AND (v.last_day IS NULL OR k.day <= v.last_day)
+            UNION ALL SELECT day, 0::UBIGINT FROM known_day WHERE source = $1 AND batch = $2
+        ) GROUP BY day
+        """,
+        where,
+    ).fetchall()
+    return {day: (count, digest) for day, count, digest in found}
+
+
+def _refuse_unknown_currencies(
+    connection: duckdb.DuckDBPyConnection, source: str, key: str, rates: Mapping[str, Decimal]
+) -> None:
+    for table in ("cost", "revenue"):
+        found = connection.execute(
+            f"SELECT currency, count(*) FROM {table} WHERE source = ? AND batch = ?"
+            " AND currency NOT IN (SELECT unnest(?::VARCHAR[])) GROUP BY ALL ORDER BY ALL",
+            [source, key, list(rates)],
+        ).fetchone()
+        if found is not None:
+            raise SourceError(
+                "currency",
+                key,
+                f"{found[1]} rows are in {found[0]}, which has no rate",
+                f"Add {found[0]} to currency.rates; until then the whole of {key} is left out",
+            )
+
+
+def _insert(connection: duckdb.DuckDBPyConnection, source: str, batch: Batch) -> int:
+    """Insert all records of a batch; return how many."""
+    count = 0
+    for table, records in (
+        ("cost", batch.cost),
+        ("usage", batch.usage),
+        ("revenue", batch.revenue),
+        ("node", batch.nodes),
+    ):
+        if isinstance(records, Query):
+            count += _insert_query(connection, table, [source, batch.key], records)
+        elif records:
+            expressions, columns = _COLUMNS[table]
+            values = [[column(record) for record in records] for column in columns]
+            connection.execute(f"INSERT INTO {table} SELECT ?, ?, {expressions}", [source, batch.key, *values])
+            count += len(records) if table != "node" else 0
+    return count
+
+
+def _insert_query(connection: duckdb.DuckDBPyConnection, table: str, where: list[str], query: Query) -> int:
+    try:
+        connection.execute(f"INSERT INTO {table} SELECT ?, ?, q.* FROM ({query.sql}) q", [*where, *query.params])
+    except duckdb.Error as error:
+        if query.failed is not None:
+            raise query.failed(error) from error
+        raise SourceError("format", where[1], f"cannot be read: {error}") from error
+    found = connection.execute(f"SELECT count(*) FROM {table} WHERE source = ? AND batch = ?", where).fetchone()
+    return int(found[0]) if found else 0
+
+
+def _cost_columns() -> tuple[str, list[Callable[[Cost], Any]]]:
+    # `executemany` is slow in DuckDB; lists through unnest insert half a million rows a second.
+    sql = (
+        "unnest(?::DATE[]), unnest(?::VARCHAR[]), unnest(?::VARCHAR[]), unnest(?::VARCHAR[]),"
+        " unnest(?::VARCHAR[])::DECIMAL(38, 12), unnest(?::VARCHAR[]), unnest(?::VARCHAR[]),"
+        " map_from_entries(unnest(?::STRUCT(k VARCHAR, v VARCHAR)[][]))"
+    )
+    return sql, [
+        lambda r: r.day,
+        lambda r: r.tenant,
+        lambda r: r.service,
+        lambda r: r.component,
+        lambda r: format(r.amount, "f"),
+        lambda r: r.currency,
+        lambda r: r.cluster,
+        lambda r: [{"k": key, "v": value} for key, value in sorted(r.dimensions.items())],
+    ]
+
+
+def _usage_columns() -> tuple[str, list[Callable[[Usage], Any]]]:
+    sql = "unnest(?::DATE[]), unnest(?::VARCHAR[]), unnest(?::VARCHAR[]), unnest(?::VARCHAR[])::DECIMAL(38, 12)"
+    return sql, [lambda r: r.day, lambda r: r.tenant, lambda r: r.measure, lambda r: format(r.quantity, "f")]
+
+
+def _revenue_columns() -> tuple[str, list[Callable[[Revenue], Any]]]:
+    sql = (
+        "unnest(?::DATE[]), unnest(?::DATE[]), unnest(?::VARCHAR[]), unnest(?::VARCHAR[])::DECIMAL(38, 12),"
+        " unnest(?::VARCHAR[]), unnest(?::VARCHAR[])"
+    )
+    return sql, [
+        lambda r: r.first_day,
+        lambda r: r.last_day,
+        lambda r: r.tenant,
+        lambda r: format(r.mrr, "f"),
+        lambda r: r.currency,
+        lambda r: r.plan,
+    ]
+
+
+def _node_columns() -> tuple[str, list[Callable[[Node], Any]]]:
+    sql = "unnest(?::DATE[]), unnest(?::VARCHAR[]), unnest(?::VARCHAR[])"
+    return sql, [lambda r: r.day, lambda r: r.provider_id, lambda r: r.cluster]
+
+
+_COLUMNS: dict[str, tuple[str, Sequence[Callable[[Any], Any]]]] = {
+    "cost": _cost_columns(),
+    "usage": _usage_columns(),
+    "revenue": _revenue_columns(),
+    "node": _node_columns(),
+}
+"""Table → the expressions of its columns, and what to read from a record for each."""

@@ -1,0 +1,184 @@
+-- reads: tenant_day, unallocated_day, counted_day, dimension_day, usage_day, revenue_day, reconciled_day, known_day,
+--        and of this run: window_span, source, tenant_limit, directory
+-- writes: the temporary tables that snapshot rows are read from; tenants beyond the limit are summed up in __other__
+
+CREATE OR REPLACE TEMP TABLE window_tenant_component AS
+SELECT w.name AS span, t.tenant, t.component,
+    CAST(sum(t.direct + t.shared) AS DECIMAL(38, 12)) AS cost, CAST(sum(t.shared) AS DECIMAL(38, 12)) AS shared
+FROM tenant_day t JOIN window_span w ON t.day >= w.first_day AND t.day < w.end_day
+GROUP BY ALL;
+
+CREATE OR REPLACE TEMP TABLE window_usage AS
+SELECT w.name AS span, u.tenant, u.measure, CAST(sum(u.quantity) AS DECIMAL(38, 12)) AS quantity
+FROM usage_day u JOIN window_span w ON u.day >= w.first_day AND u.day < w.end_day
+GROUP BY ALL;
+
+-- MRR(day) ÷ days in its month, summed: the days of one month are added before dividing, so a whole month of an
+-- unchanged MRR is that MRR to the last digit.
+CREATE OR REPLACE TEMP TABLE window_revenue AS
+WITH month AS (
+    SELECT w.name AS span, v.tenant, day(last_day(v.day)) AS days, sum(units(v.mrr)) AS total
+    FROM revenue_day v JOIN window_span w ON v.day >= w.first_day AND v.day < w.end_day
+    GROUP BY w.name, v.tenant, date_trunc('month', v.day), day(last_day(v.day))
+)
+SELECT span, tenant, CAST(sum(dollars((2 * total + days) // (2 * days))) AS DECIMAL(38, 12)) AS revenue
+FROM month GROUP BY ALL;
+
+-- The cheapest tenants over all windows together give up their own series first.
+CREATE OR REPLACE TEMP TABLE shown AS
+WITH
+every AS (
+    SELECT tenant, cost, 0::DECIMAL(38, 12) AS revenue FROM window_tenant_component
+    UNION ALL SELECT tenant, 0, revenue FROM window_revenue
+    UNION ALL SELECT tenant, 0, 0 FROM window_usage WHERE quantity > 0
+),
+ranked AS (
+    SELECT tenant, row_number() OVER (ORDER BY sum(cost) DESC, sum(revenue) DESC, tenant) AS rank
+    FROM every GROUP BY tenant
+)
+SELECT tenant, CASE WHEN rank <= (SELECT tenants FROM tenant_limit) THEN tenant ELSE '__other__' END AS label
+FROM ranked;
+
+CREATE OR REPLACE TEMP TABLE shown_cost AS
+SELECT c.span, s.label AS tenant, c.component,
+    CAST(sum(c.cost) AS DECIMAL(38, 12)) AS cost, CAST(sum(c.shared) AS DECIMAL(38, 12)) AS shared
+FROM window_tenant_component c JOIN shown s USING (tenant) GROUP BY ALL;
+
+CREATE OR REPLACE TEMP TABLE shown_usage AS
+SELECT u.span, s.label AS tenant, u.measure, CAST(sum(u.quantity) AS DECIMAL(38, 12)) AS quantity
+FROM window_usage u JOIN shown s USING (tenant) GROUP BY ALL;
+
+-- Windows in which revenue, or cost, is known on at least one day; elsewhere it is unknown and not zero, and so is
+-- the margin.
+CREATE OR REPLACE TEMP TABLE kind_window AS
+SELECT DISTINCT w.name AS span, s.kind
+FROM known_day k
+JOIN source s ON s.source = k.source
+JOIN window_span w ON k.day >= w.first_day AND k.day < w.end_day;
+CREATE OR REPLACE TEMP TABLE revenue_window AS SELECT span FROM kind_window WHERE kind = 'revenue';
+CREATE OR REPLACE TEMP TABLE cost_window AS SELECT DISTINCT span FROM kind_window WHERE kind IN ('cluster', 'bill');
+
+-- One row a tenant and window: what reports, the page and the ratios are made of.
+CREATE OR REPLACE TEMP TABLE margin AS
+WITH
+cost AS (
+    SELECT span, tenant, sum(cost) AS cost, sum(shared) AS shared FROM shown_cost GROUP BY ALL
+),
+revenue AS (
+    SELECT r.span, s.label AS tenant, sum(r.revenue) AS revenue
+    FROM window_revenue r JOIN shown s USING (tenant) GROUP BY ALL
+),
+request AS (SELECT span, tenant, quantity AS requests FROM shown_usage WHERE measure = 'requests' AND quantity > 0),
+present AS (
+    SELECT span, tenant FROM cost UNION SELECT span, tenant FROM revenue UNION SELECT span, tenant FROM shown_usage
+)
+SELECT
+    b.span, b.tenant,
+    CASE WHEN k.span IS NOT NULL THEN CAST(coalesce(c.cost, 0) AS DECIMAL(38, 12)) END AS cost,
+    CASE WHEN k.span IS NOT NULL THEN CAST(coalesce(c.shared, 0) AS DECIMAL(38, 12)) END AS shared,
+    CASE WHEN w.span IS NOT NULL THEN CAST(coalesce(r.revenue, 0) AS DECIMAL(38, 12)) END AS revenue,
+    CASE WHEN w.span IS NOT NULL AND k.span IS NOT NULL
+        THEN CAST(coalesce(r.revenue, 0) - coalesce(c.cost, 0) AS DECIMAL(38, 12)) END AS margin,
+    CASE
+        WHEN w.span IS NULL OR k.span IS NULL THEN NULL
+        WHEN coalesce(r.revenue, 0) > 0
+            THEN CAST(r.revenue - coalesce(c.cost, 0) AS DOUBLE) / CAST(r.revenue AS DOUBLE)
+        WHEN coalesce(c.cost, 0) > 0 THEN -1.0
+    END AS margin_ratio,
+    q.requests,
+    CASE WHEN k.span IS NOT NULL
+        THEN CAST(coalesce(c.cost, 0) AS DOUBLE) / CAST(q.requests AS DOUBLE) END AS cost_per_request
+FROM present b
+LEFT JOIN cost c USING (span, tenant)
+LEFT JOIN revenue r USING (span, tenant)
+LEFT JOIN request q USING (span, tenant)
+LEFT JOIN revenue_window w USING (span)
+LEFT JOIN cost_window k USING (span);
+
+CREATE OR REPLACE TEMP TABLE mrr_now AS
+SELECT s.label AS tenant, CAST(sum(v.mrr) AS DECIMAL(38, 12)) AS mrr
+FROM revenue_day v JOIN shown s USING (tenant)
+WHERE v.day = (SELECT max(day) FROM revenue_day)
+GROUP BY ALL;
+
+CREATE OR REPLACE TEMP TABLE tenant_profile AS
+SELECT s.tenant, coalesce(d.name, s.tenant) AS name, coalesce(d.plan, p.plan, '') AS plan,
+    coalesce(d.status, 'unknown') AS status, d.tenant IS NOT NULL AS known
+FROM (SELECT tenant FROM shown WHERE label <> '__other__') s
+LEFT JOIN directory d USING (tenant)
+LEFT JOIN (
+    SELECT coalesce(a.tenant, tenant_id(v.tenant)) AS tenant, arg_max(v.plan, v.first_day) AS plan
+    FROM revenue v JOIN source USING (source) LEFT JOIN alias a ON a.alias = tidy(v.tenant)
+    WHERE v.plan IS NOT NULL GROUP BY ALL
+) p USING (tenant);
+
+CREATE OR REPLACE TEMP TABLE window_counted AS
+SELECT w.name AS span, c.source, c.component, c.estimated, CAST(sum(c.amount) AS DECIMAL(38, 12)) AS amount
+FROM counted_day c JOIN window_span w ON c.day >= w.first_day AND c.day < w.end_day GROUP BY ALL;
+
+CREATE OR REPLACE TEMP TABLE window_unallocated AS
+SELECT w.name AS span, u.source, u.component, CAST(sum(u.amount) AS DECIMAL(38, 12)) AS amount
+FROM unallocated_day u JOIN window_span w ON u.day >= w.first_day AND u.day < w.end_day GROUP BY ALL;
+
+CREATE OR REPLACE TEMP TABLE window_dimension AS
+SELECT w.name AS span, d.dimension, d.value, d.component, CAST(sum(d.amount) AS DECIMAL(38, 12)) AS amount
+FROM dimension_day d JOIN window_span w ON d.day >= w.first_day AND d.day < w.end_day GROUP BY ALL;
+
+-- Only days that the bill has Kubernetes rows for are compared; a cluster the bill never shows has ratio 0.
+CREATE OR REPLACE TEMP TABLE window_reconciled AS
+SELECT w.name AS span, r.source, r.cluster, CAST(sum(r.billed) AS DOUBLE) / CAST(sum(r.opencost) AS DOUBLE) AS ratio
+FROM reconciled_day r JOIN window_span w ON r.day >= w.first_day AND r.day < w.end_day
+GROUP BY ALL HAVING sum(r.opencost) > 0;
+
+CREATE OR REPLACE TEMP TABLE missing_day AS
+SELECT w.name AS span, s.source, d.day
+FROM window_span w
+CROSS JOIN (SELECT * FROM source WHERE required) s
+CROSS JOIN LATERAL (SELECT CAST(unnest(generate_series(w.first_day, w.needs_until - 1, INTERVAL 1 DAY)) AS DATE) AS day) d
+ANTI JOIN known_day k ON k.source = s.source AND k.day = d.day;
+
+-- The whole company in a window. Unallocated costs belong to it, tenants or not.
+CREATE OR REPLACE TEMP TABLE platform AS
+WITH
+tenants AS (
+    SELECT span, CAST(sum(cost) AS DECIMAL(38, 12)) AS cost, sum(revenue) AS revenue FROM margin GROUP BY ALL
+),
+unallocated AS (SELECT span, sum(amount) AS amount FROM window_unallocated GROUP BY ALL),
+active AS (
+    SELECT span, count(DISTINCT tenant) AS tenants FROM (
+        SELECT span, tenant FROM window_tenant_component GROUP BY ALL HAVING sum(cost) <> 0
+        UNION ALL SELECT span, tenant FROM window_revenue WHERE revenue > 0
+        UNION ALL SELECT span, tenant FROM window_usage WHERE quantity > 0
+    ) GROUP BY span
+),
+request AS (SELECT span, sum(quantity) AS requests FROM window_usage WHERE measure = 'requests' GROUP BY span)
+SELECT
+    w.name AS span,
+    CASE WHEN k.span IS NOT NULL
+        THEN CAST(coalesce(t.cost, 0) + coalesce(u.amount, 0) AS DECIMAL(38, 12)) END AS cost,
+    CASE WHEN k.span IS NOT NULL THEN CAST(coalesce(u.amount, 0) AS DECIMAL(38, 12)) END AS unallocated,
+    CAST(CASE WHEN r.span IS NOT NULL THEN coalesce(t.revenue, 0) END AS DECIMAL(38, 12)) AS revenue,
+    coalesce(a.tenants, 0) AS tenants,
+    CASE WHEN q.requests > 0 THEN CAST(q.requests AS DECIMAL(38, 12)) END AS requests
+FROM window_span w
+LEFT JOIN tenants t ON t.span = w.name
+LEFT JOIN unallocated u ON u.span = w.name
+LEFT JOIN active a ON a.span = w.name
+LEFT JOIN request q ON q.span = w.name
+LEFT JOIN revenue_window r ON r.span = w.name
+LEFT JOIN cost_window k ON k.span = w.name;
+
+-- The margin table: a line a tenant, one for what nobody can be charged for, one for the company.
+CREATE OR REPLACE TEMP TABLE report_line AS
+SELECT m.span, 'tenant' AS kind, m.tenant, coalesce(p.name, m.tenant) AS name, coalesce(p.plan, '') AS plan,
+    m.cost, m.shared, m.revenue, m.margin, m.margin_ratio, m.requests, m.cost_per_request
+FROM margin m LEFT JOIN tenant_profile p USING (tenant)
+UNION ALL
+SELECT span, 'unallocated', '', 'Unallocated', '', unallocated, NULL, NULL, NULL, NULL, NULL, NULL
+FROM platform WHERE cost IS NOT NULL
+UNION ALL
+SELECT span, 'total', '', 'Total', '', cost, NULL, revenue, revenue - cost,
+    CASE WHEN revenue > 0 THEN CAST(revenue - cost AS DOUBLE) / CAST(revenue AS DOUBLE)
+        WHEN revenue = 0 AND cost > 0 THEN -1.0 END,
+    requests, CAST(cost AS DOUBLE) / CAST(requests AS DOUBLE)
+FROM platform WHERE cost IS NOT NULL OR revenue IS NOT NULL;

@@ -1,0 +1,106 @@
+"""Fills what the page shows (page_view.py) from the ledger's window tables and the state of the sources."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING
+
+from unitcost import __version__
+from unitcost.config import Config, source_type
+from unitcost.ledger.report_lines import missing_days, read_lines
+from unitcost.ledger.store import Ledger
+from unitcost.page_view import (
+    ComponentCost,
+    CustomerRow,
+    Gap,
+    PageView,
+    Reconciliation,
+    SourceRow,
+    WindowTotals,
+)
+from unitcost.windows import window
+
+if TYPE_CHECKING:
+    from unitcost.refresh import Desk
+
+MAIN_WINDOWS = ("last_month", "30d", "mtd")
+"""The page is about the first of these that is configured: whole periods before unfinished ones."""
+
+
+def overview(ledger: Ledger, config: Config, desks: Sequence[Desk], now: datetime, main: str | None = None) -> PageView:
+    """Return the page's content. main: the window it is about. windows.sql must have been run for `now`."""
+    main = main or next((name for name in MAIN_WINDOWS if name in config.windows), config.windows[0])
+    names = [main, *sorted((name for name in config.windows if name != main), key=_rank)]
+    components = ledger.rows(
+        "SELECT component, sum(cost) FROM shown_cost WHERE span = ? GROUP BY ALL ORDER BY 2 DESC", [main]
+    )
+    reconciled = ledger.rows("SELECT source, cluster, ratio FROM window_reconciled WHERE span = ? ORDER BY ALL", [main])
+    return PageView(
+        made_at=now,
+        version=__version__,
+        currency=config.currency.code,
+        windows=[_totals(ledger, name, now) for name in names],
+        components=[ComponentCost(*row) for row in components],
+        customers=[
+            CustomerRow(
+                tenant=line.tenant,
+                name=line.name,
+                plan=line.plan,
+                cost=line.cost,
+                revenue=line.revenue,
+                margin=line.margin,
+                margin_ratio=line.margin_ratio,
+                requests=line.requests,
+                cost_per_request=line.cost_per_request,
+            )
+            for line in read_lines(ledger, main)
+            if line.kind == "tenant" and line.cost is not None
+        ],
+        sources=[_source(ledger, config, desk) for desk in desks],
+        reconciliations=[Reconciliation(*row) for row in reconciled],
+    )
+
+
+def _rank(name: str) -> tuple[bool, str]:
+    return (name != "mtd", name)
+
+
+def _totals(ledger: Ledger, name: str, now: datetime) -> WindowTotals:
+    span = window(name, now)
+    [(cost, unallocated, revenue, tenants, requests)] = ledger.rows(
+        "SELECT cost, unallocated, revenue, tenants, requests FROM platform WHERE span = ?", [name]
+    )
+    [(estimated,)] = ledger.rows("SELECT sum(amount) FROM window_counted WHERE span = ? AND estimated", [name])
+    ratio = next((line.margin_ratio for line in read_lines(ledger, name) if line.kind == "total"), None)
+    return WindowTotals(
+        name=name,
+        first_day=span.first,
+        last_day=span.end - timedelta(1),
+        cost=cost,
+        revenue=revenue,
+        margin_ratio=ratio,
+        requests=requests,
+        cost_per_request=float(cost) / float(requests) if cost is not None and requests else None,
+        cost_per_tenant=float(cost) / tenants if cost is not None and tenants else None,
+        active_tenants=tenants if cost is not None or tenants else None,
+        unallocated=unallocated,
+        estimated=estimated,
+        gaps=[Gap(source, days) for source, days in missing_days(ledger, name)],
+    )
+
+
+def _source(ledger: Ledger, config: Config, desk: Desk) -> SourceRow:
+    [(days,)] = ledger.rows("SELECT count(DISTINCT day) FROM known_day WHERE source = ?", [desk.name])
+    [(rows,)] = ledger.rows("SELECT coalesce(sum(rows), 0) FROM batch WHERE source = ?", [desk.name])
+    return SourceRow(
+        name=desk.name,
+        type=source_type(config.settings(desk.name)),
+        kind=desk.source.kind,
+        up=desk.up if desk.duration is not None else None,
+        last_success=desk.last_success,
+        days=days,
+        rows=int(rows),
+        problems=list(desk.problems),
+        notes=list(desk.notes),
+    )

@@ -1,0 +1,168 @@
+"""What sources hand over: cost, usage and revenue by UTC day, in batches that replace each other whole.
+
+Money is Decimal in the source's own currency, never float. A record's tenant is the raw value of
+`tenants.key` as the source spells it, or None; aliases are applied later, in the ledger.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import date, datetime
+from decimal import Decimal
+from typing import Any, Protocol
+
+from unitcost.errors import SourceError
+
+COMPONENTS = ("compute", "gpu", "database", "storage", "network", "ai", "idle", "support", "other")
+RESERVED = ("__idle__", "__unallocated__", "__unmounted__", "__other__")
+"""Names that sources or unitcost invent; never tenants."""
+
+
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """What one service cost on one UTC day, for one tenant or (tenant None) for nobody in particular.
+
+    service: the source's own finer name (FOCUS ServiceName; OpenCost's cpu, ram, gpu, pv, network, …).
+    component: one of COMPONENTS. cluster: the Kubernetes cluster that the money was spent on, if the
+    source knows it; on a bill it marks the row as Kubernetes, so that OpenCost's figures for the same nodes
+    are not added on top. dimensions: the values of the configured dimensions, those that are known.
+    """
+
+    day: date
+    tenant: str | None
+    service: str
+    component: str
+    amount: Decimal
+    currency: str
+    cluster: str | None = None
+    dimensions: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """How much of a named measure (requests, active_users, …) one tenant used on one UTC day."""
+
+    day: date
+    tenant: str
+    measure: str
+    quantity: Decimal
+
+
+@dataclass(frozen=True, slots=True)
+class Revenue:
+    """A tenant's monthly recurring revenue from first_day on, to last_day inclusive (None: until replaced).
+
+    mrr is a monthly amount in `currency`, zero or more; the revenue of one day is mrr ÷ days in its month.
+    """
+
+    first_day: date
+    last_day: date | None
+    tenant: str
+    mrr: Decimal
+    currency: str
+    plan: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """A cloud resource (node, disk, load balancer) that a Kubernetes cluster used on a UTC day.
+
+    provider_id: the cloud's own id as a bill's ResourceId would hold or end with it.
+    """
+
+    day: date
+    provider_id: str
+    cluster: str
+
+
+@dataclass(frozen=True, slots=True)
+class Query:
+    """Rows that DuckDB reads by itself: a SELECT whose columns are named and ordered like the record's fields.
+
+    For Cost: day DATE, tenant VARCHAR, service VARCHAR, component VARCHAR, amount DECIMAL(38,12),
+    currency VARCHAR, cluster VARCHAR, dimensions MAP(VARCHAR, VARCHAR). For Usage and Revenue likewise, with
+    quantity DECIMAL(38,12) and mrr DECIMAL(38,12). failed turns the error DuckDB raised while reading into one
+    that names the file and the row.
+    """
+
+    sql: str
+    params: Sequence[Any] = ()
+    failed: Callable[[Exception], SourceError] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """The unit that is replaced as a whole, in one transaction: a day of OpenCost, a billing period, a file.
+
+    key: unique within its source ("2026-11-19", "2026-11", "mrr.csv"). days: the UTC days the batch speaks
+    for, with or without rows; a day is known to the source once such a batch is stored. An empty list says
+    that the source was asked and had nothing (the key is asked again a day later, and stays unknown).
+    fingerprint: what the batch was made from; the same one again means nothing changed.
+    """
+
+    key: str
+    days: Sequence[date]
+    fingerprint: str = ""
+    cost: Sequence[Cost] | Query = ()
+    usage: Sequence[Usage] | Query = ()
+    revenue: Sequence[Revenue] | Query = ()
+    nodes: Sequence[Node] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """Something wrong with one part of a source's answer. That part keeps its last good data; the rest goes on.
+
+    reason: one word for the label of unitcost_errors_total. where: file, row, day or key. hint: what to do.
+    """
+
+    reason: str
+    where: str
+    text: str
+    hint: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Note:
+    """Something a user should know about a source's answer that is not an error; `check` prints it."""
+
+    text: str
+
+
+class Stored(Protocol):
+    """What the ledger already holds of one source; read-only."""
+
+    def fingerprint(self, key: str) -> str | None:
+        """Return the fingerprint of the stored batch, or None if that batch is not stored."""
+
+    def keys(self) -> set[str]:
+        """Return the keys of all stored batches that speak for at least one day."""
+
+    def asked_empty(self, key: str) -> datetime | None:
+        """Return when the source last said that it has nothing for this key, or None."""
+
+    def costs(self, key: str) -> list[Cost]:
+        """Return the cost rows of a stored batch, as they were handed over (dimensions may be left out)."""
+
+    def nodes(self, first_day: date, last_day: date) -> list[tuple[str, str]]:
+        """Return (provider_id, cluster) of every Node that any source reported in these days, sorted."""
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What a refresh asks of a source.
+
+    now: the clock (UTC, aware). first_day: the oldest day of `history`. restate_days: that many days before
+    today, and today, may still change and are asked again; older days only if they are not stored.
+    """
+
+    now: datetime
+    first_day: date
+    restate_days: int
+    stored: Stored
+
+    @property
+    def today(self) -> date:
+        """The current UTC day, which is not complete yet."""
+        return self.now.date()

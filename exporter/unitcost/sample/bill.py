@@ -1,0 +1,127 @@
+"""The company's cloud bill as FOCUS: one gzipped CSV per billing period, a row per day and resource."""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import io
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import date, timedelta
+from pathlib import Path
+
+from unitcost.sample.cluster import BILL_PERCENT, CLUSTER
+from unitcost.sample.company import FEATURE, UNIT, MonthOfCosts, so_far
+from unitcost.sample.customers import apportion
+from unitcost.sample.days import DAY_SECONDS, Clock, spread
+
+COLUMNS = (
+    "BilledCost", "BillingAccountId", "BillingCurrency", "BillingPeriodEnd", "BillingPeriodStart",
+    "ChargeCategory", "ChargeClass", "ChargePeriodEnd", "ChargePeriodStart", "ContractedCost",
+    "EffectiveCost", "ListCost", "ProviderName", "ResourceId", "ServiceCategory", "ServiceName",
+    "ServiceProviderName", "SubAccountId", "Tags",
+)  # fmt: skip
+
+AWS, OPENAI = "Amazon Web Services", "OpenAI"
+ACCOUNTS = {AWS: ("123456789012", "210987654321"), OPENAI: ("org-sample", "proj-production")}
+SERVICES = {
+    "nodes": (AWS, "Compute", "Amazon Elastic Compute Cloud"),
+    "database": (AWS, "Databases", "Amazon Relational Database Service"),
+    "storage": (AWS, "Storage", "Amazon Simple Storage Service"),
+    "network": (AWS, "Networking", "AWS Data Transfer"),
+    "ai": (OPENAI, "AI and Machine Learning", "OpenAI API"),
+}
+"""Provider, FOCUS ServiceCategory and ServiceName."""
+
+FEATURES = {"database": "dashboards", "storage": "ingest", "network": "dashboards"}
+AI_FEATURES = ("search", "reports")
+NODE_SIZES = [4.0] * 6 + [2.0] * 4 + [7.5] * 2
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One resource of the bill and what it cost on each day of the month, in units of 1e-8 dollars."""
+
+    service: str
+    resource: str
+    tags: dict[str, str]
+    days: list[int]
+
+
+def write_bill(folder: Path, clock: Clock, months: list[MonthOfCosts]) -> None:
+    """Write folder/BILLING_PERIOD=YYYY-MM/bill-00001.csv.gz for every month that has rows.
+
+    The cloud's rows come late: the newest are of yesterday, so the cluster's cost of today is OpenCost's
+    estimate. The AI provider's rows include today's part.
+    """
+    for month in months:
+        rows = list(_rows(month, clock))
+        if not rows:
+            continue
+        period = folder / f"BILLING_PERIOD={month.month.first:%Y-%m}"
+        period.mkdir(parents=True, exist_ok=True)
+        text = io.StringIO()
+        writer = csv.writer(text, lineterminator="\n")
+        writer.writerow(COLUMNS)
+        writer.writerows(rows)
+        # no name and no time in the gzip header: the same company is the same bytes
+        packed = gzip.compress(text.getvalue().encode(), compresslevel=5, mtime=0)
+        (period / "bill-00001.csv.gz").write_bytes(packed)
+
+
+def _rows(month: MonthOfCosts, clock: Clock) -> Iterator[tuple[str, ...]]:
+    """Yield the rows in the order of COLUMNS, day by day."""
+    days = month.month.days
+    period = _stamp(days[-1] + timedelta(1)), _stamp(days[0])
+    lines = [(line, json.dumps(line.tags, separators=(",", ":"))) for line in _lines(month)]
+    for place, day in enumerate(days):
+        start, end = _stamp(day), _stamp(day + timedelta(1))
+        seconds = clock.elapsed(day)
+        for line, tags in lines:
+            provider, category, service = SERVICES[line.service]
+            billed = seconds if provider == OPENAI or seconds == DAY_SECONDS else 0
+            amount = so_far(line.days[place], billed)
+            if not amount:
+                continue
+            account, sub_account = ACCOUNTS[provider]
+            cost = _dollars(amount)
+            listed = _dollars(amount * 100 // BILL_PERCENT) if line.service == "nodes" else cost
+            yield (
+                cost, account, "USD", *period, "Usage", "", end, start, cost, cost, listed,
+                provider, line.resource, category, service, provider, sub_account, tags,
+            )  # fmt: skip
+
+
+def _lines(month: MonthOfCosts) -> Iterator[Line]:
+    production = {"environment": "production"}
+    for number, days in enumerate(_nodes(month)):
+        yield Line("nodes", f"i-{0x0A17C0DE00 + number:017x}", {"aws:eks:cluster-name": CLUSTER, **production}, days)
+    for service, days in month.untagged.items():
+        yield Line(service, f"shared-{service}", production, days)
+    for service, by_tenant in month.direct.items():
+        if service in FEATURES:
+            for tenant, days in by_tenant.items():
+                tags = {"tenant": tenant, "feature": FEATURES[service], **production}
+                yield Line(service, f"{tenant}-{service}", tags, days)
+    for number, (tenant, days) in enumerate(month.direct["ai"].items()):
+        tags = {"tenant": tenant, "feature": AI_FEATURES[number % len(AI_FEATURES)], **production}
+        yield Line("ai", f"key-{tenant}", tags, days)
+    for tenant, days in month.assistant.items():
+        yield Line("ai", f"key-{tenant}", {"tenant": tenant, "feature": FEATURE, **production}, days)
+
+
+def _nodes(month: MonthOfCosts) -> list[list[int]]:
+    """Split the cluster's days over its nodes, to the last unit."""
+    amounts = apportion(sum(month.nodes), NODE_SIZES)
+    nodes = [spread(amount, month.nodes) for amount in amounts[1:]]
+    first = [total - sum(parts) for total, *parts in zip(month.nodes, *nodes, strict=True)]
+    return [first, *nodes]
+
+
+def _dollars(units: int) -> str:
+    return f"{units // UNIT}.{units % UNIT:08d}"
+
+
+def _stamp(day: date) -> str:
+    return f"{day}T00:00:00Z"

@@ -1,0 +1,143 @@
+"""From the ledger's window tables to metric families: which SELECT fills which metric."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from unitcost import __version__, catalogue
+from unitcost.catalogue import Metric
+from unitcost.exposition import Family
+from unitcost.ledger.store import Ledger
+
+SELECTS: Sequence[tuple[Metric, str]] = (
+    (catalogue.TENANT_COST, "SELECT tenant, component, span, cost::DOUBLE FROM shown_cost ORDER BY ALL"),
+    (
+        catalogue.TENANT_SHARED_COST,
+        "SELECT tenant, span, shared::DOUBLE FROM margin WHERE shared IS NOT NULL ORDER BY ALL",
+    ),
+    (catalogue.TENANT_MRR, "SELECT tenant, mrr::DOUBLE FROM mrr_now ORDER BY ALL"),
+    (
+        catalogue.TENANT_REVENUE,
+        "SELECT tenant, span, revenue::DOUBLE FROM margin WHERE revenue IS NOT NULL ORDER BY ALL",
+    ),
+    (catalogue.TENANT_MARGIN, "SELECT tenant, span, margin::DOUBLE FROM margin WHERE margin IS NOT NULL ORDER BY ALL"),
+    (
+        catalogue.MARGIN_RATIO,
+        "SELECT tenant, span, margin_ratio FROM margin WHERE margin_ratio IS NOT NULL ORDER BY ALL",
+    ),
+    (
+        catalogue.COST_PER_REQUEST,
+        "SELECT tenant, span, cost_per_request FROM margin WHERE cost_per_request IS NOT NULL ORDER BY ALL",
+    ),
+    (
+        catalogue.COST_PER_UNIT,
+        (
+            "SELECT tenant, u.measure, span, m.cost::DOUBLE / u.quantity::DOUBLE FROM margin m"
+            " JOIN shown_usage u USING (tenant, span)"
+            " WHERE u.measure <> 'requests' AND u.quantity > 0 AND m.cost IS NOT NULL ORDER BY ALL"
+        ),
+    ),
+    (catalogue.TENANT_USAGE, "SELECT tenant, measure, span, quantity::DOUBLE FROM shown_usage ORDER BY ALL"),
+    (catalogue.TENANT_INFO, "SELECT tenant, name, plan, status, 1.0 FROM tenant_profile ORDER BY ALL"),
+    (
+        catalogue.DIMENSION_COST,
+        "SELECT dimension, value, component, span, amount::DOUBLE FROM window_dimension ORDER BY ALL",
+    ),
+    (
+        catalogue.PLATFORM_COST,
+        (
+            "SELECT component, span, sum(amount)::DOUBLE FROM ("
+            " SELECT component, span, cost AS amount FROM window_tenant_component"
+            " UNION ALL SELECT component, span, amount FROM window_unallocated) GROUP BY ALL ORDER BY ALL"
+        ),
+    ),
+    (catalogue.PLATFORM_REVENUE, "SELECT span, revenue::DOUBLE FROM platform WHERE revenue IS NOT NULL ORDER BY ALL"),
+    (
+        catalogue.PLATFORM_MARGIN_RATIO,
+        (
+            "SELECT span, CASE WHEN revenue > 0 THEN (revenue - cost)::DOUBLE / revenue::DOUBLE ELSE -1.0 END"
+            " FROM platform WHERE cost IS NOT NULL AND (revenue > 0 OR (revenue = 0 AND cost > 0)) ORDER BY ALL"
+        ),
+    ),
+    (
+        catalogue.PLATFORM_COST_PER_TENANT,
+        "SELECT span, cost::DOUBLE / tenants FROM platform WHERE cost IS NOT NULL AND tenants > 0 ORDER BY ALL",
+    ),
+    (
+        catalogue.PLATFORM_COST_PER_REQUEST,
+        (
+            "SELECT span, cost::DOUBLE / requests::DOUBLE FROM platform"
+            " WHERE cost IS NOT NULL AND requests > 0 ORDER BY ALL"
+        ),
+    ),
+    (
+        catalogue.PLATFORM_ACTIVE_TENANTS,
+        "SELECT span, tenants::DOUBLE FROM platform WHERE cost IS NOT NULL OR tenants > 0 ORDER BY ALL",
+    ),
+    (
+        catalogue.BILL,
+        "SELECT source, component, span, sum(amount)::DOUBLE FROM window_counted GROUP BY ALL ORDER BY ALL",
+    ),
+    (
+        catalogue.ESTIMATED_COST,
+        "SELECT source, span, sum(amount)::DOUBLE FROM window_counted WHERE estimated GROUP BY ALL ORDER BY ALL",
+    ),
+    (catalogue.UNALLOCATED, "SELECT source, component, span, amount::DOUBLE FROM window_unallocated ORDER BY ALL"),
+    (catalogue.RECONCILIATION, "SELECT source, cluster, span, ratio FROM window_reconciled ORDER BY ALL"),
+    (
+        catalogue.WINDOW_COMPLETE,
+        (
+            "SELECT name, CASE WHEN name IN (SELECT span FROM missing_day) THEN 0.0 ELSE 1.0 END"
+            " FROM window_span ORDER BY ALL"
+        ),
+    ),
+    (
+        catalogue.SOURCE_ROWS,
+        (
+            "SELECT source, coalesce(sum(rows), 0)::DOUBLE FROM source LEFT JOIN batch USING (source)"
+            " GROUP BY ALL ORDER BY ALL"
+        ),
+    ),
+    (catalogue.TENANTS, "SELECT count(*)::DOUBLE FROM shown"),
+    (catalogue.TENANTS_FOLDED, "SELECT count(*)::DOUBLE FROM shown WHERE label = '__other__'"),
+)
+"""Each metric beside the SELECT over the tables of windows.sql that gives its labels, in order, and its value."""
+
+
+@dataclass(frozen=True)
+class SourceState:
+    """What the refresh knows of one source. errors: count by reason since the start.
+
+    duration: seconds the last refresh took; None before the first, when `up` says nothing yet.
+    """
+
+    up: bool
+    last_success: datetime | None
+    duration: float | None
+    errors: Mapping[str, int]
+
+
+def families(
+    ledger: Ledger, sources: Mapping[str, SourceState], now: datetime, *, with_directory: bool
+) -> list[Family]:
+    """Return every family of a snapshot in the catalogue's order. windows.sql must have been run for `now`."""
+    found = {metric: ledger.rows(sql) for metric, sql in SELECTS}
+    if with_directory:
+        found[catalogue.UNKNOWN_TENANTS] = ledger.rows("SELECT count(*)::DOUBLE FROM tenant_profile WHERE NOT known")
+    found[catalogue.SOURCE_UP] = [
+        (name, float(state.up)) for name, state in sources.items() if state.duration is not None
+    ]
+    found[catalogue.SOURCE_LAST_SUCCESS] = [
+        (name, state.last_success.timestamp()) for name, state in sources.items() if state.last_success is not None
+    ]
+    found[catalogue.SOURCE_DURATION] = [
+        (name, state.duration) for name, state in sources.items() if state.duration is not None
+    ]
+    found[catalogue.SOURCE_ERRORS] = [
+        (name, reason, float(count)) for name, state in sources.items() for reason, count in state.errors.items()
+    ]
+    found[catalogue.SNAPSHOT_TIMESTAMP] = [(now.timestamp(),)]
+    found[catalogue.BUILD_INFO] = [(__version__, 1.0)]
+    return [Family(metric, found.get(metric, [])) for metric in catalogue.ALL]

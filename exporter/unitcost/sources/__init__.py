@@ -1,0 +1,1 @@
+"""Where costs, usage and revenue come from; one module each, listed in table.py."""

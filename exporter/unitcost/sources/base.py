@@ -1,0 +1,118 @@
+"""What every source is: settings that validate themselves, and batches of records on demand."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated, Any, ClassVar, Literal, Protocol
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, SecretStr, ValidationInfo, model_validator
+
+from unitcost.errors import SourceError
+from unitcost.records import Asked, Batch, Note, Problem
+
+SourceKind = Literal["cluster", "bill", "usage", "revenue"]
+
+
+@dataclass(frozen=True)
+class Context:
+    """What the rest of the configuration tells a source.
+
+    tenant_key: pod label, tag key or column that names the tenant. dimensions: further keys whose values are
+    kept. currency: the configured code, the default for sources that say none. components: FOCUS
+    ServiceCategory or ServiceName → component, users' overrides included. bills: whether any source is a
+    bill, so that provider ids are worth asking for.
+    """
+
+    tenant_key: str = "tenant"
+    dimensions: tuple[str, ...] = ()
+    currency: str = "USD"
+    components: Mapping[str, str] = field(default_factory=dict)
+    bills: bool = False
+
+
+class Settings(BaseModel):
+    """Settings of one source in unitcost.yaml; unknown keys are mistakes.
+
+    required: whether a window that lacks a day of this source is incomplete.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
+
+    required: bool = True
+
+
+class Source(Protocol):
+    """A place that costs, usage or revenue come from."""
+
+    kind: ClassVar[SourceKind]
+
+    def __init__(self, name: str, settings: Any, context: Context) -> None:
+        """Make the source called `name` in the configuration; nothing is asked yet."""
+
+    def batches(self, asked: Asked) -> Iterator[Batch | Problem | Note]:
+        """Yield what changed, newest first; each batch is stored before the next one is asked for.
+
+        Raises SourceError when nothing more can be had now. What was yielded before stays.
+        """
+
+
+def _existing(path: Path, info: ValidationInfo) -> Path:
+    """Resolve a path against the folder of the configuration file; it must exist and be readable."""
+    base = (info.context or {}).get("folder", Path())
+    path = (base / path.expanduser()) if not path.is_absolute() else path
+    if not path.exists():
+        raise ValueError(f"{path} does not exist; give a path relative to the configuration file, or absolute")
+    if not os.access(path, os.R_OK):
+        raise ValueError(f"{path} cannot be read by this user")
+    return path
+
+
+ExistingPath = Annotated[Path, AfterValidator(_existing)]
+
+
+class HttpSettings(Settings):
+    """How an HTTP API is reached: basic or bearer auth, own headers, a CA file, a time limit.
+
+    timeout: seconds for a whole answer. Secrets come from ${ENV} or a *_file, read at every request.
+    """
+
+    url: str
+    timeout: float = 60.0
+    username: str | None = None
+    password: SecretStr | None = None
+    password_file: ExistingPath | None = None
+    bearer_token: SecretStr | None = None
+    bearer_token_file: ExistingPath | None = None
+    headers: Mapping[str, SecretStr] = {}
+    ca_file: ExistingPath | None = None
+    insecure_skip_verify: bool = False
+
+    @model_validator(mode="after")
+    def _one_kind_of_auth(self) -> HttpSettings:
+        basic = self.username is not None or self.password is not None or self.password_file is not None
+        bearer = self.bearer_token is not None or self.bearer_token_file is not None
+        if basic and bearer:
+            raise ValueError("has both basic and bearer authentication; keep one")
+        if basic and (self.username is None or (self.password is None) == (self.password_file is None)):
+            raise ValueError("basic authentication needs username and one of password, password_file")
+        if self.bearer_token is not None and self.bearer_token_file is not None:
+            raise ValueError("has bearer_token and bearer_token_file; keep one")
+        return self
+
+    @model_validator(mode="after")
+    def _http_url(self) -> HttpSettings:
+        """Check the url; a source that can do without one overrides this."""
+        if not self.url.startswith(("http://", "https://")):
+            raise ValueError("url must start with http:// or https://")
+        return self
+
+
+def read_secret(path: Path) -> str:
+    """Return the secret in a file, without the line break at its end."""
+    try:
+        return path.read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise SourceError("secret", str(path), f"cannot be read: {error}") from error

@@ -1,0 +1,186 @@
+"""Monthly recurring revenue from a CSV file: tenant, mrr and, where they are there, currency, plan, as_of.
+
+With `as_of` the file is its own history. `rows: changes`: a line holds from its as_of until the tenant's next
+line; a customer who left needs a line with mrr 0. `rows: snapshots`: a line holds until the next as_of that
+appears anywhere in the file; who is absent there has left. Days before the first as_of stay unknown, and an
+as_of after today waits for its day.
+
+Without `as_of` the file says what is so now. That counts for today and for days of the history of which
+nothing is stored yet (the first load, or days unitcost did not run); a Note names those. What is stored of
+earlier days is never written again, so that a change counts from the day it was seen.
+
+Batches: one per UTC day, key = the ISO day, either way, so that a day can never be counted by two batches,
+not even after a file got its `as_of` later. fingerprint: digest of what holds on that day.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Sequence
+from datetime import date, timedelta
+from decimal import Decimal
+from typing import ClassVar, Literal, NamedTuple
+
+from pydantic import Field
+
+from unitcost.errors import SourceError
+from unitcost.records import Asked, Batch, Note, Problem, Query
+from unitcost.sources import values
+from unitcost.sources.base import Context, Settings, SourceKind
+from unitcost.sources.csv_file import CsvPath, Mistakes, Table
+
+NEEDED = ("tenant", "mrr")
+OPTIONAL = ("currency", "plan", "as_of")
+DAY = timedelta(days=1)
+
+HOLDING = """
+SELECT ?::DATE AS first_day, ?::DATE AS last_day, unnest(?::VARCHAR[]) AS tenant,
+    unnest(?::VARCHAR[])::DECIMAL(38, 12) AS mrr, unnest(?::VARCHAR[]) AS currency,
+    unnest(?::VARCHAR[]) AS plan
+"""
+
+
+CODE_LENGTH = 3
+"""Letters of an ISO 4217 code."""
+
+
+class CsvRevenueSettings(Settings):
+    """rows: what a line with `as_of` means. columns: our names → the file's, where they differ."""
+
+    type: Literal["csv_revenue"] = "csv_revenue"
+    path: CsvPath
+    rows: Literal["changes", "snapshots"] = "changes"
+    columns: dict[Literal["tenant", "mrr", "currency", "plan", "as_of"], str] = Field(default_factory=dict)
+
+
+class Line(NamedTuple):
+    """One line of the file; as_of is date.min where the file has no such column."""
+
+    as_of: date
+    tenant: str
+    mrr: Decimal
+    currency: str
+    plan: str | None
+
+
+class CsvRevenue:
+    """A CSV file of monthly recurring revenue per tenant."""
+
+    kind: ClassVar[SourceKind] = "revenue"
+
+    def __init__(self, name: str, settings: CsvRevenueSettings, context: Context) -> None:
+        self.name = name
+        self._settings = settings
+        self._currency = context.currency
+
+    def batches(self, asked: Asked) -> Iterator[Batch | Problem | Note]:
+        """Yield each UTC day whose revenue differs from what is stored, newest first.
+
+        Raises SourceError `missing`, `unreadable`, `format` or `value`; then nothing of the file is used.
+        """
+        table = Table(self._settings.path, NEEDED, OPTIONAL, self._settings.columns)
+        lines = self._lines(table)
+        if "as_of" in table:
+            yield from self._history(lines, asked)
+        else:
+            yield from self._present(lines, asked)
+
+    def _present(self, lines: Sequence[Line], asked: Asked) -> Iterator[Batch | Problem | Note]:
+        holding = Holding(lines)
+        if asked.stored.fingerprint(asked.today.isoformat()) != holding.fingerprint:
+            yield holding.batch(asked.today)
+        stored = asked.stored.keys()
+        unknown = [day for day in _days_back(asked.today - DAY, asked.first_day) if day.isoformat() not in stored]
+        for day in unknown:
+            yield holding.batch(day)
+        if unknown:
+            yield Note(
+                f"{self._settings.path} has no as_of: its amounts of today are taken for {len(unknown)}"
+                f" earlier days, {unknown[-1]} to {unknown[0]}. Add as_of where they were different"
+            )
+
+    def _history(self, lines: Sequence[Line], asked: Asked) -> Iterator[Batch | Problem | Note]:
+        ordered = sorted(line for line in lines if line.as_of <= asked.today)
+        if not ordered:
+            raise SourceError(
+                "value", str(self._settings.path), "every as_of is after today", f"Today is {asked.today} (UTC)"
+            )
+        holding: Holding | None = None
+        for day in _days_back(asked.today, max(asked.first_day, ordered[0].as_of)):
+            if holding is None or day < holding.since:
+                holding = Holding(self._holding_on(day, ordered))
+            if asked.stored.fingerprint(day.isoformat()) != holding.fingerprint:
+                yield holding.batch(day)
+
+    def _holding_on(self, day: date, ordered: Sequence[Line]) -> list[Line]:
+        until = [line for line in ordered if line.as_of <= day]
+        if self._settings.rows == "snapshots":
+            return [line for line in until if line.as_of == until[-1].as_of]
+        return list({line.tenant: line for line in until}.values())
+
+    def _lines(self, table: Table) -> list[Line]:
+        mistakes = Mistakes(table.where)
+        first_seen: dict[tuple[str, date], int] = {}
+        lines = []
+        for number, cells in table.lines(mistakes):
+            line = self._line(number, cells, table, mistakes)
+            if line is None:
+                continue
+            first = first_seen.setdefault((line.tenant, line.as_of), number)
+            if first != number:
+                as_of = f" as of {line.as_of}" if "as_of" in table else ""
+                mistakes.add(number, f"tenant {values.shown(line.tenant)}{as_of} stands on line {first} already")
+            lines.append(line)
+        mistakes.refuse()
+        return lines
+
+    def _line(self, number: int, cells: dict[str, str], table: Table, mistakes: Mistakes) -> Line | None:
+        names = table.names
+        tenant = mistakes.parse(number, names["tenant"], cells["tenant"], values.tenant)
+        mrr = mistakes.parse(number, names["mrr"], cells["mrr"], values.amount)
+        currency: str | None = self._currency
+        # A customer who pays nothing has no currency in many a billing system, and needs none.
+        if "currency" in cells and (cells["currency"].strip() or mrr != 0):
+            currency = mistakes.parse(number, names["currency"], cells["currency"], _currency)
+        as_of: date | None = date.min
+        if "as_of" in cells:
+            as_of = mistakes.parse(number, names["as_of"], cells["as_of"], values.day)
+        if tenant is None or mrr is None or currency is None or as_of is None:
+            return None
+        return Line(as_of, tenant, mrr, currency, cells.get("plan", "").strip() or None)
+
+
+class Holding:
+    """The lines that hold together on a day, and on every day back to `since`."""
+
+    def __init__(self, lines: Sequence[Line]) -> None:
+        ordered = sorted(lines, key=lambda line: line.tenant)
+        self.since = max(line.as_of for line in lines)
+        self._columns = (
+            [line.tenant for line in ordered],
+            [format(line.mrr, "f") for line in ordered],
+            [line.currency for line in ordered],
+            [line.plan for line in ordered],
+        )
+        self.fingerprint = hashlib.sha256(repr(self._columns).encode()).hexdigest()
+
+    def batch(self, day: date) -> Batch:
+        """Return the batch of one day; DuckDB unfolds the columns, which all days share."""
+        return Batch(
+            key=day.isoformat(),
+            days=[day],
+            fingerprint=self.fingerprint,
+            revenue=Query(HOLDING, (day, day, *self._columns)),
+        )
+
+
+def _days_back(last: date, first: date) -> Iterator[date]:
+    for number in range((last - first).days + 1):
+        yield last - number * DAY
+
+
+def _currency(text: str) -> str:
+    code = text.strip().upper()
+    if len(code) != CODE_LENGTH or not code.isascii() or not code.isalpha():
+        raise ValueError(f"{values.shown(text)} is not a currency code of three letters")
+    return code

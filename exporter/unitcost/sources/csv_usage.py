@@ -1,0 +1,87 @@
+"""Product usage from a CSV file: day, tenant, measure, quantity; one line for each of the first three.
+
+Days are UTC. The file speaks for every day from its first to its last one: a day between them without lines
+is one without usage. Days it does not reach keep what is stored, so a file of only the last weeks is fine.
+
+Batches: one per UTC day, key = the ISO day, newest first, and only days whose lines changed. fingerprint:
+digest of the day's lines.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
+from datetime import date, timedelta
+from typing import ClassVar, Literal
+
+from pydantic import Field
+
+from unitcost.records import Asked, Batch, Note, Problem, Usage
+from unitcost.sources import values
+from unitcost.sources.base import Context, Settings, SourceKind
+from unitcost.sources.csv_file import CsvPath, Mistakes, Table
+
+NEEDED = ("day", "tenant", "measure", "quantity")
+
+
+class CsvUsageSettings(Settings):
+    """columns: our names → the file's, where they differ."""
+
+    type: Literal["csv_usage"] = "csv_usage"
+    path: CsvPath
+    columns: dict[Literal["day", "tenant", "measure", "quantity"], str] = Field(default_factory=dict)
+
+
+class CsvUsage:
+    """A CSV file of what each tenant used per UTC day."""
+
+    kind: ClassVar[SourceKind] = "usage"
+
+    def __init__(self, name: str, settings: CsvUsageSettings, context: Context) -> None:  # noqa: ARG002 - as all sources
+        self.name = name
+        self._settings = settings
+
+    def batches(self, asked: Asked) -> Iterator[Batch | Problem | Note]:
+        """Yield each UTC day of the history whose lines changed, newest first.
+
+        Raises SourceError `missing`, `unreadable`, `format` or `value`; then nothing of the file is used.
+        Days after today are a Problem `value` and left out.
+        """
+        by_day = self._lines()
+        early = sorted(day for day in by_day if day > asked.today)
+        if early:
+            yield Problem(
+                "value",
+                str(self._settings.path),
+                f"{sum(len(by_day[day]) for day in early)} lines are for days after today, up to {early[-1]}",
+                f"Days are UTC and today is {asked.today}; these lines wait until their day",
+            )
+        last = min(max(by_day), asked.today)
+        first = max(min(by_day), asked.first_day)
+        for number in range((last - first).days + 1):
+            day = last - timedelta(days=number)
+            usage = sorted(by_day.get(day, ()), key=lambda one: (one.tenant, one.measure))
+            fingerprint = hashlib.sha256(repr(usage).encode()).hexdigest()
+            if asked.stored.fingerprint(day.isoformat()) != fingerprint:
+                yield Batch(key=day.isoformat(), days=[day], fingerprint=fingerprint, usage=usage)
+
+    def _lines(self) -> Mapping[date, list[Usage]]:
+        table = Table(self._settings.path, NEEDED, (), self._settings.columns)
+        names = table.names
+        mistakes = Mistakes(table.where)
+        first_seen: dict[tuple[date, str, str], int] = {}
+        by_day: dict[date, list[Usage]] = defaultdict(list)
+        for number, cells in table.lines(mistakes):
+            day = mistakes.parse(number, names["day"], cells["day"], values.day)
+            tenant = mistakes.parse(number, names["tenant"], cells["tenant"], values.tenant)
+            measure = mistakes.parse(number, names["measure"], cells["measure"], values.measure)
+            quantity = mistakes.parse(number, names["quantity"], cells["quantity"], values.amount)
+            if day is None or tenant is None or measure is None or quantity is None:
+                continue
+            first = first_seen.setdefault((day, tenant, measure), number)
+            if first != number:
+                mistakes.add(number, f"{day}, {values.shown(tenant)}, {measure} stand on line {first} already")
+            by_day[day].append(Usage(day, tenant, measure, quantity))
+        mistakes.refuse()
+        return by_day

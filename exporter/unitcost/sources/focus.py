@@ -1,0 +1,173 @@
+"""Cloud bills in the FOCUS format, 1.0 to 1.4: CSV, CSV.gz or Parquet files, read by DuckDB and never row by row."""
+
+from __future__ import annotations
+
+from calendar import monthrange
+from collections.abc import Iterator, Mapping
+from datetime import UTC, date, datetime, time, timedelta
+from typing import ClassVar, Literal
+
+import duckdb
+from pydantic import field_validator
+
+from unitcost.errors import SourceError
+from unitcost.records import COMPONENTS, Asked, Batch, Note, Problem
+from unitcost.sources.base import Context, ExistingPath, Settings, SourceKind
+from unitcost.sources.focus_facts import Facts, Options, any_tenant, frequent_keys, inspect
+from unitcost.sources.focus_files import BillFile, find, fingerprint, overlap
+from unitcost.sources.focus_query import Bill, build
+
+FORMAT = 1
+"""Part of every fingerprint; raised when the same files would give other rows."""
+SETTLED = timedelta(days=5)
+"""After its end a bill is said to be complete: providers close a month within five days."""
+
+
+class FocusSettings(Settings):
+    """A FOCUS export: one file, a folder, or a tree of folders by billing period.
+
+    cost: the cost column; BilledCost sums to the invoice, EffectiveCost spreads commitments. tenant: a column
+    that names the tenant, instead of the tag `tenants.key`. components: ServiceName or ServiceCategory →
+    component, on top of the built-in table. overlapping_files: two files with charges on the same day are an
+    error, unless they are parts of one export, or are to be added up (`sum`).
+    """
+
+    type: Literal["focus"]
+    path: ExistingPath
+    cost: Literal["BilledCost", "EffectiveCost", "ContractedCost", "ListCost"] = "EffectiveCost"
+    tenant: str | None = None
+    components: Mapping[str, str] = {}
+    overlapping_files: Literal["error", "sum"] = "error"
+
+    @field_validator("components")
+    @classmethod
+    def _known_components(cls, components: Mapping[str, str]) -> Mapping[str, str]:
+        for service, component in components.items():
+            if component not in COMPONENTS:
+                raise ValueError(f"{service}: {component} is no component; use one of {', '.join(COMPONENTS)}")
+        return components
+
+
+class Focus:
+    """One FOCUS export; a batch is a billing period ("YYYY-MM", by the UTC month it starts in), replaced whole.
+
+    Amounts are summed with 18 decimals and rounded to 12 per row. A charge of more than 24 hours is spread
+    evenly over its UTC days inside its billing period; any other stays on the UTC day it starts.
+    """
+
+    kind: ClassVar[SourceKind] = "bill"
+
+    def __init__(self, name: str, settings: FocusSettings, context: Context) -> None:
+        self.name = name
+        self._settings = settings
+        self._options = Options(
+            settings.cost,
+            settings.tenant,
+            context.tenant_key,
+            context.dimensions,
+            {**context.components, **settings.components},
+        )
+        self._facts: dict[BillFile, Facts] = {}
+
+    def batches(self, asked: Asked) -> Iterator[Batch | Problem | Note]:
+        """Yield the billing periods that changed, newest first, and a Problem for each that cannot be read.
+
+        A file that cannot be read spoils the period that its folder names (BILLING_PERIOD=2026-11); raises its
+        SourceError when no folder says. Raises SourceError `missing` or `empty` when there is no charge at all.
+        """
+        self._inspect(find(self._settings.path))
+        broken: dict[str, list[Problem]] = {}
+        bills: dict[str, list[Facts]] = {}
+        for file, facts in self._facts.items():
+            if facts.problem is not None:
+                problem = facts.problem
+                if file.partition is None:
+                    raise SourceError(problem.reason, problem.where, problem.text, problem.hint)
+                broken.setdefault(file.partition, []).append(problem)
+            for key, period in facts.periods.items():
+                bills.setdefault(key, []).append(facts)
+                if period.problem is not None:
+                    broken.setdefault(key, []).append(period.problem)
+        if not bills and not broken:
+            raise SourceError("empty", str(self._settings.path), "holds no charge", "Wait for the first export")
+        for key in sorted({*bills, *broken}, reverse=True):
+            if key in broken:
+                yield from broken[key]
+            else:
+                yield from self._period(_bill(key, bills[key]), asked)
+
+    def _inspect(self, files: list[BillFile]) -> None:
+        """Look into the files that are new or have changed, and again into those that could not be read."""
+        known = {file: facts for file, facts in self._facts.items() if facts.problem is None}
+        with duckdb.connect() as connection:
+            self._facts = {file: known.get(file) or inspect(file, self._options, connection) for file in files}
+
+    def _period(self, bill: Bill, asked: Asked) -> Iterator[Batch | Problem | Note]:
+        if problem := self._overlap(bill):
+            yield problem
+            return
+        days = _days(bill, asked.now)
+        nodes = asked.stored.nodes(bill.first, bill.end - timedelta(days=1))
+        options = self._options
+        made_of = (FORMAT, options.cost, options.tenant, options.keys, sorted(options.components.items()), nodes)
+        digest = fingerprint(bill.files, [*made_of, days[-1]])
+        if asked.stored.fingerprint(bill.key) != digest:
+            yield Batch(bill.key, days, digest, cost=build(bill, options, nodes))
+        yield from self._untold(bill)
+        if not options.tenant and not all(schema.has("Tags") for schema, _ in bill.scans):
+            yield Note(f"{bill.key}: no column Tags, so no charge has a tenant; set tenant to a column if one names it")
+        if costless := bill.sum("costless"):
+            yield Note(f"{bill.key}: {costless} rows have no {options.cost} and count as 0")
+
+    def _overlap(self, bill: Bill) -> Problem | None:
+        if self._settings.overlapping_files == "sum":
+            return None
+        found = overlap({facts.file: facts.periods[bill.key].days for facts in bill.facts})
+        if found is None:
+            return None
+        how = "are the same file twice" if found.same else "both have charges of the same days"
+        return Problem(
+            "overlap",
+            f"{found.first.path} and {found.second.path}",
+            f"{how}, the first is {found.day} of billing period {bill.key}",
+            "Keep one of them, or set overlapping_files: sum if their charges differ",
+        )
+
+    def _untold(self, bill: Bill) -> Iterator[Problem]:
+        """Say what leaves charges without a tenant. Their money counts all the same."""
+        options = self._options
+        for facts in bill.facts:
+            if count := facts.periods[bill.key].broken_tags:
+                text = f"{count} rows of {bill.key} have Tags that are no JSON; their charges have no tenant"
+                yield Problem("tags", str(facts.file.path), text, "Repair the export")
+        tagged = bill.sum("tagged")
+        if not (tagged or options.tenant) or any_tenant(bill.scans, bill.key, options):
+            return
+        if options.tenant:
+            text = f"the column {options.tenant} is empty in every row of {bill.key}"
+            yield Problem("untagged", str(self._settings.path), text, "Set tenant to the column that names the tenant")
+        else:
+            text = f"none of the {tagged} tagged rows of {bill.key} has the tag {options.tenant_key}"
+            keys = ", ".join(frequent_keys(bill.scans, bill.key)) or "none"
+            yield Problem(
+                "untagged", str(self._settings.path), text, f"Set tenants.key; the most frequent tags are: {keys}"
+            )
+
+
+def _bill(key: str, facts: list[Facts]) -> Bill:
+    """Put together what the files say about a billing period; without BillingPeriodEnd it is a calendar month."""
+    parts = [one.periods[key] for one in facts]
+    first = min(part.first for part in parts)
+    end = max((part.end for part in parts if part.end), default=None)
+    if end is None or end <= first:
+        end = first.replace(day=monthrange(first.year, first.month)[1]) + timedelta(days=1)
+    return Bill(key, first, end, facts)
+
+
+def _days(bill: Bill, now: datetime) -> list[date]:
+    """Return the days that the bill speaks for: to the last day of a charge, or all once it is settled."""
+    last = bill.end - timedelta(days=1)
+    if now < datetime.combine(bill.end, time(), UTC) + SETTLED:
+        inside = [day for part in bill.parts for day in part.days if bill.first <= day < bill.end]
+        last = max(inside, default=bill.first)
+    return [bill.first + timedelta(days=at) for at in range((last - bill.first).days + 1)]

@@ -1,0 +1,250 @@
+"""What one FOCUS file holds, found in one scan before anything of it is handed over: its periods, days, faults."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import date
+from typing import Any
+
+import duckdb
+
+from unitcost.errors import SourceError
+from unitcost.records import Problem
+from unitcost.sources.focus_files import BillFile
+from unitcost.sources.focus_scan import COPY_AGAIN, Schema, clean, read_schema, require
+from unitcost.sources.focus_tags import CLUSTER_MARKS, Tags
+
+
+@dataclass(frozen=True)
+class Options:
+    """The settings that shape what is read. tenant: a column, instead of the tag tenant_key."""
+
+    cost: str
+    tenant: str | None
+    tenant_key: str
+    dimensions: tuple[str, ...]
+    components: Mapping[str, str]
+
+    @property
+    def keys(self) -> list[str]:
+        """The tag keys that are read from each row: the tenant's first, unless a column names the tenant."""
+        return [*([] if self.tenant else [self.tenant_key]), *self.dimensions]
+
+
+@dataclass
+class Period:
+    """What a file says about one billing period. end: exclusive, None if unsaid. problem: why it cannot be used.
+
+    days: UTC days on which charges start. long: some charge covers more than a day. tagged: rows with any tags;
+    broken_tags: rows whose tags are no JSON; costless: rows without a cost.
+    marks: those of CLUSTER_MARKS that may occur among the tags; cluster_services: managed Kubernetes occurs.
+    """
+
+    first: date
+    end: date | None = None
+    days: set[date] = field(default_factory=set)
+    tagged: int = 0
+    broken_tags: int = 0
+    costless: int = 0
+    long: bool = False
+    marks: set[str] = field(default_factory=set)
+    cluster_services: bool = False
+    problem: Problem | None = None
+
+
+@dataclass(frozen=True)
+class Facts:
+    """A file's schema and periods by "YYYY-MM"; or the problem that left it unread."""
+
+    file: BillFile
+    schema: Schema | None = None
+    periods: Mapping[str, Period] = field(default_factory=dict)
+    problem: Problem | None = None
+
+
+def cluster_service(service: str) -> str:
+    """Return SQL that tells whether a service is managed Kubernetes: AmazonEKS, AKS, GKE."""
+    return f"coalesce(contains({service}, 'EKS') OR contains({service}, 'Kubernetes'), false)"
+
+
+def inspect(file: BillFile, options: Options, connection: duckdb.DuckDBPyConnection) -> Facts:
+    """Read a file's periods and check every value that will be counted; never raises for what a file holds."""
+    try:
+        schema = read_schema(file, connection)
+        require(schema, file, options.cost, options.tenant)
+        return _scan(file, schema, options, connection)
+    except duckdb.Error as error:
+        found = explain(error, [file])
+    except SourceError as error:
+        found = error
+    return Facts(file, problem=Problem(found.reason, found.where, found.text, found.hint))
+
+
+def _scan(file: BillFile, schema: Schema, options: Options, connection: duckdb.DuckDBPyConnection) -> Facts:
+    tags = Tags.of(schema)
+    start, ended = schema.time("ChargePeriodStart", trying=True), schema.time("ChargePeriodEnd", trying=True)
+    cost, given = schema.cost(options.cost, trying=True), schema.given(options.cost)
+    marks = ", ".join(f"{mark} AS mark{at}" for at, mark in enumerate(tags.marks()))
+    rows = f"""
+        SELECT {schema.time("BillingPeriodStart", trying=True)} AS first,
+            {schema.time("BillingPeriodEnd", trying=True)} AS last, {start} AS start, {ended} AS ended,
+            {given} AS given, {cost} AS cost, {schema.text("BillingCurrency")} AS currency,
+            {tags.present()} AS tagged, {tags.broken()} AS broken,
+            {marks},
+            {cluster_service(schema.raw("ServiceName"))} AS cluster_service
+        FROM {schema.relation}"""
+    found = connection.execute(
+        f"""
+        SELECT date_trunc('month', first)::DATE AS month, start::DATE AS day, min(first)::DATE,
+            max(last - INTERVAL 1 MICROSECOND)::DATE + 1,
+            count_if(tagged), count_if(broken), count_if(given IS NULL),
+            bool_or(coalesce(ended > start + INTERVAL 1 DAY, false)), bool_or(cluster_service),
+            [{", ".join(f"bool_or(mark{at})" for at in range(len(CLUSTER_MARKS)))}],
+            {", ".join(f"count_if({fault.found})" for fault in FAULTS)}
+        FROM ({rows}) GROUP BY month, day ORDER BY month, day""",
+        [[file.pattern]],
+    ).fetchall()
+    periods: dict[str, Period] = {}
+    for month, day, first, end, tagged, broken, costless, long, service, marked, *faults in found:
+        for fault, count in zip(FAULTS, faults, strict=True):
+            if count:
+                problem = _locate(fault, file, schema, options, rows, month, connection)
+                if month is None:
+                    return Facts(file, schema, problem=problem)
+                periods.setdefault(f"{month:%Y-%m}", Period(first)).problem = problem
+        period = periods.setdefault(f"{month:%Y-%m}", Period(first))
+        period.first = min(period.first, first)
+        period.end = max((one for one in (period.end, end) if one), default=None)
+        if day is not None:
+            period.days.add(day)
+        period.tagged += tagged
+        period.broken_tags += broken
+        period.costless += costless
+        period.long |= long
+        period.marks |= {mark for mark, there in zip(CLUSTER_MARKS, marked, strict=True) if there}
+        period.cluster_services |= service
+    return Facts(file, schema, periods)
+
+
+@dataclass(frozen=True)
+class Fault:
+    """A value that cannot be counted; `found` is SQL over the rows of `_scan`. column "": the cost column."""
+
+    reason: str
+    column: str
+    found: str
+    text: str
+    hint: str
+
+
+FAULTS = (
+    Fault("time", "BillingPeriodStart", "first IS NULL", "is no UTC time", "Write it as 2026-11-01T00:00:00Z"),
+    Fault("time", "ChargePeriodStart", "start IS NULL", "is no UTC time", "Write it as 2026-11-01T00:00:00Z"),
+    Fault(
+        "number", "", "given IS NOT NULL AND cost IS NULL", "is no cost", "Write it as 1234.5, without commas or signs"
+    ),
+    Fault(
+        "currency",
+        "BillingCurrency",
+        "currency IS NULL AND cost <> 0",
+        "is no currency",
+        "Every charge needs its BillingCurrency",
+    ),
+)
+
+
+def _locate(
+    fault: Fault,
+    file: BillFile,
+    schema: Schema,
+    options: Options,
+    rows: str,
+    month: date | None,
+    connection: duckdb.DuckDBPyConnection,
+) -> Problem:
+    """Name the first row with this fault; in a CSV the header is row 1."""
+    column = fault.column or options.cost
+    header = 0 if schema.kind == "parquet" else 1
+    named = rows.replace(
+        "SELECT", f"SELECT row_number() OVER () + {header} AS place, {schema.raw(column)} AS value,", 1
+    )
+    found = connection.execute(
+        f"SELECT place, value FROM ({named}) WHERE {fault.found}"
+        " AND date_trunc('month', first)::DATE IS NOT DISTINCT FROM ? ORDER BY place LIMIT 1",
+        [[file.pattern], month],
+    ).fetchone()
+    place, value = found or ("?", None)
+    shown = "an empty value" if value is None else repr(str(value)[:80])
+    return Problem(fault.reason, f"{file.path}, row {place}", f"{column} holds {shown}, which {fault.text}", fault.hint)
+
+
+def any_tenant(scans: Sequence[tuple[Schema, BillFile]], key: str, options: Options) -> bool:
+    """Tell whether any row of a billing period has a tenant; stops at the first. Raises SourceError."""
+    for schema, file in scans:
+        rows = _rows(schema, options.keys)
+        if _ask(f"SELECT 1 FROM ({rows}) WHERE {_tenant(schema, options)} IS NOT NULL LIMIT 1", file, key):
+            return True
+    return False
+
+
+def frequent_keys(scans: Sequence[tuple[Schema, BillFile]], key: str) -> list[str]:
+    """Return the five tag keys that occur most in a billing period, most frequent first. Raises SourceError."""
+    counts: Counter[str] = Counter()
+    for schema, file in scans:
+        tags = f"SELECT unnest({Tags.of(schema).keys()}) AS tag FROM ({_rows(schema)})"
+        counts.update(dict(_ask(f"SELECT tag, count(*) FROM ({tags}) GROUP BY tag", file, key)))
+    return sorted(counts, key=lambda tag: (-counts[tag], tag))[:5]
+
+
+def _tenant(schema: Schema, options: Options) -> str:
+    """Return SQL for the tenant, over the rows of `_rows`."""
+    return schema.text(options.tenant) if options.tenant else clean(Tags.of(schema).get_all(options.keys)[0])
+
+
+def _rows(schema: Schema, keys: Sequence[str] = ()) -> str:
+    """Return SQL for one file's rows of one billing period (two parameters), their tags parsed for these keys."""
+    month = f"strftime({schema.time('BillingPeriodStart')}, '%Y-%m')"
+    return f"SELECT *, {Tags.of(schema).parsed(keys)} AS found FROM {schema.relation} WHERE {month} = ?"
+
+
+def _ask(sql: str, file: BillFile, key: str) -> list[Any]:
+    try:
+        with duckdb.connect() as connection:
+            return connection.execute(sql, [[file.pattern], key]).fetchall()
+    except duckdb.Error as error:
+        raise explain(error, [file]) from error
+
+
+def explain(error: Exception, files: Sequence[BillFile]) -> SourceError:
+    """Turn what DuckDB said about one of these files into an error that names the file and the line."""
+    said = str(error)
+    named = [file for file in files if str(file.path) in said or file.pattern in said]
+    where = str(named[0].path if named else files[0].path)
+    if len(files) > 1 and not named:
+        where = f"{files[0].path} and {len(files) - 1} more"
+    if line := re.search(r"on Line: (\d+)", said):
+        where = f"{where}, line {line.group(1)}"
+    for pattern, reason, text, hint in _SAID:
+        if found := re.search(pattern, said):
+            return SourceError(reason, where, text.format(*found.groups()), hint)
+    first = next((line for line in said.splitlines() if line.strip()), type(error).__name__)
+    return SourceError("format", where, f"cannot be read: {first}", COPY_AGAIN)
+
+
+_SAID = (
+    ("Invalid unicode", "encoding", "is not UTF-8", "Export it as UTF-8"),
+    (
+        r"Expected Number of Columns: (\d+) Found: (\d+)",
+        "format",
+        "has {1} columns where the header has {0}",
+        COPY_AGAIN,
+    ),
+    ("unterminated quote", "format", "has a quote that is never closed", COPY_AGAIN),
+    ("end of GZIP stream", "truncated", "is not a complete gzip file", COPY_AGAIN),
+    ("not a GZIP stream", "format", "is not a gzip file", "Name it .csv if it is not compressed"),
+    ("No magic bytes|too small to be a Parquet", "format", "is not a complete Parquet file", COPY_AGAIN),
+    (r'Could not convert string "([^"]*)"', "number", "holds '{0}', which cannot be counted", ""),
+)

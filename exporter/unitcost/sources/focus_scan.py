@@ -1,0 +1,179 @@
+"""How DuckDB reads a FOCUS file: its columns by name, and SQL that turns each into what we count with.
+
+Every function here that returns SQL returns one expression over the columns of `Schema.relation`.
+"""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import re
+import zlib
+from dataclasses import dataclass
+from difflib import get_close_matches
+from functools import cached_property
+
+import duckdb
+
+from unitcost.errors import SourceError
+from unitcost.sources.focus_files import BillFile
+
+COSTS = ("BilledCost", "EffectiveCost", "ContractedCost", "ListCost")
+EXACT = "DECIMAL(38, 18)"
+"""Costs that may have more than the ledger's 12 decimals are summed with 18, and rounded once per result row."""
+LEDGER = "DECIMAL(38, 12)"
+LEDGER_SCALE = 12
+MAX_DOUBLE = 2048
+"""Below it the doubles are closer together than 10^-12, so that a plain cast finds the decimal that was meant."""
+TIME = r"\d{4}-\d\d-\d\d([T ]\d\d:\d\d(:\d\d(\.\d+)?)?)?\s*(Z|UTC|[+-]\d\d(:?\d\d)?)?"
+
+
+@dataclass(frozen=True)
+class Schema:
+    """A file's kind and columns (name, DuckDB type); files with equal ones are read together."""
+
+    kind: str
+    columns: tuple[tuple[str, str], ...]
+
+    @cached_property
+    def relation(self) -> str:
+        """The table function over one parameter, a list of paths."""
+        if self.kind == "parquet":
+            return "read_parquet(?, hive_partitioning = false)"
+        # Columns are named by position, so that an odd or a doubled name in a header does no harm.
+        columns = ", ".join(f"'c{at}': 'VARCHAR'" for at in range(len(self.columns)))
+        compression = "gzip" if self.kind == "csv.gz" else "none"
+        return (
+            "read_csv(?, auto_detect = false, header = true, delim = ',', quote = '\"', escape = '\"',"
+            " nullstr = ['NULL', ''], hive_partitioning = false,"
+            f" compression = '{compression}', columns = {{{columns}}})"
+        )
+
+    @cached_property
+    def _places(self) -> dict[str, int]:
+        return {name.lower(): at for at, (name, _) in reversed(list(enumerate(self.columns)))}
+
+    def has(self, name: str) -> bool:
+        """Tell whether there is such a column, whatever its case."""
+        return name.lower() in self._places
+
+    def type(self, name: str) -> str:
+        """Return the DuckDB type of a column that is there."""
+        return self.columns[self._places[name.lower()]][1]
+
+    def raw(self, name: str) -> str:
+        """Return SQL for the column as it is; NULL where the file has none."""
+        if not self.has(name):
+            return "NULL::VARCHAR"
+        at = self._places[name.lower()]
+        return _identifier(self.columns[at][0]) if self.kind == "parquet" else f"c{at}"
+
+    def text(self, name: str) -> str:
+        """Return SQL for the column as text; empty strings and the string NULL, which real files hold, are NULL."""
+        if not self.has(name):
+            return "NULL::VARCHAR"
+        raw = self.raw(name)
+        return clean(f"CAST({raw} AS VARCHAR)") if self.kind == "parquet" else raw
+
+    def given(self, name: str) -> str:
+        """Return SQL that is NULL where the column, which is there, holds nothing; cheaper than text."""
+        return self.text(name) if self.type(name) == "VARCHAR" else self.raw(name)
+
+    def cost(self, name: str, *, trying: bool = False) -> str:
+        """Return SQL for the cost, exact: text with up to 18 decimals, a double (AWS) as the decimal it prints as."""
+        raw, kind = self.raw(name), self.type(name)
+        cast = "TRY_CAST" if trying else "CAST"
+        if kind == "DOUBLE":
+            # Through text would always be exact, but costs half as much again as all the rest.
+            return (
+                f"CASE WHEN abs({raw}) < {MAX_DOUBLE} THEN {cast}({raw} AS {LEDGER})"
+                f" ELSE {cast}({raw}::VARCHAR AS {LEDGER}) END"
+            )
+        if kind in {"VARCHAR", "FLOAT"}:
+            return f"{cast}({self.text(name)} AS {EXACT})"
+        scale = re.search(r"DECIMAL\(\d+,\s*(\d+)\)", kind)
+        return f"{cast}({raw} AS {EXACT if scale and int(scale.group(1)) > LEDGER_SCALE else LEDGER})"
+
+    def time(self, name: str, *, trying: bool = False) -> str:
+        """Return SQL for the UTC time, a text's offset applied. trying: NULL for a text that is no such time."""
+        if not self.has(name):
+            return "NULL::TIMESTAMP"
+        raw, kind = self.raw(name), self.type(name)
+        if kind == "TIMESTAMP WITH TIME ZONE":
+            return f"make_timestamp(epoch_us({raw}))"  # a cast would use the time zone of the session
+        if kind != "VARCHAR":
+            return f"CAST({raw} AS TIMESTAMP)"
+        text = self.text(name)
+        cast = "TRY_CAST" if trying else "CAST"
+        # A cast to TIMESTAMP ignores an offset; one to TIMESTAMPTZ takes a time without offset as a local one.
+        offset = f"contains(substr({text}, 12), '+') OR contains(substr({text}, 12), '-')"
+        shifted = f"make_timestamp(epoch_us({cast}({text} AS TIMESTAMPTZ)))"
+        parsed = f"CASE WHEN {offset} THEN {shifted} ELSE {cast}({text} AS TIMESTAMP) END"
+        return f"CASE WHEN regexp_full_match({text}, '{TIME}') THEN {parsed} END" if trying else parsed
+
+
+def read_schema(file: BillFile, connection: duckdb.DuckDBPyConnection) -> Schema:
+    """Return a file's columns, from its header or footer. Raises SourceError `empty`, or DuckDB's and IO errors."""
+    if file.kind == "parquet":
+        found = connection.execute(
+            "DESCRIBE SELECT * FROM read_parquet(?, hive_partitioning = false)", [[file.pattern]]
+        ).fetchall()
+        return Schema("parquet", tuple((str(row[0]), str(row[1])) for row in found))
+    return Schema(file.kind, tuple((name.strip(), "VARCHAR") for name in _header(file)))
+
+
+def _header(file: BillFile) -> list[str]:
+    opener = gzip.open if file.kind == "csv.gz" else open
+    try:
+        with opener(file.path, "rt", encoding="utf-8-sig", newline="") as opened:
+            header = next(csv.reader(opened), None)
+    except UnicodeDecodeError as error:
+        raise SourceError("encoding", str(file.path), "is not UTF-8", "Export it as UTF-8") from error
+    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+        raise SourceError("truncated", str(file.path), f"is not a complete gzip file: {error}", COPY_AGAIN) from error
+    except csv.Error as error:
+        raise SourceError("format", str(file.path), f"has no CSV header: {error}", FOCUS_HINT) from error
+    except OSError as error:
+        raise SourceError("missing", str(file.path), f"cannot be read: {error}") from error
+    if not header:
+        raise SourceError("empty", str(file.path), "is empty", COPY_AGAIN)
+    return header
+
+
+COPY_AGAIN = "It may have been cut off while it was copied; copy it again"
+FOCUS_HINT = "Point path at a FOCUS export"
+
+
+def require(schema: Schema, file: BillFile, cost: str, tenant: str | None) -> None:
+    """Raise SourceError `column` when a column is missing without which the bill cannot be read."""
+    for name in (cost, "BillingCurrency", "BillingPeriodStart", "ChargePeriodStart", *([tenant] if tenant else [])):
+        if not schema.has(name):
+            raise SourceError("column", str(file.path), f"has no column {name}", _likely(schema, name, cost))
+    if not (schema.has("ServiceName") or schema.has("ServiceCategory")):
+        hint = _likely(schema, "ServiceName", cost)
+        raise SourceError("column", str(file.path), "has no column ServiceName or ServiceCategory", hint)
+
+
+def _likely(schema: Schema, name: str, cost: str) -> str:
+    others = [column for column in COSTS if schema.has(column)]
+    if name == cost and others:
+        return f"Set cost to one that it has: {', '.join(others)}"
+    names = {column.lower(): column for column, _ in schema.columns}
+    close = [names[match] for match in get_close_matches(name.lower(), names, n=3, cutoff=0.5)]
+    if close:
+        return f"Its most similar columns: {', '.join(close)}"
+    return f"{FOCUS_HINT}; this file's columns begin {', '.join(name for name, _ in schema.columns[:5])}"
+
+
+def clean(expression: str) -> str:
+    """Return SQL that makes the string NULL and the empty string NULL."""
+    return f"nullif(nullif({expression}, 'NULL'), '')"
+
+
+def literal(text: str) -> str:
+    """Return SQL for a text; for keys that come from the configuration."""
+    return "'" + text.replace("'", "''") + "'"
+
+
+def _identifier(name: str) -> str:
+    return '"' + name.replace('"', '""') + '"'

@@ -1,0 +1,75 @@
+"""Values as texts spell them: amounts, days, tenants, names of measures; a ValueError says what is wrong."""
+
+from __future__ import annotations
+
+import re
+from datetime import date
+from decimal import Context, Decimal
+from functools import lru_cache
+
+from unitcost.records import RESERVED
+
+MEASURE = r"^[a-z][a-z0-9_]*$"
+"""What a measure may be called: it is the value of a label, and sharing rules name it."""
+
+LEDGER = Decimal("1e-12")
+"""The last digit the ledger keeps: amounts are DECIMAL(38, 12) there."""
+MAX_AMOUNT = Decimal("1e26")
+EXACT = Context(prec=60)
+"""Enough digits that adding and rounding what the ledger can hold is exact; the default of 28 is not."""
+SHOWN = 40
+
+_NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d{1,3})?", re.ASCII)
+_DAY = re.compile(r"\d{4}-\d{2}-\d{2}", re.ASCII)
+
+
+def amount(text: str) -> Decimal:
+    """Return a finite number, zero or more, rounded half to even to the ledger's 12 decimal places."""
+    spelt = text.strip()
+    if not spelt:
+        raise ValueError("is empty")
+    if _NUMBER.fullmatch(spelt) is None:
+        raise ValueError(f"{shown(text)} is not a plain number such as 1234.50")
+    value = Decimal(spelt)
+    if value.copy_abs() >= MAX_AMOUNT:
+        raise ValueError(f"{shown(text)} is too large")
+    value = value.quantize(LEDGER, context=EXACT)
+    if value < 0:
+        raise ValueError(f"{shown(text)} is negative")
+    return value.copy_abs()  # not abs(), which rounds to 28 digits; this makes -0 a 0
+
+
+@lru_cache(maxsize=4096)
+def day(text: str) -> date:
+    """Return a day written YYYY-MM-DD."""
+    spelt = text.strip()
+    try:
+        if _DAY.fullmatch(spelt) is not None:
+            return date.fromisoformat(spelt)
+    except ValueError:
+        pass  # the 30th of February; said below
+    raise ValueError("is empty" if not spelt else f"{shown(text)} is not a day written YYYY-MM-DD")
+
+
+def tenant(text: str) -> str:
+    """Return a tenant as the source spells it, without spaces around it; reserved names are nobody's."""
+    spelt = text.strip()
+    if not spelt:
+        raise ValueError("is empty")
+    if spelt in RESERVED:
+        raise ValueError(f"{shown(text)} is a reserved name")
+    return spelt
+
+
+@lru_cache(maxsize=1024)
+def measure(text: str) -> str:
+    """Return the name of a measure."""
+    spelt = text.strip()
+    if re.fullmatch(MEASURE, spelt) is None:
+        raise ValueError(f"{shown(text)} is not a name of lower case letters, digits and _")
+    return spelt
+
+
+def shown(text: str) -> str:
+    """Return a text fit to be shown in an error: quoted, not too long."""
+    return repr(text if len(text) <= SHOWN else f"{text[:SHOWN]}…")

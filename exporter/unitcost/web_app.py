@@ -1,0 +1,135 @@
+"""The ASGI application: picks the bytes a request asks for from the current snapshot. No I/O, no rendering."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping, MutableMapping
+from typing import Any
+
+from unitcost.page import WAITING_PAGE
+from unitcost.snapshot import Current
+
+Scope = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
+Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+App = Callable[[Scope, Receive, Send], Awaitable[None]]
+Headers = list[tuple[bytes, bytes]]
+
+PATHS = ("/", "/metrics", "/-/healthy", "/-/ready")
+METHODS = ("GET", "HEAD")
+
+TEXT = b"text/plain; version=0.0.4; charset=utf-8"
+OPENMETRICS = b"application/openmetrics-text; version=1.0.0; charset=utf-8"
+PLAIN = b"text/plain; charset=utf-8"
+HTML = b"text/html; charset=utf-8"
+
+OWN_HEADERS: Mapping[str, str] = {
+    "Cache-Control": "no-store",
+    "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none';"
+    " form-action 'none'; frame-ancestors 'none'",
+    "Referrer-Policy": "no-referrer",
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+}
+"""On every answer: the page holds what customers pay and is nobody else's to store or to frame."""
+
+WAITING = b"The first refresh is not complete yet; the metrics come with it.\n"
+NOT_FOUND = f"Not found. There are: {' '.join(PATHS)}\n".encode()
+PIECE = 1 << 18
+"""Bytes handed to the server at once. It waits for a slow client after each, so such a client holds one piece in
+memory and not the whole answer."""
+
+
+def make_app(current: Current, headers: Mapping[str, str] | None = None) -> App:
+    """Return the application. headers: added to every answer, instead of our own of the same name."""
+    merged = {name.lower(): value for name, value in {**OWN_HEADERS, **(headers or {})}.items()}
+    always: Headers = [(name.encode(), value.encode()) for name, value in merged.items()]
+
+    async def app(scope: Scope, _receive: Receive, send: Send) -> None:
+        path = scope["path"]
+        if path not in PATHS:
+            await answer(send, 404, PLAIN, NOT_FOUND, always)
+            return
+        if scope["method"] not in METHODS:
+            allowed = (b"allow", ", ".join(METHODS).encode())
+            await answer(send, 405, PLAIN, b"Only GET and HEAD.\n", [*always, allowed])
+            return
+        if path == "/-/healthy":
+            await answer(send, 200, PLAIN, b"healthy\n", always)
+            return
+        snapshot = current.get()
+        if path == "/-/ready":
+            status, text = (503, WAITING) if snapshot is None else (200, b"ready\n")
+            await answer(send, status, PLAIN, text, always)
+            return
+        if snapshot is None:
+            retry = [*always, (b"retry-after", b"5")]
+            kind, text = (PLAIN, WAITING) if path == "/metrics" else (HTML, WAITING_PAGE)
+            await answer(send, 503, kind, text, retry)
+            return
+        gzip = wants_gzip(_header(scope, b"accept-encoding"))
+        vary = (b"vary", b"Accept, Accept-Encoding" if path == "/metrics" else b"Accept-Encoding")
+        if path == "/":
+            kind, body = HTML, snapshot.page_gzip if gzip else snapshot.page
+        elif wants_openmetrics(_header(scope, b"accept")):
+            kind, body = OPENMETRICS, snapshot.openmetrics_gzip if gzip else snapshot.openmetrics
+        else:
+            kind, body = TEXT, snapshot.text_gzip if gzip else snapshot.text
+        encoding = [(b"content-encoding", b"gzip")] if gzip else []
+        await answer(send, 200, kind, body, [*always, vary, *encoding])
+
+    return app
+
+
+async def answer(send: Send, status: int, kind: bytes, body: bytes, headers: Headers) -> None:
+    """Send a complete answer; the server leaves out the body of a HEAD."""
+    length = (b"content-length", str(len(body)).encode())
+    start = {"type": "http.response.start", "status": status, "headers": [(b"content-type", kind), length, *headers]}
+    await send(start)
+    view = memoryview(body)
+    for begin in range(0, max(len(body), 1), PIECE):
+        end = begin + PIECE
+        await send({"type": "http.response.body", "body": view[begin:end], "more_body": end < len(body)})
+
+
+def _header(scope: Scope, name: bytes) -> str:
+    """Return a request header's values, joined as if they had come in one line; "" if it is absent."""
+    return ",".join(value.decode("latin-1") for key, value in scope["headers"] if key == name)
+
+
+def _choices(header: str) -> list[tuple[str, dict[str, str], float]]:
+    """Split an Accept-like header into (name, parameters, q), all in lower case. A bad q counts as 0."""
+    choices = []
+    for choice in header.lower().split(","):
+        name, *rest = (part.strip() for part in choice.split(";"))
+        if not name:
+            continue
+        parameters = {key.strip(): value.strip().strip('"') for key, _, value in (part.partition("=") for part in rest)}
+        try:
+            quality = float(parameters.pop("q", "1"))
+        except ValueError:
+            quality = 0.0
+        choices.append((name, parameters, quality if 0 <= quality <= 1 else 0.0))
+    return choices
+
+
+def wants_openmetrics(accept: str) -> bool:
+    """Whether OpenMetrics 1.0.0 is asked for, and at least as much as the text format.
+
+    Wildcards mean the text format: whoever did not name OpenMetrics may not know it. What neither format
+    satisfies gets text too, as Prometheus servers expect.
+    """
+    openmetrics, text = 0.0, 0.0
+    for name, parameters, quality in _choices(accept):
+        version = parameters.get("version")
+        if name == "application/openmetrics-text" and version in {None, "1.0.0"}:
+            openmetrics = max(openmetrics, quality)
+        elif name == "text/plain" and version in {None, "0.0.4"}:
+            text = max(text, quality)
+    return openmetrics > 0 and openmetrics >= text
+
+
+def wants_gzip(accept_encoding: str) -> bool:
+    """Whether gzip is accepted, and not less than the plain answer."""
+    accepted = {name: quality for name, _, quality in _choices(accept_encoding)}
+    gzip = accepted.get("gzip", accepted.get("x-gzip", accepted.get("*", 0.0)))
+    return gzip > 0 and gzip >= accepted.get("identity", 0.0)

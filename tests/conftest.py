@@ -1,0 +1,34 @@
+"""Tests that need a program: skipped with the reason where it cannot be had, failed where CI demands it."""
+
+from __future__ import annotations
+
+import logging
+import os
+import shutil
+from collections.abc import Iterator
+
+import pytest
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "needs(tool, ...): programs that must be on PATH for this test")
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    missing = [tool for marker in item.iter_markers("needs") for tool in marker.args if shutil.which(str(tool)) is None]
+    if not missing:
+        return
+    reason = f"needs {', '.join(missing)} on PATH (make test installs them where it may)"
+    if os.environ.get("CI") == "true":
+        pytest.fail(reason)
+    pytest.skip(reason)
+
+
+@pytest.fixture(autouse=True)
+def _logging_as_it_was() -> Iterator[None]:
+    """Undo what a command does to the root logger, which is the process's own outside of tests."""
+    root = logging.getLogger()
+    level, handlers = root.level, list(root.handlers)
+    yield
+    root.setLevel(level)
+    root.handlers[:] = handlers

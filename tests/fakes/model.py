@@ -1,0 +1,153 @@
+"""The counting rules once more, in plain Python with exact fractions: what the SQL is held against."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import date
+from decimal import Decimal
+from fractions import Fraction
+
+from unitcost.records import RESERVED, Cost, Usage
+
+DIGIT = Fraction(1, 10**12)
+
+
+def split(amount: Decimal, weights: Mapping[str, Fraction]) -> dict[str, Decimal]:
+    """Split by weight to the last digit, what is left over to the largest remainders; {} without any weight."""
+    positive = {name: weight for name, weight in weights.items() if weight > 0}
+    total = sum(positive.values(), Fraction(0))
+    if not total:
+        return {}
+    count = abs(int(amount.scaleb(12)))
+    exact = {name: count * weight / total for name, weight in positive.items()}
+    whole = {name: int(value) for name, value in exact.items()}
+    order = sorted(exact, key=lambda name: (whole[name] - exact[name], name))
+    for name in order[: count - sum(whole.values())]:
+        whole[name] += 1
+    sign = -1 if amount < 0 else 1
+    return {name: Decimal(sign * value).scaleb(-12) for name, value in whole.items()}
+
+
+def name_of(spelt: str | None, aliases: Mapping[str, str]) -> str | None:
+    """Return the tenant that a spelling means, or None for nobody."""
+    if spelt is None or not spelt.strip() or spelt.strip() in RESERVED:
+        return None
+    return aliases.get(spelt.strip(), spelt.strip())
+
+
+@dataclass
+class Rule:
+    """A sharing rule: what it matches, and by what it shares."""
+
+    match: dict[str, str]
+    method: str
+    measure: str | None = None
+    fixed: dict[str, Decimal] = field(default_factory=dict)
+
+
+@dataclass
+class Answer:
+    """What a day came to: (tenant, component) → dollars, and what found no tenant."""
+
+    tenants: dict[tuple[str, str], Decimal]
+    unallocated: Decimal
+    total: Decimal
+
+
+Line = tuple[Cost, str, str | None, Decimal]
+"""A cost, the source it is counted under, its tenant, and what it comes to in the configured currency."""
+
+
+def count_day(
+    day: date,
+    bill: Iterable[Cost],
+    cluster: Iterable[Cost],
+    usage: Iterable[Usage],
+    rules: Sequence[Rule],
+    aliases: Mapping[str, str],
+    rates: Mapping[str, Decimal],
+    billed: bool,
+) -> Answer:
+    """Count one day of one bill and one cluster. billed: the day lies in the span the bill has Kubernetes rows for."""
+
+    def converted(cost: Cost) -> Decimal:
+        return (cost.amount * rates[cost.currency]).quantize(Decimal("1e-12"))
+
+    rows = [(c, "bill", name_of(c.tenant, aliases), converted(c)) for c in bill if c.day == day]
+    workloads = [(c, "cluster", name_of(c.tenant, aliases), converted(c)) for c in cluster if c.day == day]
+    counted: list[Line] = []
+    pool = [row for row in rows if row[0].cluster is not None]
+    weights: dict[str, Fraction] = defaultdict(Fraction)
+    kinds: dict[str, Line] = {}
+    for row in workloads:
+        key = repr((row[2], row[0].component, row[0].service))
+        weights[key] += Fraction(row[3])
+        kinds[key] = row
+    portions = split(sum((row[3] for row in pool), Decimal(0)), weights) if pool else {}
+    if portions:
+        counted += [(kinds[key][0], "bill", kinds[key][2], amount) for key, amount in portions.items()]
+    else:
+        counted += pool
+    counted += [row for row in rows if row[0].cluster is None]
+    if not billed:
+        counted += workloads
+    total = sum((row[3] for row in rows), Decimal(0))
+    total += Decimal(0) if billed else sum((row[3] for row in workloads), Decimal(0))
+    used = [(name_of(row.tenant, aliases), row) for row in usage if row.day == day]
+    tenants, unallocated = share(counted, used, rules, aliases)
+    return Answer({key: value for key, value in tenants.items() if value}, unallocated, total)
+
+
+def share(
+    counted: Iterable[Line],
+    usage: Iterable[tuple[str | None, Usage]],
+    rules: Sequence[Rule],
+    aliases: Mapping[str, str],
+) -> tuple[dict[tuple[str, str], Decimal], Decimal]:
+    """Share what has no tenant by the first matching rule; return (tenant, component) → dollars, and the rest."""
+    tenants: dict[tuple[str, str], Decimal] = defaultdict(Decimal)
+    direct: dict[str, Fraction] = defaultdict(Fraction)
+    pools: dict[tuple[int, str], Decimal] = defaultdict(Decimal)
+    unallocated = Decimal(0)
+    for cost, source, tenant, amount in counted:
+        if tenant is not None:
+            tenants[tenant, cost.component] += amount
+            direct[tenant] += Fraction(amount)
+            continue
+        facts = {"source": source, "component": cost.component, "service": cost.service}
+        number = next((n for n, r in enumerate(rules) if all(facts[k] == v for k, v in r.match.items())), None)
+        if number is None:
+            unallocated += amount
+        else:
+            pools[number, cost.component] += amount
+    used: dict[str, dict[str, Fraction]] = defaultdict(lambda: defaultdict(Fraction))
+    for tenant, row in usage:
+        if tenant is not None:
+            used[row.measure][tenant] += Fraction(row.quantity)
+    present = {*direct, *(name for measure in used.values() for name, quantity in measure.items() if quantity > 0)}
+    for (number, component), amount in pools.items():
+        parts = split(amount, weights_of(rules[number], direct, present, used, aliases))
+        if not parts:
+            unallocated += amount
+        for tenant, part in parts.items():
+            tenants[tenant, component] += part
+    return tenants, unallocated
+
+
+def weights_of(
+    rule: Rule,
+    direct: Mapping[str, Fraction],
+    present: Iterable[str],
+    used: Mapping[str, Mapping[str, Fraction]],
+    aliases: Mapping[str, str],
+) -> Mapping[str, Fraction]:
+    """Return what each tenant weighs under a rule."""
+    if rule.method == "direct_cost":
+        return direct
+    if rule.method == "even":
+        return dict.fromkeys(present, Fraction(1))
+    if rule.method == "fixed":
+        return {aliases.get(name, name): Fraction(part) for name, part in rule.fixed.items()}
+    return used.get(rule.measure or "", {})

@@ -1,0 +1,81 @@
+"""An in-memory stand-in for the ledger, for tests of a single source."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import UTC, date, datetime
+from decimal import Decimal
+from typing import TypeVar
+
+import duckdb
+
+from unitcost.records import Asked, Batch, Cost, Note, Problem, Query, Revenue, Usage
+
+T = TypeVar("T", Cost, Usage, Revenue)
+
+
+def rows(kind: type[T], given: Iterable[T] | Query) -> list[T]:
+    """Return the records of a batch, running its Query if it is one."""
+    if not isinstance(given, Query):
+        return list(given)
+    with duckdb.connect() as connection:
+        found = connection.execute(given.sql, list(given.params)).fetchall()
+    return [kind(*row) for row in found]
+
+
+class MemoryStored:
+    """Keeps batches as a ledger would; satisfies records.Stored."""
+
+    def __init__(self, now: datetime) -> None:
+        self.now = now
+        self.batches: dict[str, Batch] = {}
+        self.empty: dict[str, datetime] = {}
+
+    def fingerprint(self, key: str) -> str | None:
+        batch = self.batches.get(key)
+        return batch.fingerprint if batch else None
+
+    def keys(self) -> set[str]:
+        return set(self.batches)
+
+    def asked_empty(self, key: str) -> datetime | None:
+        return self.empty.get(key)
+
+    def costs(self, key: str) -> list[Cost]:
+        batch = self.batches.get(key)
+        return rows(Cost, batch.cost) if batch else []
+
+    def nodes(self, first_day: date, last_day: date) -> list[tuple[str, str]]:
+        found = {
+            (node.provider_id, node.cluster)
+            for batch in self.batches.values()
+            for node in batch.nodes
+            if first_day <= node.day <= last_day
+        }
+        return sorted(found)
+
+    def take(self, given: Iterable[Batch | Problem | Note]) -> list[Problem]:
+        """Store every batch at once, as the refresh does; return the problems."""
+        problems = []
+        for item in given:
+            if isinstance(item, Problem):
+                problems.append(item)
+            elif isinstance(item, Batch) and item.days:
+                self.batches[item.key] = item
+            elif isinstance(item, Batch):
+                self.empty[item.key] = self.now
+        return problems
+
+    def total(self) -> Decimal:
+        """Sum every stored cost row."""
+        return sum((cost.amount for key in self.batches for cost in self.costs(key)), Decimal(0))
+
+
+def asked(now: datetime, first_day: date, stored: MemoryStored | None = None, restate_days: int = 3) -> Asked:
+    """Build what a refresh asks."""
+    return Asked(now=now, first_day=first_day, restate_days=restate_days, stored=stored or MemoryStored(now))
+
+
+def utc(year: int, month: int, day: int, hour: int = 0, minute: int = 0) -> datetime:
+    """Return a UTC time."""
+    return datetime(year, month, day, hour, minute, tzinfo=UTC)

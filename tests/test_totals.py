@@ -1,0 +1,75 @@
+"""Real files in, the same totals out, to the last digit; what has no tenant is unallocated."""
+
+from __future__ import annotations
+
+import csv
+import json
+from datetime import UTC, datetime
+from decimal import Decimal
+from pathlib import Path
+
+import pytest
+
+from unitcost.cli import main
+from unitcost.config import load
+from unitcost.ledger.store import Ledger
+from unitcost.refresh import Refresher
+from unitcost.snapshot import Current
+
+DATA = Path(__file__).parent / "data"
+NOW = datetime(2024, 11, 10, tzinfo=UTC)
+PARTS = ("cpuCost", "ramCost", "gpuCost", "pvCost", "networkCost", "loadBalancerCost", "sharedCost", "externalCost")
+
+
+def opencost_total() -> Decimal:
+    answer = json.loads((DATA / "opencost-allocation.json").read_text(), parse_float=Decimal)
+    entries = [entry for step in answer["data"] for entry in step.values()]
+    adjustments = [f"{part}Adjustment" for part in PARTS]
+    return sum((Decimal(entry.get(part, 0)) for entry in entries for part in (*PARTS, *adjustments)), Decimal(0))
+
+
+def bill_total(tag: str | None = None) -> Decimal:
+    with (DATA / "focus-1.0-sample.csv").open(encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    return sum((Decimal(row["BilledCost"]) for row in rows if tag is None or f'"{tag}"' in row["Tags"]), Decimal(0))
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> Path:
+    path = tmp_path / "unitcost.yaml"
+    path.write_text(
+        f"""
+        tenants: {{key: application}}
+        history: 1000d
+        windows: [900d]
+        sources:
+          cluster: {{type: opencost, path: "{DATA / "opencost-allocation.json"}", aggregate: [namespace]}}
+          bill: {{type: focus, path: "{DATA / "focus-1.0-sample.csv"}", cost: BilledCost}}
+        """
+    )
+    return path
+
+
+def test_the_totals_served_are_the_totals_in_the_files(config: Path) -> None:
+    settings, directory = load(config)
+    ledger = Ledger(None)
+    refresher = Refresher(settings, directory, ledger, Current(), lambda: NOW)
+    assert refresher.refresh(), [desk.problems for desk in refresher.desks]
+    served = dict(ledger.rows("SELECT source, sum(amount) FROM window_counted GROUP BY source"))
+    assert served == {"cluster": opencost_total(), "bill": bill_total()}
+    [(tenants,)] = ledger.rows("SELECT sum(cost) FROM window_tenant_component")
+    nobody = dict(ledger.rows("SELECT source, sum(amount) FROM window_unallocated GROUP BY source"))
+    assert tenants == bill_total("application")
+    assert nobody == {"cluster": opencost_total(), "bill": bill_total() - bill_total("application")}
+    ledger.close()
+
+
+def test_the_report_of_the_sample_is_the_table_of_the_design(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["report", "--sample", "--window", "last_month", "--as-of", "2026-11-23T12:00:00Z"]) == 0
+    lines = {line.split("  ")[0]: line.split() for line in capsys.readouterr().out.splitlines() if line}
+    assert lines["acme"][-6:] == ["850.00", "5,000.00", "4,150.00", "83%", "800,000", "0.00106"]
+    assert lines["beta"][-6:-2] == ["120.00", "299.00", "179.00", "60%"]
+    assert lines["gamma"][-6:-2] == ["68.00", "49.00", "-19.00", "-39%"]
+    assert lines["delta"][-6:-2] == ["22.00", "0.00", "-22.00", "-100%"]
+    assert lines[""][:2] == ["Total", "51,000.00"]
+    assert lines[""][-2:] == ["50,000,000", "0.00102"]

@@ -13,12 +13,12 @@ import gzip
 import random
 import socket
 import statistics
-import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from http.client import HTTPConnection
+from importlib.util import find_spec
 from multiprocessing import get_context
 from multiprocessing.connection import Connection
 from typing import Any, cast
@@ -157,6 +157,7 @@ class Scraper(asyncio.BufferedProtocol):
         self._answers = -1
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Ask for the first time."""
         self._transport = cast("asyncio.Transport", transport)
         self._ask()
 
@@ -169,10 +170,12 @@ class Scraper(asyncio.BufferedProtocol):
             self._transport.write(REQUEST)
 
     def get_buffer(self, _sizehint: int) -> bytearray:
+        """Receive into the one buffer of all connections."""
         return self.buffer
 
     def buffer_updated(self, count: int) -> None:
-        if self._left == 0:  # an answer begins; the server writes its head at once
+        """Count; an answer begins with its head, which the server writes at once."""
+        if self._left == 0:
             head, _, _ = bytes(self.buffer[:count]).partition(b"\r\n\r\n")
             length = next(line for line in head.lower().split(b"\r\n") if line.startswith(b"content-length:"))
             self._left = len(head) + len(b"\r\n\r\n") + int(length.partition(b":")[2])
@@ -265,19 +268,10 @@ def many() -> None:
 def main() -> None:
     size = snapshot()
     print(f"{SERIES:,} series: {len(size.text) / 1e6:.1f} MB, compressed {len(size.text_gzip) / 1e6:.2f} MB")
-    print(f"event loop: {'uvloop' if 'uvloop' in sys.modules or has_uvloop() else 'asyncio'}")
+    print(f"event loop: {'uvloop' if find_spec('uvloop') else 'asyncio'}")
     in_process()
     over_http()
     many()
-
-
-def has_uvloop() -> bool:
-    """Whether uvicorn finds uvloop, which it prefers."""
-    try:
-        __import__("uvloop")
-    except ImportError:
-        return False
-    return True
 
 
 if __name__ == "__main__":

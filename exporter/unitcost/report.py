@@ -7,6 +7,7 @@ import io
 import json
 import sys
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from datetime import datetime
 from decimal import Decimal
 from pathlib import Path
@@ -54,7 +55,8 @@ def report(
         if not lines:
             raise LedgerError("\n".join([f"no source knows anything of the window {window}", *remarks]))
         if form == "html":
-            sys.stdout.write(render_page(overview(ledger, config, refresher.desks, clock(), window)))
+            view = overview(ledger, config, refresher.desks, clock(), window)
+            sys.stdout.write(render_page(replace(view, links=())))  # a file has no server behind it
         else:
             _print(config, clock(), window, form, lines, remarks)
         return good and not missing_days(ledger, window)

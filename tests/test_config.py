@@ -119,7 +119,8 @@ def test_all_mistakes_are_reported_at_once_each_with_its_path(folder: Path) -> N
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
-        ("sources: [", "is not YAML"),
+        ("sources: [", "is not YAML (line 1): expected the node content"),
+        ("sources:\n  a: {type: focus}\n  a: {type: focus}\n", "is not YAML (line 3): the key a stands there twice"),
         ("- a\n- b\n", "must be a mapping with at least `sources`"),
         ("{}", "sources: name at least one source"),
         ("sources: {}", "sources: name at least one source"),
@@ -167,6 +168,7 @@ def test_no_secret_shows_in_an_error_or_a_repr(folder: Path, monkeypatch: pytest
     config, _ = load(write(folder, text % "timeout: 5"))
     assert "s3cr3t-value" not in repr(config) + str(config.settings("cluster"))
     assert "s3cr3t-value" not in "\n".join(mistakes(write(folder, text % "username: x, password: y, colour: red")))
+    assert "s3cr3t" not in "\n".join(mistakes(write(folder, "sources: {a: {type: opencost, password: s3cr3t: x}")))
 
 
 @pytest.mark.parametrize(

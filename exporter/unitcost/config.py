@@ -10,7 +10,6 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-import yaml
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 from unitcost.directory import Directory
@@ -19,6 +18,7 @@ from unitcost.records import COMPONENTS
 from unitcost.sources.base import Context, ExistingPath, Settings
 from unitcost.sources.table import TYPES
 from unitcost.windows import DEFAULT_WINDOWS, is_window
+from unitcost.yaml_file import read_yaml
 
 SERVICE_CATEGORIES: Mapping[str, str] = {
     "AI and Machine Learning": "ai",
@@ -215,14 +215,7 @@ def load(path: Path) -> tuple[Config, Directory]:
 
     Raises ConfigError with every mistake: YAML, unknown keys, types, unset $VARS, missing files, shares.
     """
-    try:
-        raw = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise ConfigError([f"{path}: cannot be read: {error.strerror}"]) from error
-    except UnicodeDecodeError as error:
-        raise ConfigError([f"{path}: is not UTF-8: {error}"]) from error
-    except yaml.YAMLError as error:
-        raise ConfigError([f"{path}: is not YAML: {' '.join(str(error).split())}"]) from error
+    raw = read_yaml(path)
     if not isinstance(raw, dict):
         raise ConfigError([f"{path}: must be a mapping with at least `sources`"])
     mistakes: list[str] = []

@@ -11,9 +11,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import yaml
-
 from unitcost.errors import ConfigError
+from unitcost.yaml_file import read_yaml
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -88,16 +87,7 @@ class WebConfig:
 
         Raises ConfigError with every mistake and its path in the file; never with a hash.
         """
-        try:
-            raw = yaml.safe_load(path.read_text(encoding="utf-8"))
-        except OSError as error:
-            raise ConfigError([f"{path}: cannot be read: {error.strerror}"]) from error
-        except UnicodeDecodeError as error:
-            raise ConfigError([f"{path}: is not UTF-8: {error}"]) from error
-        except yaml.YAMLError as error:
-            where = getattr(error, "problem_mark", None)
-            line = f" (line {where.line + 1})" if where is not None else ""
-            raise ConfigError([f"{path}: is not YAML{line}"]) from None
+        raw = read_yaml(path)
         reader = _Reader(path.resolve().parent)
         top = reader.mapping("", raw)
         reader.only("", top, ("tls_server_config", "basic_auth_users", "http_server_config"))

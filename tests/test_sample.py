@@ -302,8 +302,15 @@ def test_the_company_earns_40_to_50_percent(company: Company) -> None:
     assert Decimal("0.40") < (revenue - 51_000) / revenue < Decimal("0.50")
 
 
-def test_2_percent_of_the_cost_find_no_customer(company: Company) -> None:
-    assert company.counted.unallocated == 1_020
+def test_the_customers_of_the_last_month_cost_the_whole_bill_and_a_key_without_a_tag_is_new(company: Company) -> None:
+    assert company.counted.unallocated == 0
+    untagged = {
+        day
+        for day, rows in company.bill.items()
+        for row in rows
+        if row["ServiceName"] == "OpenAI API" and "tenant" not in json.loads(row["Tags"])
+    }
+    assert untagged == {day for day in company.this_month if company.bill.get(day)}
 
 
 def test_a_fifth_of_the_cluster_is_idle(company: Company) -> None:

@@ -24,7 +24,7 @@ sources:
   bill:    {type: focus, path: focus, cost: EffectiveCost}
   revenue: {type: csv_revenue, path: mrr.csv}
   usage:   {type: csv_usage, path: usage.csv}
-sharing:                         # first match wins; AI calls without a customer match nothing: unallocated
+sharing:                         # first match wins; AI calls of a key without a tag match nothing
   - {match: {component: idle},     by: direct_cost}
   - {match: {component: database}, by: requests}
   - {match: {component: network},  by: requests}

@@ -15,7 +15,7 @@ import pytest
 
 from tests.fakes.stored import utc
 from unitcost.errors import LedgerError, LedgerInUseError, SourceError
-from unitcost.ledger.derive import Model, derive
+from unitcost.ledger.derive import DAY_TABLES, Model, derive
 from unitcost.ledger.store import FILE_NAME, Ledger
 from unitcost.records import Batch, Cost, Node, Query, Revenue, Usage
 
@@ -71,6 +71,18 @@ def test_a_batch_is_replaced_whole_and_only_changed_days_are_derived_again() -> 
     put(ledger, Batch("2026-11", days, cost=[cost("1", days[0]), cost("3", days[1])]))
     assert derive(ledger, MODEL, NOW, timedelta(90)) == [days[1]]
     assert ledger.rows("SELECT sum(direct) FROM tenant_day") == [(Decimal(4),)]
+
+
+def test_a_day_that_no_source_speaks_of_any_more_leaves_nothing_behind() -> None:
+    ledger = Ledger(None)
+    days = [DAY - timedelta(1), DAY]
+    put(ledger, Batch("2026-11", days, cost=[cost("1", days[0]), cost("2", days[1])]))
+    derive(ledger, MODEL, NOW, timedelta(90))
+    put(ledger, Batch("2026-11", days[:1], cost=[cost("1", days[0])]))
+    assert derive(ledger, MODEL, NOW, timedelta(90)) == []
+    for table in DAY_TABLES:
+        assert ledger.rows(f"SELECT count(*) FROM {table} WHERE day = ?", [days[1]]) == [(0,)], table
+    assert ledger.rows("SELECT sum(direct) FROM tenant_day") == [(Decimal(1),)]
 
 
 def test_two_equal_rows_that_both_change_are_noticed() -> None:

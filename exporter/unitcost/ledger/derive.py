@@ -106,6 +106,9 @@ def derive(ledger: Ledger, model: Model, now: datetime, history: timedelta) -> l
             [now.date() - history, now.date()],
         ).fetchall()
         days = [day for (day,) in found]
+        # Also of days that no source speaks of any more, which are not derived again.
+        for table in DAY_TABLES:
+            connection.execute(f"DELETE FROM {table} WHERE day NOT IN (SELECT day FROM derived_day)")
         counted = connection.execute(
             "SELECT count(*) FROM cost WHERE day IN (SELECT unnest(?::DATE[]))", [days]
         ).fetchone()
@@ -118,8 +121,6 @@ def derive(ledger: Ledger, model: Model, now: datetime, history: timedelta) -> l
 
 def _derive_days(connection: duckdb.DuckDBPyConnection, days: list[date]) -> None:
     connection.execute("CREATE OR REPLACE TEMP TABLE dirty AS SELECT unnest(?::DATE[]) AS day", [days])
-    for table in DAY_TABLES:
-        connection.execute(f"DELETE FROM {table} WHERE day IN (SELECT day FROM dirty)")
     for name in ("attribute", "reconcile", "apportion", "count", "share", "apportion", "settle"):
         connection.execute(step(name))
     connection.execute("INSERT INTO derived_day SELECT day FROM dirty")

@@ -37,6 +37,9 @@ YOUNGEST = 10
 ASK_EMPTY_AGAIN = timedelta(hours=24)
 ASK_FAILED_AGAIN = timedelta(hours=1)
 """When a day that can no longer change is asked again after it was empty, or could not be used."""
+NODES_AROUND = timedelta(days=7)
+"""Where /assets fails, nodes of days as near as this stand in. A day of the bill on which none of its rows is known to
+be Kubernetes would else look like one that the bill does not cover yet, and OpenCost's estimate would come on top."""
 MAX_FAILURES = 3
 OF_ONE_DAY = ("http", "truncated", "too_large")
 """Errors that may be one day's own; with any other there is no point in asking for the next day."""
@@ -186,12 +189,12 @@ class OpenCost:
                 has_nodes = True
             except SourceError as error:
                 nodes = _stored_nodes(asked.stored, day, believed)
-                kept = f"the {len(nodes)} known before are kept" if nodes else "none are known for this day"
+                kept = f"the {len(nodes)} known before are kept" if nodes else "none are known around this day"
                 yield Problem(
                     "assets",
                     self._where(day),
                     f"{error.where}: {error.text}; so the day's node ids are unknown, {kept}",
-                    f"Until they are, a bill may count these nodes a second time. {error.hint}",
+                    f"Until they are, a bill's rows are told to be Kubernetes by their tags alone. {error.hint}",
                 )
         yield Batch(
             key, [day], fingerprint_of(minutes, believed, nodes if has_nodes else None), cost=believed, nodes=nodes
@@ -269,8 +272,10 @@ class OpenCost:
 
 
 def _stored_nodes(stored: Stored, day: date, rows: Sequence[Cost]) -> list[Node]:
+    """Return the cluster's nodes of this day, or else of the week around it: an id means the same node on any day."""
     clusters = {row.cluster for row in rows}
-    return [Node(day, provider_id, cluster) for provider_id, cluster in stored.nodes(day, day) if cluster in clusters]
+    found = stored.nodes(day, day) or stored.nodes(day - NODES_AROUND, day + NODES_AROUND)
+    return [Node(day, provider_id, cluster) for provider_id, cluster in found if cluster in clusters]
 
 
 def _message(answer: Answer) -> str:

@@ -19,7 +19,7 @@ from unitcost.ledger.store import Ledger
 from unitcost.refresh import Refresher
 from unitcost.snapshot import Current
 
-ROWS, TENANTS, RUNS = 1_000_000, 1_000, 3
+ROWS, TENANTS, RESOURCES, RUNS = 1_000_000, 1_000, 50_000, 3
 NOW = datetime(2026, 11, 23, 12, tzinfo=UTC)
 BARE = """
 SELECT json_extract_string(Tags, '$."tenant"') AS tenant, CAST(ChargePeriodStart AS DATE) AS day, ServiceName,
@@ -45,10 +45,12 @@ def write_bill(path: Path) -> None:
                     'AWS' AS ProviderName, 'service ' || (hash(n, 1) % 10) AS ServiceName,
                     ['Compute', 'Storage', 'Databases', 'Networking', 'Other'][1 + (hash(n, 1) % 5)::INT]
                         AS ServiceCategory,
-                    'arn:aws:ec2:us-east-1:1:instance/i-' || (hash(n, 2) % 50000) AS ResourceId,
-                    CASE WHEN hash(n, 3) % 10 > 0 THEN '{{"team": "t' || (n % 7) || '", "tenant": "tenant-'
-                        || (hash(n, 4) % {TENANTS}) || '"}}' ELSE '{{"team": "core"}}' END AS Tags
-                FROM range({ROWS}) r(n)
+                    'arn:aws:ec2:us-east-1:1:instance/i-' || resource AS ResourceId,
+                    CASE WHEN resource % 10 > 0 THEN '{{"Name": "web-' || resource || '", "application": "app-'
+                        || (resource % 40) || '", "environment": "production", "team": "team-' || (resource % 7)
+                        || '", "tenant": "tenant-' || (resource % {TENANTS}) || '"}}'
+                        ELSE '{{"Name": "shared-' || resource || '", "team": "core"}}' END AS Tags
+                FROM (SELECT n, hash(n, 2) % {RESOURCES} AS resource FROM range({ROWS}) r(n))
             ) TO '{path}' (FORMAT parquet)
             """
         )

@@ -68,6 +68,7 @@ class Focus:
             {**context.components, **settings.components},
         )
         self._facts: dict[BillFile, Facts] = {}
+        self._told: dict[str, tuple[str, list[Problem]]] = {}
 
     def batches(self, asked: Asked) -> Iterator[Batch | Problem | Note]:
         """Yield the billing periods that changed, newest first, and a Problem for each that cannot be read.
@@ -113,7 +114,9 @@ class Focus:
         digest = fingerprint(bill.files, [*made_of, days[-1]])
         if asked.stored.fingerprint(bill.key) != digest:
             yield Batch(bill.key, days, digest, cost=build(bill, options, nodes))
-        yield from self._untold(bill)
+        if self._told.get(bill.key, ("",))[0] != digest:
+            self._told[bill.key] = digest, list(self._untold(bill))
+        yield from self._told[bill.key][1]
         if not options.tenant and not all(schema.has("Tags") for schema, _ in bill.scans):
             yield Note(f"{bill.key}: no column Tags, so no charge has a tenant; set tenant to a column if one names it")
         if costless := bill.sum("costless"):

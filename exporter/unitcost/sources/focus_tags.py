@@ -72,7 +72,8 @@ class Tags:
     def present(self) -> str:
         """Return SQL that tells whether a row has tags at all."""
         if self.shape == "json":
-            return f"coalesce(trim({self.column}) NOT IN ('', '{{}}', 'null', 'NULL'), false)"
+            # No trim: over a million rows it takes longer than all the rest of the scan.
+            return f"coalesce({self.column} NOT IN ('', ' ', '{{}}', '{{ }}', 'null', 'NULL'), false)"
         return "false" if self.shape == "none" else f"coalesce(len({self.keys()}) > 0, false)"
 
     def broken(self) -> str:

@@ -101,7 +101,7 @@ def timed(case: str) -> None:
         laps = [time.perf_counter()]
         days = derive(ledger, MODEL, NOW, timedelta(days=DAYS))
         laps.append(time.perf_counter())
-        look(ledger, config, MODEL, Directory(), NOW)
+        look(ledger, config, Directory(), NOW)
         laps.append(time.perf_counter())
         Snapshot.of(families(ledger, {}, NOW, with_directory=False), "", NOW)
         laps.append(time.perf_counter())

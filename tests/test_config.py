@@ -138,6 +138,26 @@ def test_a_mistake_says_where_it_is(folder: Path, text: str, expected: str) -> N
     assert expected in "\n".join(mistakes(write(folder, text)))
 
 
+def test_what_is_said_of_a_source_that_is_wrong_itself_is_no_further_mistake(folder: Path) -> None:
+    path = write(
+        folder,
+        """
+        sources:
+          cluster: {type: opencost, url: "http://c:9003", billed_by: [bill, revenue]}
+          bill: {type: focus, path: missing.parquet}
+          revenue: {type: csv_revenue, path: mrr.csv}
+        sharing: [{match: {component: idle}, by: requests}, {match: {component: idle}, by: 3}]
+        """,
+    )
+    assert mistakes(path) == [
+        (f"sources.bill.path: {folder / 'missing.parquet'} does not exist; "
+        "give a path relative to the configuration file, or absolute"),
+        "sharing.1.by: Input should be a valid string",
+    ]
+    path.write_text(path.read_text().replace(", {match: {component: idle}, by: 3}", ""))
+    assert [line.split(":")[0] for line in mistakes(path)] == ["sources.bill.path", "sources.cluster.billed_by"]
+
+
 def test_a_file_that_is_not_utf8_is_a_mistake_and_not_a_crash(folder: Path) -> None:
     path = folder / "unitcost.yaml"
     path.write_bytes(b"sources: {a\xff: 1}")

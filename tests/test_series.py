@@ -57,7 +57,7 @@ class Company:
     def gauges(self, windows: tuple[str, ...] = ("1d",), limit: int = 2000, now: datetime = NOW) -> Gauges:
         derive(self.ledger, self.model, now, timedelta(days=90))
         config = Config.model_construct(windows=windows, limits=Limits(tenants=limit))
-        look(self.ledger, config, self.model, DIRECTORY, now)
+        look(self.ledger, config, DIRECTORY, now)
         found = families(self.ledger, {}, now, with_directory=True)
         return {family.metric.name: {row[:-1]: row[-1] for row in family.rows} for family in found}
 

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import TextIO
 
-from unitcost.config import Config, source_type
+from unitcost.config import Config
 from unitcost.directory import Directory
 from unitcost.ledger.store import Ledger
 from unitcost.refresh import Desk, Refresher
@@ -44,7 +44,7 @@ def check(config: Config, directory: Directory, clock: Callable[[], datetime], o
 
 
 def _describe(desk: Desk, config: Config, ledger: Ledger, out: TextIO) -> None:
-    kind = source_type(config.settings(desk.name))
+    kind = config.settings(desk.name).type
     [(days, first, last)] = ledger.rows(
         "SELECT count(DISTINCT day), min(day), max(day) FROM known_day WHERE source = ?", [desk.name]
     )

@@ -25,9 +25,10 @@ from unitcost.web import serve
 from unitcost.web_config import WebConfig
 from unitcost.windows import is_window
 
-log = logging.getLogger("unitcost")
-
 FINE, FAILED, USAGE = 0, 1, 2
+
+STOP_SECONDS = 10.0
+"""How long the end of `serve` waits for a derivation that is under way."""
 
 DESCRIPTION = """\
 unitcost tells what each customer, request and AI token costs, as Prometheus metrics.
@@ -156,9 +157,6 @@ def _serve(args: argparse.Namespace) -> int:
         finally:
             ledger.close()
     return FINE
-
-
-STOP_SECONDS = 10.0
 
 
 def _check(args: argparse.Namespace) -> int:

@@ -10,12 +10,12 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BeforeValidator, Discriminator, Field, Tag, ValidationError, model_validator
 
 from unitcost.directory import Directory
 from unitcost.errors import ConfigError
 from unitcost.records import COMPONENTS
-from unitcost.sources.base import Context, ExistingPath, Settings
+from unitcost.sources.base import Context, ExistingPath, Section, Settings, SourceKind
 from unitcost.sources.table import TYPES
 from unitcost.windows import DEFAULT_WINDOWS, is_window
 from unitcost.yaml_file import read_yaml
@@ -60,12 +60,6 @@ Exact = Annotated[Decimal, BeforeValidator(_exact), Field(allow_inf_nan=False)]
 Positive = Annotated[Exact, Field(gt=0)]
 Ratio = Annotated[Exact, Field(ge=0, le=1)]
 CurrencyCode = Annotated[str, Field(pattern=r"^[A-Z]{3}$")]
-
-
-class Section(BaseModel):
-    """A part of the file; unknown keys are mistakes."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
 
 
 class Tenants(Section):
@@ -117,7 +111,10 @@ class Rule(Section):
     """One rule of `sharing`: which costs without a tenant it takes, and by what they are shared."""
 
     match: Mapping[str, str] = Field(min_length=1)
-    by: str | Fixed
+    by: Annotated[
+        Annotated[str, Tag("<name>")] | Annotated[Fixed, Tag("<fixed>")],
+        Discriminator(lambda by: "<fixed>" if isinstance(by, (dict, Fixed)) else "<name>"),
+    ]
 
     @model_validator(mode="after")
     def _component_exists(self) -> Rule:
@@ -194,6 +191,11 @@ class Config(Section):
         settings: Settings = self.sources[name]
         return settings
 
+    def kinds(self) -> dict[str, SourceKind]:
+        """Return what each source brings; without those whose settings are wrong, while the file is read."""
+        given = ((name, settings) for name, settings in self.sources.items() if settings is not None)
+        return {name: TYPES[settings.type].source.kind for name, settings in given}
+
     def context(self) -> Context:
         """Return what the sources need to know of the rest of the file."""
         return Context(
@@ -201,13 +203,8 @@ class Config(Section):
             dimensions=self.dimensions,
             currency=self.currency.code,
             components={**SERVICE_CATEGORIES, **SUPPORT_SERVICES, **self.components},
-            bills=any(source_type(settings) == "focus" for settings in self.sources.values()),
+            bills="bill" in self.kinds().values(),
         )
-
-
-def source_type(settings: Settings) -> str:
-    """Return the `type` of a source's settings."""
-    return str(settings.model_dump(include={"type"})["type"])
 
 
 def load(path: Path) -> tuple[Config, Directory]:
@@ -265,13 +262,13 @@ def _load_sources(raw: object, folder: Path, mistakes: list[str]) -> dict[str, A
 def _cross_checks(config: Config) -> list[str]:
     """Return what is wrong between parts of the file that are right by themselves."""
     wrong = []
-    measures: set[str] | None = set()
-    for settings in config.sources.values():
-        named = getattr(settings, "measures", None)
-        if named is not None and measures is not None:
-            measures |= set(named)
-        elif settings is not None and source_type(settings) == "csv_usage":
-            measures = None  # only the file knows its measures
+    kinds = config.kinds()
+    broken = config.sources.keys() - kinds.keys()  # what is said of a source that is wrong itself cannot be judged
+    measures: set[str] | None = None if broken else set()
+    for name in (name for name, kind in kinds.items() if kind == "usage"):
+        named = getattr(config.settings(name), "measures", None)
+        # Only a file knows the measures it has.
+        measures = None if named is None or measures is None else measures | set(named)
     for number, rule in enumerate(config.sharing):
         where = f"sharing.{number}"
         allowed = (*MATCH_FIELDS, *config.dimensions)
@@ -283,7 +280,7 @@ def _cross_checks(config: Config) -> list[str]:
             wrong.append(f"{where}.by: {rule.by!r} is neither a method nor a measure of a usage source ({known})")
     for name, settings in config.sources.items():
         for bill in getattr(settings, "billed_by", None) or ():
-            if bill not in config.sources or source_type(config.settings(bill)) != "focus":
+            if bill not in broken and kinds.get(bill) != "bill":
                 wrong.append(f"sources.{name}.billed_by: {bill!r} is no bill among the sources")
     wrong += [
         f"budgets.{name}: is neither `default` nor one of the plans"
@@ -323,7 +320,7 @@ def _lines(error: ValidationError, where: str) -> list[str]:
     """Return a line for each mistake: its path in the file, and what is wrong. Never the value: it may be secret."""
     lines = []
     for mistake in error.errors(include_url=False, include_input=False, include_context=False):
-        path = ".".join(str(part) for part in mistake["loc"] if part != "function-after[_whole(), Fixed]")
+        path = ".".join(str(part) for part in mistake["loc"] if not str(part).startswith("<"))  # a Tag of ours
         path = f"{where}.{path}".strip(".")
         message = mistake["msg"].removeprefix("Value error, ")
         if mistake["type"] == "extra_forbidden":

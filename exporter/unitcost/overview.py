@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
 from unitcost import __version__
-from unitcost.config import Config, source_type
+from unitcost.config import Config
 from unitcost.ledger.report_lines import missing_days, read_lines
 from unitcost.ledger.store import Ledger
 from unitcost.page_view import (
@@ -95,7 +95,7 @@ def _source(ledger: Ledger, config: Config, desk: Desk) -> SourceRow:
     [(rows,)] = ledger.rows("SELECT coalesce(sum(rows), 0) FROM batch WHERE source = ?", [desk.name])
     return SourceRow(
         name=desk.name,
-        type=source_type(config.settings(desk.name)),
+        type=config.settings(desk.name).type,
         kind=desk.source.kind,
         up=desk.up if desk.duration is not None else None,
         last_success=desk.last_success,

@@ -114,13 +114,19 @@ class Batch:
 class Problem:
     """Something wrong with one part of a source's answer. That part keeps its last good data; the rest goes on.
 
-    reason: one word for the label of unitcost_errors_total. where: file, row, day or key. hint: what to do.
+    reason: one word for the label reason of the source's error counter. where: file, row, day or key. hint: what
+    to do.
     """
 
     reason: str
     where: str
     text: str
     hint: str = ""
+
+    @classmethod
+    def of(cls, error: SourceError) -> Problem:
+        """Return what an error says, where the source can go on without that part."""
+        return cls(error.reason, error.where, error.text, error.hint)
 
 
 @dataclass(frozen=True, slots=True)

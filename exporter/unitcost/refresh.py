@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
-from unitcost.config import Config, source_type
+from unitcost.config import Config
 from unitcost.directory import Directory
 from unitcost.errors import SourceError, UnitcostError, describe
 from unitcost.ledger.derive import Model, derive, look
@@ -78,7 +78,7 @@ class Refresher:
         self.desks = [
             Desk(
                 name,
-                TYPES[source_type(settings)].source(name, settings, context),
+                TYPES[settings.type].source(name, settings, context),
                 _digest(config, name),
                 last_success=seen.get(name),
             )
@@ -135,7 +135,7 @@ class Refresher:
         try:
             self._take(desk, now, problems, notes)
         except SourceError as error:
-            problems.append(Problem(error.reason, error.where, error.text, error.hint))
+            problems.append(Problem.of(error))
         except UnitcostError as error:
             problems.append(Problem("ledger", "", str(error)))
         except Exception:
@@ -176,7 +176,7 @@ class Refresher:
         try:
             self._ledger.put(desk.name, desk.settings, batch, now, self._config.currency.all_rates())
         except SourceError as error:
-            problems.append(Problem(error.reason, error.where, error.text, error.hint))
+            problems.append(Problem.of(error))
 
     def _remember(self, desk: Desk, now: datetime) -> None:
         try:
@@ -189,7 +189,7 @@ class Refresher:
         now = self._clock()
         try:
             derive(self._ledger, self._model, now, self._config.history)
-            look(self._ledger, self._config, self._model, self._directory, now)
+            look(self._ledger, self._config, self._directory, now)
             found = families(
                 self._ledger,
                 {desk.name: desk.state() for desk in self.desks},

@@ -4,21 +4,19 @@ from __future__ import annotations
 
 import hashlib
 import json
-import logging
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from decimal import Decimal
+from functools import partial
 
 import duckdb
 
-from unitcost.config import Config, Fixed, source_type
+from unitcost.config import MATCH_FIELDS, METHODS, Config, Fixed
 from unitcost.directory import Directory
 from unitcost.errors import LedgerError
 from unitcost.ledger.store import Ledger, step
-from unitcost.sources.table import TYPES
 from unitcost.windows import window
-
-log = logging.getLogger(__name__)
 
 DAY_TABLES = (
     "tenant_day",
@@ -50,7 +48,7 @@ class Model:
     @classmethod
     def of(cls, config: Config, directory: Directory) -> Model:
         """Read the model off the configuration."""
-        kinds = {name: TYPES[source_type(settings)].source.kind for name, settings in config.sources.items()}
+        kinds = config.kinds()
         bills = [name for name, kind in kinds.items() if kind == "bill"]
         billed_by = []
         for name, kind in kinds.items():
@@ -65,7 +63,7 @@ class Model:
             if isinstance(rule.by, Fixed):
                 rules.append((number, dict(rule.match), "fixed", None))
                 fixed += [(number, spelt.get(tenant, tenant), share) for tenant, share in rule.by.fixed.items()]
-            elif rule.by in {"direct_cost", "even"}:
+            elif rule.by in METHODS:
                 rules.append((number, dict(rule.match), rule.by, None))
             else:
                 rules.append((number, dict(rule.match), "measure", rule.by))
@@ -127,58 +125,52 @@ def _derive_days(connection: duckdb.DuckDBPyConnection, days: list[date]) -> Non
     _check_conservation(connection)
 
 
-def look(ledger: Ledger, config: Config, model: Model, directory: Directory, now: datetime) -> None:
-    """Sum the derived days up into the windows of `now`; the result stands in temporary tables (windows.sql)."""
+def look(ledger: Ledger, config: Config, directory: Directory, now: datetime) -> None:
+    """Sum the days that derive() left up into the windows of `now`; the result is temporary tables (windows.sql)."""
     with ledger.transaction() as connection:
-        _load_model(connection, model)
         spans = [window(name, now) for name in config.windows]
-        connection.execute(
-            "CREATE OR REPLACE TEMP TABLE window_span AS SELECT unnest(?::VARCHAR[]) AS name,"
-            " unnest(?::DATE[]) AS first_day, unnest(?::DATE[]) AS end_day, unnest(?::DATE[]) AS needs_until",
-            [
-                [span.name for span in spans],
-                [span.first for span in spans],
-                [span.end for span in spans],
-                [span.needs_until for span in spans],
-            ],
+        _table(
+            connection,
+            "window_span",
+            {"name": "VARCHAR", "first_day": "DATE", "end_day": "DATE", "needs_until": "DATE"},
+            [(span.name, span.first, span.end, span.needs_until) for span in spans],
         )
         connection.execute("CREATE OR REPLACE TEMP TABLE tenant_limit AS SELECT ? AS tenants", [config.limits.tenants])
-        tenants = directory.tenants
-        connection.execute(
-            "CREATE OR REPLACE TEMP TABLE directory AS SELECT unnest(?::VARCHAR[]) AS tenant,"
-            " unnest(?::VARCHAR[]) AS name, unnest(?::VARCHAR[]) AS plan, unnest(?::VARCHAR[]) AS status",
-            [
-                [tenant.id for tenant in tenants],
-                [tenant.name for tenant in tenants],
-                [tenant.plan or None for tenant in tenants],
-                [tenant.status for tenant in tenants],
-            ],
+        _table(
+            connection,
+            "directory",
+            dict.fromkeys(("tenant", "name", "plan", "status"), "VARCHAR"),
+            [(tenant.id, tenant.name, tenant.plan or None, tenant.status) for tenant in directory.tenants],
         )
         connection.execute(step("windows"))
 
 
-def _load_model(connection: duckdb.DuckDBPyConnection, model: Model) -> None:
-    def table(name: str, columns: dict[str, str], rows: list[tuple[object, ...]]) -> None:
-        selected = ", ".join(f"unnest(?::VARCHAR[])::{kind} AS {column}" for column, kind in columns.items())
-        values = [[None if row[n] is None else str(row[n]) for row in rows] for n in range(len(columns))]
-        connection.execute(f"CREATE OR REPLACE TEMP TABLE {name} AS SELECT {selected}", values)
+def _table(
+    connection: duckdb.DuckDBPyConnection, name: str, columns: dict[str, str], rows: Sequence[tuple[object, ...]]
+) -> None:
+    """Make a temporary table. columns: name → DuckDB type."""
+    selected = ", ".join(f"unnest(?::VARCHAR[])::{kind} AS {column}" for column, kind in columns.items())
+    values = [[None if row[n] is None else str(row[n]) for row in rows] for n in range(len(columns))]
+    connection.execute(f"CREATE OR REPLACE TEMP TABLE {name} AS SELECT {selected}", values)
 
+
+def _load_model(connection: duckdb.DuckDBPyConnection, model: Model) -> None:
+    table = partial(_table, connection)
     table("source", {"source": "VARCHAR", "kind": "VARCHAR", "required": "BOOLEAN"}, [*model.sources])
     table("billed_by", {"source": "VARCHAR", "bill": "VARCHAR"}, [*model.billed_by])
     table("rate", {"currency": "VARCHAR", "rate": "DECIMAL(18, 8)"}, [*model.rates])
     table("alias", {"alias": "VARCHAR", "tenant": "VARCHAR"}, [*model.aliases])
     table("fixed_share", {"rule": "INTEGER", "tenant": "VARCHAR", "share": "DECIMAL(38, 12)"}, [*model.fixed])
     table("dimension", {"dimension": "VARCHAR"}, [(name,) for name in model.dimensions])
-    fields = ("source", "service", "component", "cluster")
     table(
         "plain_rule",
-        dict.fromkeys((*fields, "method", "measure", "dimensions"), "VARCHAR") | {"rule": "INTEGER"},
+        dict.fromkeys((*MATCH_FIELDS, "method", "measure", "dimensions"), "VARCHAR") | {"rule": "INTEGER"},
         [
             (
-                *(match.get(field) for field in fields),
+                *(match.get(field) for field in MATCH_FIELDS),
                 method,
                 measure,
-                json.dumps({key: value for key, value in match.items() if key not in fields}),
+                json.dumps({key: value for key, value in match.items() if key not in MATCH_FIELDS}),
                 number,
             )
             for number, match, method, measure in model.rules

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import re
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -24,8 +23,6 @@ SCHEMA_VERSION = "1"
 FILE_NAME = "ledger.duckdb"
 MEMORY = "800MB"
 """What DuckDB keeps in memory; more than that it spills beside the file, so that the exporter fits into 1 GiB."""
-
-log = logging.getLogger(__name__)
 
 
 @cache

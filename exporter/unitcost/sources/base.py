@@ -33,14 +33,19 @@ class Context:
     bills: bool = False
 
 
-class Settings(BaseModel):
-    """Settings of one source in unitcost.yaml; unknown keys are mistakes.
+class Section(BaseModel):
+    """A part of unitcost.yaml; unknown keys are mistakes."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
+
+
+class Settings(Section):
+    """Settings of one source. type: its line in the table of sources.
 
     required: whether a window that lacks a day of this source is incomplete.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
-
+    type: str
     required: bool = True
 
 

@@ -80,7 +80,7 @@ def inspect(file: BillFile, options: Options, connection: duckdb.DuckDBPyConnect
         found = explain(error, [file])
     except SourceError as error:
         found = error
-    return Facts(file, problem=Problem(found.reason, found.where, found.text, found.hint))
+    return Facts(file, problem=Problem.of(found))
 
 
 def _scan(file: BillFile, schema: Schema, options: Options, connection: duckdb.DuckDBPyConnection) -> Facts:

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Mapping
-from decimal import Decimal
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -15,6 +13,7 @@ from urllib3.util import Retry
 
 from unitcost.errors import SourceError
 from unitcost.sources.base import HttpSettings, read_secret
+from unitcost.sources.values import exact_json
 
 CHUNK = 1 << 16
 MAX_BYTES = 512 << 20
@@ -38,7 +37,7 @@ class Answer:
     def json(self) -> Any:
         """Parse the body; raise SourceError `format` when it is not JSON (a login page, half an answer)."""
         try:
-            return json.loads(self.body, parse_float=Decimal, parse_int=Decimal, parse_constant=lambda _: None)
+            return exact_json(self.body)
         except (ValueError, RecursionError) as error:
             raise SourceError(
                 "format",

@@ -264,7 +264,7 @@ class OpenCost:
     def _problem(self, day: date, error: SourceError) -> Problem:
         where = self._where(day)
         if error.where.startswith(where):
-            return Problem(error.reason, error.where, error.text, error.hint)
+            return Problem.of(error)
         return Problem(error.reason, where, f"{error.where}: {error.text}", error.hint)
 
     def _where(self, day: date) -> str:

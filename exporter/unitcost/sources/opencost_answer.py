@@ -10,16 +10,15 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
-from decimal import ROUND_HALF_EVEN, Context, Decimal
+from decimal import Decimal
 from http import HTTPStatus
 from typing import Any
 
 from unitcost.errors import SourceError
 from unitcost.records import RESERVED, Cost, Node, Problem
+from unitcost.sources.values import EXACT, LEDGER
 
 IDLE = "__idle__"
-PLACES = Decimal("1e-12")
-EXACT = Context(prec=60, rounding=ROUND_HALF_EVEN)
 LARGEST = Decimal("1e15")
 """An amount beyond this is no cost of a day, and would not add up exactly."""
 DAY = timedelta(days=1)
@@ -170,7 +169,7 @@ def read_amount(number: object, where: str) -> Decimal:
     """Return an amount of money with 12 places. Raises SourceError `format` when it is not one."""
     if not isinstance(number, Decimal) or not number.is_finite() or abs(number) >= LARGEST:
         raise SourceError("format", where, f"{shorten(repr(number))} is not an amount of money")
-    return number.quantize(PLACES, context=EXACT)
+    return number.quantize(LEDGER, context=EXACT)
 
 
 def read_window(window: object, where: str) -> tuple[datetime, datetime]:
@@ -203,7 +202,7 @@ def spread(amount: Decimal, start: datetime, end: datetime) -> dict[date, Decima
     left = amount
     for day, since, until in pieces[:-1]:
         share = EXACT.divide(EXACT.multiply(amount, Decimal((until - since) // MICROSECOND)), Decimal(whole))
-        parts[day] = share.quantize(PLACES, context=EXACT)
+        parts[day] = share.quantize(LEDGER, context=EXACT)
         left = EXACT.subtract(left, parts[day])
     parts[pieces[-1][0]] = left
     return parts

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -24,6 +23,7 @@ from unitcost.sources.opencost_answer import (
     read_costs,
     read_steps,
 )
+from unitcost.sources.values import exact_json
 
 
 @dataclass
@@ -69,7 +69,7 @@ class Recorded:
             try:
                 self._read(path, folder)
             except SourceError as error:
-                folder.findings.append(Problem(error.reason, error.where, error.text, error.hint))
+                folder.findings.append(Problem.of(error))
         yield from folder.findings
         keys = set()
         for day in sorted(set(folder.rows) - folder.unknown, reverse=True):
@@ -143,7 +143,7 @@ def _load(path: Path, where: str) -> Any:
     except OSError as error:
         raise SourceError("missing", where, f"cannot be read: {error}") from error
     try:
-        return json.loads(text, parse_float=Decimal, parse_int=Decimal, parse_constant=lambda _: None)
+        return exact_json(text)
     except (ValueError, RecursionError) as error:
         raise SourceError("format", where, f"is not JSON: {error}", "Record the answer again") from error
 

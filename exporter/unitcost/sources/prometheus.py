@@ -147,7 +147,7 @@ class Prometheus:
             try:
                 found = read_vector(answer, self._label, f"{window.day} {measure}")
             except SourceError as error:
-                problems.append(Problem(error.reason, error.where, error.text, error.hint))
+                problems.append(Problem.of(error))
                 continue
             for tenant, quantity in found.items():
                 if tenant is not None:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import re
 from datetime import date
 from decimal import Context, Decimal
 from functools import lru_cache
+from typing import Any
 
 from unitcost.records import RESERVED
 
@@ -68,6 +70,11 @@ def measure(text: str) -> str:
     if re.fullmatch(MEASURE, spelt) is None:
         raise ValueError(f"{shown(text)} is not a name of lower case letters, digits and _")
     return spelt
+
+
+def exact_json(text: bytes) -> Any:
+    """Parse JSON with every number a Decimal, and NaN or Infinity None. Raises ValueError or RecursionError."""
+    return json.loads(text, parse_float=Decimal, parse_int=Decimal, parse_constant=lambda _: None)
 
 
 def shown(text: str) -> str:

@@ -150,8 +150,10 @@ def test_what_is_said_of_a_source_that_is_wrong_itself_is_no_further_mistake(fol
         """,
     )
     assert mistakes(path) == [
-        (f"sources.bill.path: {folder / 'missing.parquet'} does not exist; "
-        "give a path relative to the configuration file, or absolute"),
+        (
+            f"sources.bill.path: {folder / 'missing.parquet'} does not exist; "
+            "give a path relative to the configuration file, or absolute"
+        ),
         "sharing.1.by: Input should be a valid string",
     ]
     path.write_text(path.read_text().replace(", {match: {component: idle}, by: 3}", ""))

@@ -45,12 +45,8 @@ def check(config: Config, directory: Directory, clock: Callable[[], datetime], o
 
 def _describe(desk: Desk, config: Config, ledger: Ledger, out: TextIO) -> None:
     kind = config.settings(desk.name).type
-    [(days, first, last)] = ledger.rows(
-        "SELECT count(DISTINCT day), min(day), max(day) FROM known_day WHERE source = ?", [desk.name]
-    )
-    [(rows,)] = ledger.rows("SELECT coalesce(sum(rows), 0) FROM batch WHERE source = ?", [desk.name])
-    known = f"{days} days, {first} to {last}, {rows:,} rows" if days else "no data"
-    parts = [known]
+    known = ledger.known(desk.name)
+    parts = [f"{known.days} days, {known.first} to {known.last}, {known.rows:,} rows" if known.days else "no data"]
     for currency, total, tenants in ledger.rows(
         "SELECT currency, sum(amount), count(DISTINCT tenant) FROM cost WHERE source = ? GROUP BY currency", [desk.name]
     ):

@@ -68,11 +68,12 @@ def _rank(name: str) -> tuple[bool, str]:
 
 def _totals(ledger: Ledger, name: str, now: datetime) -> WindowTotals:
     span = window(name, now)
-    [(cost, unallocated, revenue, tenants, requests)] = ledger.rows(
-        "SELECT cost, unallocated, revenue, tenants, requests FROM platform WHERE span = ?", [name]
+    [(cost, unallocated, revenue, ratio, tenants, requests, per_request, per_tenant)] = ledger.rows(
+        "SELECT cost, unallocated, revenue, margin_ratio, tenants, requests, cost_per_request, cost_per_tenant"
+        " FROM platform WHERE span = ?",
+        [name],
     )
     [(estimated,)] = ledger.rows("SELECT sum(amount) FROM window_counted WHERE span = ? AND estimated", [name])
-    ratio = next((line.margin_ratio for line in read_lines(ledger, name) if line.kind == "total"), None)
     return WindowTotals(
         name=name,
         first_day=span.first,
@@ -81,8 +82,8 @@ def _totals(ledger: Ledger, name: str, now: datetime) -> WindowTotals:
         revenue=revenue,
         margin_ratio=ratio,
         requests=requests,
-        cost_per_request=float(cost) / float(requests) if cost is not None and requests else None,
-        cost_per_tenant=float(cost) / tenants if cost is not None and tenants else None,
+        cost_per_request=per_request,
+        cost_per_tenant=per_tenant,
         active_tenants=tenants if cost is not None or tenants else None,
         unallocated=unallocated,
         estimated=estimated,
@@ -91,16 +92,15 @@ def _totals(ledger: Ledger, name: str, now: datetime) -> WindowTotals:
 
 
 def _source(ledger: Ledger, config: Config, desk: Desk) -> SourceRow:
-    [(days,)] = ledger.rows("SELECT count(DISTINCT day) FROM known_day WHERE source = ?", [desk.name])
-    [(rows,)] = ledger.rows("SELECT coalesce(sum(rows), 0) FROM batch WHERE source = ?", [desk.name])
+    known = ledger.known(desk.name)
     return SourceRow(
         name=desk.name,
         type=config.settings(desk.name).type,
         kind=desk.source.kind,
         up=desk.up if desk.duration is not None else None,
         last_success=desk.last_success,
-        days=days,
-        rows=int(rows),
+        days=known.days,
+        rows=known.rows,
         problems=list(desk.problems),
         notes=list(desk.notes),
     )

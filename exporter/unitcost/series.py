@@ -34,7 +34,7 @@ SELECTS: Sequence[tuple[Metric, str]] = (
     (
         catalogue.COST_PER_UNIT,
         (
-            "SELECT tenant, u.measure, span, m.cost::DOUBLE / u.quantity::DOUBLE FROM margin m"
+            "SELECT tenant, u.measure, span, per_unit(m.cost, u.quantity) FROM margin m"
             " JOIN shown_usage u USING (tenant, span)"
             " WHERE u.measure <> 'requests' AND u.quantity > 0 AND m.cost IS NOT NULL ORDER BY ALL"
         ),
@@ -56,21 +56,15 @@ SELECTS: Sequence[tuple[Metric, str]] = (
     (catalogue.PLATFORM_REVENUE, "SELECT span, revenue::DOUBLE FROM platform WHERE revenue IS NOT NULL ORDER BY ALL"),
     (
         catalogue.PLATFORM_MARGIN_RATIO,
-        (
-            "SELECT span, CASE WHEN revenue > 0 THEN (revenue - cost)::DOUBLE / revenue::DOUBLE ELSE -1.0 END"
-            " FROM platform WHERE cost IS NOT NULL AND (revenue > 0 OR (revenue = 0 AND cost > 0)) ORDER BY ALL"
-        ),
+        "SELECT span, margin_ratio FROM platform WHERE margin_ratio IS NOT NULL ORDER BY ALL",
     ),
     (
         catalogue.PLATFORM_COST_PER_TENANT,
-        "SELECT span, cost::DOUBLE / tenants FROM platform WHERE cost IS NOT NULL AND tenants > 0 ORDER BY ALL",
+        "SELECT span, cost_per_tenant FROM platform WHERE cost_per_tenant IS NOT NULL ORDER BY ALL",
     ),
     (
         catalogue.PLATFORM_COST_PER_REQUEST,
-        (
-            "SELECT span, cost::DOUBLE / requests::DOUBLE FROM platform"
-            " WHERE cost IS NOT NULL AND requests > 0 ORDER BY ALL"
-        ),
+        "SELECT span, cost_per_request FROM platform WHERE cost_per_request IS NOT NULL ORDER BY ALL",
     ),
     (
         catalogue.PLATFORM_ACTIVE_TENANTS,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
@@ -81,11 +80,7 @@ def read_copy(folder: Path, window: str) -> tuple[list[ReportLine], int]:
         ) from error
     if not found:
         raise LedgerError(f"{path}: the running exporter serves no window {window}; add it to `windows`, or stop it")
-    return _without_last(found), int(found[0][-1])
-
-
-def _without_last(rows: Sequence[Sequence[Any]]) -> list[ReportLine]:
-    return [ReportLine(*row[:-1]) for row in rows]
+    return [ReportLine(*row[:-1]) for row in found], int(found[0][-1])
 
 
 def _quoted(path: Path) -> str:

@@ -1,5 +1,5 @@
 -- reads: nothing
--- writes: macros of one connection: whole units of the ledger's last digit (1e-12), tenant ids
+-- writes: macros of one connection: whole units of the ledger's last digit (1e-12), tenant ids, ratios
 
 CREATE OR REPLACE TEMP MACRO units(amount) AS
     CAST(CAST(amount AS DECIMAL(38, 12)) * 1000000000000::DECIMAL(13, 0) AS HUGEINT);
@@ -19,3 +19,12 @@ CREATE OR REPLACE TEMP MACRO tenant_id(spelt) AS
         WHEN length(spelt) > 200 THEN left(tidy(spelt), 200) || '~' || left(md5(tidy(spelt)), 8)
         ELSE tidy(spelt)
     END;
+
+-- What is NULL is unknown, and so is the ratio; 0 units give no cost of one.
+CREATE OR REPLACE TEMP MACRO margin_ratio(revenue, cost) AS
+    CASE
+        WHEN revenue > 0 THEN CAST(revenue - cost AS DOUBLE) / CAST(revenue AS DOUBLE)
+        WHEN revenue = 0 AND cost > 0 THEN -1.0
+    END;
+CREATE OR REPLACE TEMP MACRO per_unit(cost, count) AS
+    CASE WHEN count > 0 THEN CAST(cost AS DOUBLE) / CAST(count AS DOUBLE) END;

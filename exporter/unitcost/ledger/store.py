@@ -6,7 +6,7 @@ import re
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from functools import cache
@@ -73,6 +73,16 @@ class StoredBatches:
         """Return (provider_id, cluster) of every Node that any source reported in these days, sorted."""
         sql = "SELECT DISTINCT provider_id, cluster FROM node WHERE day BETWEEN ? AND ? ORDER BY ALL"
         return [(provider_id, cluster) for provider_id, cluster in self.ledger.rows(sql, [first_day, last_day])]
+
+
+@dataclass(frozen=True)
+class Known:
+    """How many UTC days a source is known for, the first and last of them (None: none), and its rows."""
+
+    days: int
+    first: date | None
+    last: date | None
+    rows: int
 
 
 class Ledger:
@@ -155,6 +165,14 @@ class Ledger:
         """Run a SELECT and return all its rows."""
         with self._lock:
             return self._connection.execute(sql, list(params)).fetchall()
+
+    def known(self, source: str) -> Known:
+        """Return what is stored of a source, under whatever settings."""
+        [(days, first, last)] = self.rows(
+            "SELECT count(DISTINCT day), min(day), max(day) FROM known_day WHERE source = ?", [source]
+        )
+        [(rows,)] = self.rows("SELECT coalesce(sum(rows), 0) FROM batch WHERE source = ?", [source])
+        return Known(days, first, last, int(rows))
 
     def stored(self, source: str, settings: str) -> StoredBatches:
         """Return what is stored of a source under these settings (a digest of them)."""
@@ -268,9 +286,10 @@ def _insert(connection: duckdb.DuckDBPyConnection, source: str, batch: Batch) ->
         if isinstance(records, Query):
             count += _insert_query(connection, table, [source, batch.key], records)
         elif records:
-            expressions, columns = _COLUMNS[table]
-            values = [[column(record) for record in records] for column in columns]
-            connection.execute(f"INSERT INTO {table} SELECT ?, ?, {expressions}", [source, batch.key, *values])
+            # `executemany` is slow in DuckDB; lists through unnest insert half a million rows a second.
+            columns = ", ".join(ENTRIES if name == "dimensions" else "unnest(?::VARCHAR[])" for name in _FIELDS[table])
+            values = [_column(records, name) for name in _FIELDS[table]]
+            connection.execute(f"INSERT INTO {table} SELECT ?, ?, {columns}", [source, batch.key, *values])
             count += len(records) if table != "node" else 0
     return count
 
@@ -286,54 +305,32 @@ def _insert_query(connection: duckdb.DuckDBPyConnection, table: str, where: list
     return int(found[0]) if found else 0
 
 
-def _cost_columns() -> tuple[str, list[Callable[[Cost], Any]]]:
-    # `executemany` is slow in DuckDB; lists through unnest insert half a million rows a second.
-    sql = (
-        "unnest(?::DATE[]), unnest(?::VARCHAR[]), unnest(?::VARCHAR[]), unnest(?::VARCHAR[]),"
-        " unnest(?::VARCHAR[])::DECIMAL(38, 12), unnest(?::VARCHAR[]), unnest(?::VARCHAR[]),"
-        " map_from_entries(unnest(?::STRUCT(k VARCHAR, v VARCHAR)[][]))"
-    )
-    return sql, [
-        lambda r: r.day,
-        lambda r: r.tenant,
-        lambda r: r.service,
-        lambda r: r.component,
-        lambda r: format(r.amount, "f"),
-        lambda r: r.currency,
-        lambda r: r.cluster,
-        lambda r: [{"k": key, "v": value} for key, value in sorted(r.dimensions.items())],
-    ]
+ENTRIES = "map_from_entries(unnest(?::STRUCT(k VARCHAR, v VARCHAR)[][]))"
 
 
-def _usage_columns() -> tuple[str, list[Callable[[Usage], Any]]]:
-    sql = "unnest(?::DATE[]), unnest(?::VARCHAR[]), unnest(?::VARCHAR[]), unnest(?::VARCHAR[])::DECIMAL(38, 12)"
-    return sql, [lambda r: r.day, lambda r: r.tenant, lambda r: r.measure, lambda r: format(r.quantity, "f")]
+def _column(records: Sequence[object], name: str) -> list[object]:
+    values = [getattr(record, name) for record in records]
+    written = _WRITTEN.get(name)
+    return values if written is None else [written(value) for value in values]
 
 
-def _revenue_columns() -> tuple[str, list[Callable[[Revenue], Any]]]:
-    sql = (
-        "unnest(?::DATE[]), unnest(?::DATE[]), unnest(?::VARCHAR[]), unnest(?::VARCHAR[])::DECIMAL(38, 12),"
-        " unnest(?::VARCHAR[]), unnest(?::VARCHAR[])"
-    )
-    return sql, [
-        lambda r: r.first_day,
-        lambda r: r.last_day,
-        lambda r: r.tenant,
-        lambda r: format(r.mrr, "f"),
-        lambda r: r.currency,
-        lambda r: r.plan,
-    ]
+def _digits(amount: Decimal) -> str:
+    return format(amount, "f")
 
 
-def _node_columns() -> tuple[str, list[Callable[[Node], Any]]]:
-    sql = "unnest(?::DATE[]), unnest(?::VARCHAR[]), unnest(?::VARCHAR[])"
-    return sql, [lambda r: r.day, lambda r: r.provider_id, lambda r: r.cluster]
+def _entries(dimensions: Mapping[str, str]) -> list[dict[str, str]]:
+    return [{"k": key, "v": value} for key, value in sorted(dimensions.items())]
 
 
-_COLUMNS: dict[str, tuple[str, Sequence[Callable[[Any], Any]]]] = {
-    "cost": _cost_columns(),
-    "usage": _usage_columns(),
-    "revenue": _revenue_columns(),
-    "node": _node_columns(),
+_FIELDS = {
+    table: [field.name for field in fields(record)]
+    for table, record in {"cost": Cost, "usage": Usage, "revenue": Revenue, "node": Node}.items()
 }
-"""Table → the expressions of its columns, and what to read from a record for each."""
+"""Table → the fields of its records; its columns behind source and batch are the same, in the same order."""
+_WRITTEN: Mapping[str, Callable[[Any], object]] = {
+    "amount": _digits,
+    "quantity": _digits,
+    "mrr": _digits,
+    "dimensions": _entries,
+}
+"""How fields are handed to DuckDB that it would not take, or not exactly, as they are."""

@@ -71,29 +71,25 @@ revenue AS (
 request AS (SELECT span, tenant, quantity AS requests FROM shown_usage WHERE measure = 'requests' AND quantity > 0),
 present AS (
     SELECT span, tenant FROM cost UNION SELECT span, tenant FROM revenue UNION SELECT span, tenant FROM shown_usage
+),
+known AS (
+    SELECT
+        b.span, b.tenant,
+        CASE WHEN k.span IS NOT NULL THEN CAST(coalesce(c.cost, 0) AS DECIMAL(38, 12)) END AS cost,
+        CASE WHEN k.span IS NOT NULL THEN CAST(coalesce(c.shared, 0) AS DECIMAL(38, 12)) END AS shared,
+        CASE WHEN w.span IS NOT NULL THEN CAST(coalesce(r.revenue, 0) AS DECIMAL(38, 12)) END AS revenue,
+        q.requests
+    FROM present b
+    LEFT JOIN cost c USING (span, tenant)
+    LEFT JOIN revenue r USING (span, tenant)
+    LEFT JOIN request q USING (span, tenant)
+    LEFT JOIN revenue_window w USING (span)
+    LEFT JOIN cost_window k USING (span)
 )
 SELECT
-    b.span, b.tenant,
-    CASE WHEN k.span IS NOT NULL THEN CAST(coalesce(c.cost, 0) AS DECIMAL(38, 12)) END AS cost,
-    CASE WHEN k.span IS NOT NULL THEN CAST(coalesce(c.shared, 0) AS DECIMAL(38, 12)) END AS shared,
-    CASE WHEN w.span IS NOT NULL THEN CAST(coalesce(r.revenue, 0) AS DECIMAL(38, 12)) END AS revenue,
-    CASE WHEN w.span IS NOT NULL AND k.span IS NOT NULL
-        THEN CAST(coalesce(r.revenue, 0) - coalesce(c.cost, 0) AS DECIMAL(38, 12)) END AS margin,
-    CASE
-        WHEN w.span IS NULL OR k.span IS NULL THEN NULL
-        WHEN coalesce(r.revenue, 0) > 0
-            THEN CAST(r.revenue - coalesce(c.cost, 0) AS DOUBLE) / CAST(r.revenue AS DOUBLE)
-        WHEN coalesce(c.cost, 0) > 0 THEN -1.0
-    END AS margin_ratio,
-    q.requests,
-    CASE WHEN k.span IS NOT NULL
-        THEN CAST(coalesce(c.cost, 0) AS DOUBLE) / CAST(q.requests AS DOUBLE) END AS cost_per_request
-FROM present b
-LEFT JOIN cost c USING (span, tenant)
-LEFT JOIN revenue r USING (span, tenant)
-LEFT JOIN request q USING (span, tenant)
-LEFT JOIN revenue_window w USING (span)
-LEFT JOIN cost_window k USING (span);
+    span, tenant, cost, shared, revenue, CAST(revenue - cost AS DECIMAL(38, 12)) AS margin,
+    margin_ratio(revenue, cost) AS margin_ratio, requests, per_unit(cost, requests) AS cost_per_request
+FROM known;
 
 CREATE OR REPLACE TEMP TABLE mrr_now AS
 SELECT s.label AS tenant, CAST(sum(v.mrr) AS DECIMAL(38, 12)) AS mrr
@@ -151,22 +147,27 @@ active AS (
         UNION ALL SELECT span, tenant FROM window_usage WHERE quantity > 0
     ) GROUP BY span
 ),
-request AS (SELECT span, sum(quantity) AS requests FROM window_usage WHERE measure = 'requests' GROUP BY span)
-SELECT
-    w.name AS span,
-    CASE WHEN k.span IS NOT NULL
-        THEN CAST(coalesce(t.cost, 0) + coalesce(u.amount, 0) AS DECIMAL(38, 12)) END AS cost,
-    CASE WHEN k.span IS NOT NULL THEN CAST(coalesce(u.amount, 0) AS DECIMAL(38, 12)) END AS unallocated,
-    CAST(CASE WHEN r.span IS NOT NULL THEN coalesce(t.revenue, 0) END AS DECIMAL(38, 12)) AS revenue,
-    coalesce(a.tenants, 0) AS tenants,
-    CASE WHEN q.requests > 0 THEN CAST(q.requests AS DECIMAL(38, 12)) END AS requests
-FROM window_span w
-LEFT JOIN tenants t ON t.span = w.name
-LEFT JOIN unallocated u ON u.span = w.name
-LEFT JOIN active a ON a.span = w.name
-LEFT JOIN request q ON q.span = w.name
-LEFT JOIN revenue_window r ON r.span = w.name
-LEFT JOIN cost_window k ON k.span = w.name;
+request AS (SELECT span, sum(quantity) AS requests FROM window_usage WHERE measure = 'requests' GROUP BY span),
+known AS (
+    SELECT
+        w.name AS span,
+        CASE WHEN k.span IS NOT NULL
+            THEN CAST(coalesce(t.cost, 0) + coalesce(u.amount, 0) AS DECIMAL(38, 12)) END AS cost,
+        CASE WHEN k.span IS NOT NULL THEN CAST(coalesce(u.amount, 0) AS DECIMAL(38, 12)) END AS unallocated,
+        CAST(CASE WHEN r.span IS NOT NULL THEN coalesce(t.revenue, 0) END AS DECIMAL(38, 12)) AS revenue,
+        coalesce(a.tenants, 0) AS tenants,
+        CASE WHEN q.requests > 0 THEN CAST(q.requests AS DECIMAL(38, 12)) END AS requests
+    FROM window_span w
+    LEFT JOIN tenants t ON t.span = w.name
+    LEFT JOIN unallocated u ON u.span = w.name
+    LEFT JOIN active a ON a.span = w.name
+    LEFT JOIN request q ON q.span = w.name
+    LEFT JOIN revenue_window r ON r.span = w.name
+    LEFT JOIN cost_window k ON k.span = w.name
+)
+SELECT *, margin_ratio(revenue, cost) AS margin_ratio, per_unit(cost, requests) AS cost_per_request,
+    per_unit(cost, tenants) AS cost_per_tenant
+FROM known;
 
 -- The margin table: a line a tenant, one for what nobody can be charged for, one for the company.
 CREATE OR REPLACE TEMP TABLE report_line AS
@@ -177,8 +178,5 @@ UNION ALL
 SELECT span, 'unallocated', '', 'Unallocated', '', unallocated, NULL, NULL, NULL, NULL, NULL, NULL
 FROM platform WHERE cost IS NOT NULL
 UNION ALL
-SELECT span, 'total', '', 'Total', '', cost, NULL, revenue, revenue - cost,
-    CASE WHEN revenue > 0 THEN CAST(revenue - cost AS DOUBLE) / CAST(revenue AS DOUBLE)
-        WHEN revenue = 0 AND cost > 0 THEN -1.0 END,
-    requests, CAST(cost AS DOUBLE) / CAST(requests AS DOUBLE)
+SELECT span, 'total', '', 'Total', '', cost, NULL, revenue, revenue - cost, margin_ratio, requests, cost_per_request
 FROM platform WHERE cost IS NOT NULL OR revenue IS NOT NULL;

@@ -2,13 +2,14 @@
 -- writes: portion (pool, recipient, amount): each pool split by weight, to the last digit (largest remainder)
 
 -- u = |amount| in units, W = total weight: recipient i gets floor(u·w/W), and the units still missing go one each
--- to the largest remainders. u·w overflows, so u is taken apart first: u = (u div W)·W + (u mod W). That holds
--- while W < 1e19; larger weights lose digits from the 19th on, which moves a portion by one last digit at most.
+-- to the largest remainders. u·w overflows, so u is taken apart first: u = (u div W)·W + rest. rest·w still overflows
+-- from W = 1.3e19 on ($13 million, 13 million requests); there w is taken apart too, w = (w div 1e12)·1e12 + low, and
+-- divided limb by limb. From W = 1e26 on weights lose digits beyond the 25th, which is less than a last digit.
 CREATE OR REPLACE TEMP TABLE portion AS
 WITH
 sized AS (
-    SELECT pool, CASE WHEN sum(weight) < 10000000000000000000::HUGEINT THEN 1::HUGEINT
-        ELSE CAST(sum(weight) AS HUGEINT) // 1000000000000000000::HUGEINT END AS divisor
+    SELECT pool, CASE WHEN sum(weight) < 100000000000000000000000000::HUGEINT THEN 1::HUGEINT
+        ELSE CAST(sum(weight) AS HUGEINT) // 10000000000000000000000000::HUGEINT END AS divisor
     FROM weight GROUP BY pool
 ),
 small AS (
@@ -21,10 +22,21 @@ scale AS (
         abs(units(p.amount)) // t.w_all AS times, abs(units(p.amount)) % t.w_all AS rest
     FROM pool p JOIN total t USING (pool)
 ),
-part AS (
-    SELECT s.pool, s.recipient, c.u, c.negative, c.w_all, c.times * s.w AS whole, c.rest * s.w AS product,
-        (c.rest * s.w) // c.w_all AS fraction
+limb AS (
+    SELECT s.pool, s.recipient, c.u, c.negative, c.w_all, c.rest, c.times * s.w AS whole, s.w,
+        c.w_all >= 13000000000000000000::HUGEINT AS wide,
+        CASE WHEN wide THEN c.rest * (s.w // 1000000000000::HUGEINT) ELSE 0::HUGEINT END AS high,
+        CASE WHEN wide THEN high // c.w_all ELSE 0::HUGEINT END AS high_fraction
     FROM small s JOIN scale c USING (pool)
+),
+part AS (
+    SELECT pool, recipient, u, negative, w_all, whole + high_fraction * 1000000000000::HUGEINT AS whole,
+        CASE
+            WHEN wide THEN (high - high_fraction * w_all) * 1000000000000::HUGEINT + rest * (w % 1000000000000::HUGEINT)
+            ELSE rest * w
+        END AS product,
+        product // w_all AS fraction
+    FROM limb
 ),
 based AS (
     SELECT pool, recipient, u, negative, whole + fraction AS base, product - fraction * w_all AS remainder FROM part

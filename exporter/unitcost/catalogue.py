@@ -71,6 +71,24 @@ TENANT_INFO = Metric(
     "Always 1; a tenant's name, plan and status from the directory.",
     ("tenant", "name", "plan", "status"),
 )
+TENANT_BUDGET = Metric(
+    "tenant_budget_dollars",
+    "What a tenant may cost in the calendar month: its own budget, else its plan's, else the default one.",
+    ("tenant",),
+    unit="dollars",
+)
+TENANT_BUDGET_USED = Metric(
+    "tenant_budget_used_ratio",
+    "Cost of a tenant since the first of the month divided by its budget of the calendar month.",
+    ("tenant",),
+)
+TENANT_FORECAST = Metric(
+    "tenant_cost_forecast_dollars",
+    "A tenant's cost of the whole calendar month: its complete days, and for each day left the daily cost of the last"
+    " 7 complete days (expected), or of the cheapest (low) or dearest (high) 7 in a row of the last 28.",
+    ("tenant", "bound"),
+    unit="dollars",
+)
 DIMENSION_COST = Metric(
     "dimension_cost_dollars",
     "What a value of a dimension (feature, environment, ...) cost in the window, before sharing.",
@@ -101,6 +119,15 @@ PLATFORM_COST_PER_REQUEST = Metric(
 )
 PLATFORM_ACTIVE_TENANTS = Metric(
     "platform_active_tenants", "Tenants with cost, usage or revenue in the window.", ("window",)
+)
+PLATFORM_FORECAST = Metric(
+    "platform_cost_forecast_dollars",
+    "The whole company's cost of the calendar month, forecast like tenant_cost_forecast_dollars.",
+    ("bound",),
+    unit="dollars",
+)
+PLAN_TARGET_MARGIN = Metric(
+    "plan_target_margin_ratio", "The margin_ratio that a plan should earn, from the configuration.", ("plan",)
 )
 BILL = Metric(
     "bill_dollars",

@@ -1,0 +1,1 @@
+"""Grafana pages, made from the catalogue: `python -m dashboards`."""

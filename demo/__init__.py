@@ -1,0 +1,1 @@
+"""The sample company in a real Prometheus and Alertmanager: `make demo`."""

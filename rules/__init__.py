@@ -1,0 +1,1 @@
+"""Recording and alert rules for Prometheus, made from the catalogue: `python -m rules`."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from datetime import date, datetime, timedelta
 from decimal import Decimal
 
@@ -10,66 +9,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.fakes.company import NOW, YESTERDAY, Company, cost, mrr
 from tests.fakes.stored import utc
 from unitcost import catalogue
-from unitcost.config import Config, Limits
-from unitcost.directory import Directory, Tenant
-from unitcost.ledger.derive import Model, derive, look
+from unitcost.ledger.derive import Model
 from unitcost.ledger.store import Ledger
-from unitcost.records import Batch, Cost, Revenue, Usage
+from unitcost.records import Cost, Usage
 from unitcost.series import families
 from unitcost.windows import window
-
-NOW = utc(2026, 11, 23, 12)
-YESTERDAY = date(2026, 11, 22)
-RATES = {"USD": Decimal(1)}
-DIRECTORY = Directory((Tenant("acme", "Acme Corp", "pro", "active", None, ("Acme-Corp",)),))
-
-
-Gauges = Mapping[str, Mapping[tuple[str, ...], float]]
-
-
-class Company:
-    """A ledger with four sources that a test fills."""
-
-    def __init__(self, rules: list[tuple[int, dict[str, str], str, str | None]] | None = None) -> None:
-        self.ledger = Ledger(None)
-        self.model = Model(
-            sources=[
-                ("cluster", "cluster", True),
-                ("bill", "bill", True),
-                ("usage", "usage", True),
-                ("revenue", "revenue", True),
-            ],
-            billed_by=[("cluster", "bill")],
-            rates=[("USD", Decimal(1))],
-            aliases=DIRECTORY.aliases(),
-            rules=rules or [],
-            fixed=[],
-            dimensions=["feature"],
-        )
-
-    def put(self, source: str, days: list[date], **records: Sequence[object]) -> None:
-        for day in days:
-            mine = {kind: [row for row in rows if getattr(row, "day", day) == day] for kind, rows in records.items()}
-            self.ledger.put(source, "", Batch(day.isoformat(), [day], **mine), NOW, RATES)  # type: ignore[arg-type]
-
-    def gauges(self, windows: tuple[str, ...] = ("1d",), limit: int = 2000, now: datetime = NOW) -> Gauges:
-        derive(self.ledger, self.model, now, timedelta(days=90))
-        config = Config.model_construct(windows=windows, limits=Limits(tenants=limit))
-        look(self.ledger, config, DIRECTORY, now)
-        found = families(self.ledger, {}, now, with_directory=True)
-        return {family.metric.name: {row[:-1]: row[-1] for row in family.rows} for family in found}
-
-
-def cost(
-    tenant: str | None, amount: str, component: str = "compute", day: date = YESTERDAY, cluster: str | None = None
-) -> Cost:
-    return Cost(day, tenant, "s", component, Decimal(amount), "USD", cluster, {})
-
-
-def mrr(tenant: str, amount: str, day: date = YESTERDAY) -> Revenue:
-    return Revenue(day, day, tenant, Decimal(amount), "USD")
 
 
 @pytest.mark.parametrize(
@@ -161,6 +108,70 @@ def test_the_directory_names_a_tenant_and_counts_those_it_does_not_know() -> Non
         ("stranger", "stranger", "", "unknown"),
     }
     assert found["unitcost_unknown_tenants"] == {(): 1.0}
+
+
+def test_the_folded_rest_has_a_name_and_no_plan() -> None:
+    company = Company()
+    company.put("bill", [YESTERDAY], cost=[cost("acme", "3"), cost("beta", "2"), cost("gamma", "1")])
+    rest = ("__other__", "All other tenants", "", "")
+    assert rest not in company.gauges(limit=3)["tenant_info"]
+    for limit in (1, 2):
+        found = company.gauges(limit=limit)
+        assert rest in found["tenant_info"]
+        assert {labels[0] for labels in found["tenant_info"]} == {labels[0] for labels in found["tenant_cost_dollars"]}
+        assert found["unitcost_unknown_tenants"] == {(): limit - 1}  # beta; the rest is not one tenant
+
+
+def test_a_cost_that_ended_is_0_in_every_window_that_knows_it_and_nothing_else_changes() -> None:
+    """Acme stopped its AI and gamma left; both cost something the day before yesterday."""
+    day_before = YESTERDAY - timedelta(1)
+    days = [day_before, YESTERDAY]
+    company = Company()
+    rows = [cost("acme", "1", day=day) for day in days]
+    rows += [cost("acme", "2", "ai", day_before), cost("gamma", "4", day=day_before), cost(None, "8", "ai", day_before)]
+    company.put("bill", days, cost=rows)
+    company.put("cluster", days)
+    found = company.gauges(("1d", "2d"))
+    assert {labels: value for labels, value in found["tenant_cost_dollars"].items() if labels[2] == "1d"} == {
+        ("acme", "ai", "1d"): 0.0,
+        ("acme", "compute", "1d"): 1.0,
+        ("gamma", "compute", "1d"): 0.0,
+    }
+    assert found["platform_cost_dollars"]["ai", "1d"] == 0.0
+    assert found["unallocated_cost_dollars"] == {("bill", "ai", "1d"): 0.0, ("bill", "ai", "2d"): 8.0}
+    assert found["bill_dollars"]["bill", "ai", "1d"] == 0.0
+    for window_name, whole in (("1d", 1.0), ("2d", 16.0)):
+        sums = {
+            name: sum(value for labels, value in found[name].items() if labels[-1] == window_name)
+            for name in ("tenant_cost_dollars", "unallocated_cost_dollars", "platform_cost_dollars", "bill_dollars")
+        }
+        assert sums["platform_cost_dollars"] == sums["bill_dollars"] == whole
+        assert sums["tenant_cost_dollars"] + sums["unallocated_cost_dollars"] == whole
+    assert found["platform_active_tenants"] == {("1d",): 1.0, ("2d",): 2.0}
+    assert found["tenant_shared_cost_dollars"] == {("acme", "1d"): 0.0, ("acme", "2d"): 0.0, ("gamma", "2d"): 0.0}
+    assert found["unitcost_tenants"] == {(): 2.0}
+
+
+def test_a_cost_of_a_window_that_its_source_does_not_know_is_absent_and_not_0() -> None:
+    """The bill comes late: what AI cost yesterday is unknown. The cluster's part is known."""
+    day_before = YESTERDAY - timedelta(1)
+    company = Company()
+    company.put("bill", [day_before], cost=[cost("acme", "2", "ai", day_before), cost(None, "8", "ai", day_before)])
+    cluster = [cost("acme", "1", cluster="prod"), cost("acme", "1", "network", day_before, "prod")]
+    company.put("cluster", [day_before, YESTERDAY], cost=cluster)
+    found = company.gauges(("1d", "2d", "mtd", "last_month"))
+    served = {
+        name: {labels[:-1] for labels in found[name] if labels[-1] == "1d"}
+        for name in ("tenant_cost_dollars", "platform_cost_dollars", "unallocated_cost_dollars", "bill_dollars")
+    }
+    assert served == {
+        "tenant_cost_dollars": {("acme", "compute")},
+        "platform_cost_dollars": {("compute",)},
+        "unallocated_cost_dollars": set(),
+        "bill_dollars": {("cluster", "compute")},
+    }
+    for name in served:
+        assert not [labels for labels in found[name] if labels[-1] == "last_month"]
 
 
 def test_the_bill_and_opencost_count_the_same_nodes_once_and_discounts_reach_tenants() -> None:

@@ -23,7 +23,8 @@ class Metric:
 
 TENANT_COST = Metric(
     "tenant_cost_dollars",
-    "What a tenant cost in the window, its part of shared costs included.",
+    "What a tenant cost in the window, its part of shared costs included. 0 where another window has cost and this"
+    " one is known to have none; absent where unknown.",
     ("tenant", "component", "window"),
     unit="dollars",
 )
@@ -68,24 +69,26 @@ TENANT_USAGE = Metric(
 )
 TENANT_INFO = Metric(
     "tenant_info",
-    "Always 1; a tenant's name, plan and status from the directory.",
+    "Always 1; a tenant's name, plan and status from the directory. The folded rest has a row too, without a plan.",
     ("tenant", "name", "plan", "status"),
 )
 TENANT_BUDGET = Metric(
     "tenant_budget_dollars",
-    "What a tenant may cost in the calendar month: its own budget, else its plan's, else the default one.",
+    "What a tenant may cost in the calendar month: its own budget, else its plan's, else the default one; a share of"
+    " MRR follows the MRR of now. Absent without a budget.",
     ("tenant",),
     unit="dollars",
 )
 TENANT_BUDGET_USED = Metric(
     "tenant_budget_used_ratio",
-    "Cost of a tenant since the first of the month divided by its budget of the calendar month.",
+    "Cost of a tenant since the first of the month, today's part included, divided by its budget of the whole month.",
     ("tenant",),
 )
 TENANT_FORECAST = Metric(
     "tenant_cost_forecast_dollars",
-    "A tenant's cost of the whole calendar month: its complete days, and for each day left the daily cost of the last"
-    " 7 complete days (expected), or of the cheapest (low) or dearest (high) 7 in a row of the last 28.",
+    "A tenant's cost of the whole calendar month: its complete days (over, and known to every required cost source),"
+    " and for each other day the average of the last 7 complete days (expected), or of the cheapest (low) or dearest"
+    " (high) 7 in a row of the last 28; never less than spent so far. Absent with fewer than 7 complete days.",
     ("tenant", "bound"),
     unit="dollars",
 )
@@ -183,7 +186,9 @@ SOURCE_ERRORS = Metric(
 SNAPSHOT_TIMESTAMP = Metric(
     "unitcost_snapshot_timestamp_seconds", "Unix time the numbers on this page were derived at.", unit="seconds"
 )
-TENANTS = Metric("unitcost_tenants", "Tenants with cost, usage or revenue in any exported window.")
+TENANTS = Metric(
+    "unitcost_tenants", "Tenants with cost, usage or revenue in any exported window, or cost that the forecast counts."
+)
 TENANTS_FOLDED = Metric("unitcost_tenants_folded", 'Tenants beyond limits.tenants, summed up in tenant="__other__".')
 UNKNOWN_TENANTS = Metric("unitcost_unknown_tenants", "Exported tenants that the directory does not name.")
 BUILD_INFO = Metric("unitcost_build_info", "Always 1; the version that serves this page.", ("version",))
@@ -192,7 +197,9 @@ ALL: tuple[Metric, ...] = tuple(value for value in list(globals().values()) if i
 
 
 def markdown() -> str:
-    """Return METRICS.md: every metric with type, unit, labels and meaning."""
+    """Return METRICS.md: every metric with type, unit, labels and meaning, then those our recording rules write."""
+    from unitcost.catalogue_recorded import RECORDED  # noqa: PLC0415 - made of this module's Metric
+
     lines = [
         "# Metrics",
         "",
@@ -204,4 +211,15 @@ def markdown() -> str:
     lines += [
         f"| `{metric.name}` | {metric.type} | {', '.join(metric.labels) or '-'} | {metric.help} |" for metric in ALL
     ]
+    lines += [
+        "",
+        "## Recorded by the rules",
+        "",
+        "Gauges that Prometheus writes itself, from the day the rules are loaded on: `unitcost-recording.yml` over the",
+        "metrics above, `unitcost-opencost.yml` live over OpenCost's own metrics.",
+        "",
+        "| Series | Labels | Meaning |",
+        "|---|---|---|",
+    ]
+    lines += [f"| `{metric.name}` | {', '.join(metric.labels) or '-'} | {metric.help} |" for metric in RECORDED]
     return "\n".join(lines) + "\n"

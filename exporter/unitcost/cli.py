@@ -9,10 +9,11 @@ import tempfile
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from pathlib import Path
 
 from unitcost import __version__, catalogue, sample
+from unitcost.backfill import backfill
 from unitcost.check import check
 from unitcost.config import Config, load
 from unitcost.directory import Directory
@@ -38,6 +39,7 @@ It joins OpenCost, a FOCUS bill, product usage and revenue (MRR) into gauges per
   unitcost check --config unitcost.yaml         is the configuration right, does every source answer?
   unitcost serve --config unitcost.yaml         serve /metrics and a page on :9488
   unitcost report --window last_month           the margin table
+  unitcost backfill --output past.om            the past days, for promtool to import into Prometheus
 """
 
 
@@ -101,6 +103,11 @@ def _parser() -> argparse.ArgumentParser:
     with_config(sub)
     sub.add_argument("--window", default="last_month", type=_window, help="1d, 30d, mtd, last_month (the default)")
     sub.add_argument("--format", choices=FORMATS, default="table", help="default: table")
+    sub = command("backfill", _backfill, "Write the past days as OpenMetrics, for promtool to import into Prometheus.")
+    with_config(sub)
+    sub.add_argument("--from", dest="first", type=_day, metavar="DAY", help="default: the first day the ledger knows")
+    sub.add_argument("--to", dest="last", type=_day, metavar="DAY", help="default: yesterday (UTC)")
+    sub.add_argument("--output", type=Path, required=True, metavar="FILE", help="the file to write or replace")
     command("metrics", _metrics, "Print METRICS.md: every metric, its labels and meaning.")
     return parser
 
@@ -111,6 +118,13 @@ def _time(text: str) -> datetime:
     except ValueError as error:
         raise argparse.ArgumentTypeError(f"{text!r} is no time; write 2026-11-01 or 2026-11-01T12:00:00Z") from error
     return time.replace(tzinfo=UTC) if time.tzinfo is None else time.astimezone(UTC)
+
+
+def _day(text: str) -> date:
+    try:
+        return date.fromisoformat(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f"{text!r} is no day; write 2026-11-01") from error
 
 
 def _window(text: str) -> str:
@@ -168,6 +182,15 @@ def _report(args: argparse.Namespace) -> int:
     with _company(args) as (config, directory):
         now = _clock(args)
         good = report(config, directory, now, args.window, args.format, None if args.sample else config.state_dir)
+    return FINE if good else FAILED
+
+
+def _backfill(args: argparse.Namespace) -> int:
+    with _company(args) as (config, directory):
+        state_dir = None if args.sample else config.state_dir
+        good, remarks = backfill(config, directory, _clock(args), args.first, args.last, args.output, state_dir)
+    for remark in remarks:
+        print(remark, file=sys.stderr)
     return FINE if good else FAILED
 
 

@@ -12,7 +12,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Discriminator, Field, Tag, ValidationError, model_validator
 
-from unitcost.directory import Directory
+from unitcost.alerts import Alerts
+from unitcost.directory import BUDGET_LIMIT, Directory
 from unitcost.errors import ConfigError
 from unitcost.records import COMPONENTS
 from unitcost.sources.base import Context, ExistingPath, Section, Settings, SourceKind
@@ -132,10 +133,10 @@ class Plan(Section):
 
 
 class Budget(Section):
-    """A monthly budget: dollars, or a share of the tenant's MRR."""
+    """A budget of the calendar month for each tenant: dollars, or a share of its MRR (1 is all of it)."""
 
-    dollars: Positive | None = None
-    share_of_mrr: Positive | None = None
+    dollars: Annotated[Positive, Field(le=BUDGET_LIMIT)] | None = None
+    share_of_mrr: Annotated[Positive, Field(le=1000)] | None = None
 
     @model_validator(mode="after")
     def _one(self) -> Budget:
@@ -174,6 +175,7 @@ class Config(Section):
     windows: tuple[str, ...] = DEFAULT_WINDOWS
     limits: Limits = Limits()
     web: Web = Web()
+    alerts: Alerts = Alerts()
 
     @model_validator(mode="after")
     def _consistent(self) -> Config:

@@ -10,6 +10,9 @@ from pathlib import Path
 
 from unitcost.records import RESERVED
 
+BUDGET_LIMIT = Decimal(10) ** 12
+"""The largest budget, in dollars a month: the ledger's decimals end soon after, sums included."""
+
 COLUMNS = ("id", "name", "plan", "budget_dollars", "aliases", "status")
 
 
@@ -80,9 +83,10 @@ def _tenant(row: dict[str, str], where: str, mistakes: list[str]) -> Tenant | No
             budget = Decimal(values["budget_dollars"])
         except InvalidOperation:
             budget = Decimal("NaN")
-        if not budget.is_finite() or budget <= 0:
+        if not budget.is_finite() or not 0 < budget <= BUDGET_LIMIT:
             mistakes.append(
-                f"{where}: budget_dollars {values['budget_dollars']!r} is no amount above 0; leave it empty"
+                f"{where}: budget_dollars {values['budget_dollars']!r} is no amount above 0 and up to"
+                f" {BUDGET_LIMIT:,}; leave it empty for the plan's budget"
             )
     return Tenant(
         id=values["id"],

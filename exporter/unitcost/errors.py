@@ -15,6 +15,14 @@ class ConfigError(UnitcostError):
         self.mistakes = mistakes
 
 
+class UsageError(ConfigError):
+    """The command line asks for what cannot be. Holds every mistake found, each with its option."""
+
+
+class OutputError(UnitcostError):
+    """A file that was asked for cannot be written."""
+
+
 class LedgerError(UnitcostError):
     """The ledger in state_dir cannot be opened, read or written."""
 

@@ -45,17 +45,36 @@ def render(families: Iterable[Family]) -> Exposition:
         if metric.name in seen:
             raise ValueError(f"{metric.name} was given twice")
         seen.add(metric.name)
-        bare = _family_name(metric)
+        _family_name(metric)
         if not family.rows:
             continue
         samples = _samples(family, escaped)
-        help_text = metric.help.replace("\\", r"\\").replace("\n", r"\n")
-        text += (f"# HELP {metric.name} {help_text}\n# TYPE {metric.name} {metric.type}\n", samples)
-        unit = f"# UNIT {bare} {metric.unit}\n" if metric.unit else ""
-        quoted = help_text.replace('"', r"\"")
-        openmetrics += (f"# HELP {bare} {quoted}\n# TYPE {bare} {metric.type}\n{unit}", samples)
+        text += (f"# HELP {metric.name} {_help(metric)}\n# TYPE {metric.name} {metric.type}\n", samples)
+        openmetrics += (openmetrics_head(metric), samples)
     openmetrics.append("# EOF\n")
     return Exposition(_encode(text), _encode(openmetrics))
+
+
+def openmetrics_head(metric: Metric) -> str:
+    """Return the HELP, TYPE and UNIT lines of a family. Raises ValueError as render does."""
+    bare = _family_name(metric)
+    unit = f"# UNIT {bare} {metric.unit}\n" if metric.unit else ""
+    quoted = _help(metric).replace('"', r"\"")
+    return f"# HELP {bare} {quoted}\n# TYPE {bare} {metric.type}\n{unit}"
+
+
+def timed_lines(metric: Metric, rows: Sequence[tuple[Any, ...]]) -> bytes:
+    """Return OpenMetrics sample lines: rows of label values, the value, milliseconds since 1970.
+
+    Raises ValueError or TypeError as render does.
+    """
+    untimed = [row[:-1] for row in rows]
+    times = [f"{row[-1] // 1000}.{row[-1] % 1000:03d}" for row in rows]
+    return _encode([_samples(Family(metric, untimed), _Escaped(), times)])
+
+
+def _help(metric: Metric) -> str:
+    return metric.help.replace("\\", r"\\").replace("\n", r"\n")
 
 
 def _family_name(metric: Metric) -> str:
@@ -70,7 +89,7 @@ def _family_name(metric: Metric) -> str:
     return name
 
 
-def _samples(family: Family, escaped: _Escaped) -> str:
+def _samples(family: Family, escaped: _Escaped, times: Iterable[str] | None = None) -> str:
     """Return all sample lines of a family. Works by columns, so that the loops run in C."""
     metric = family.metric
     try:
@@ -84,9 +103,11 @@ def _samples(family: Family, escaped: _Escaped) -> str:
         row = next(row for row in family.rows if not math.isfinite(row[-1]))
         raise ValueError(f"{metric.name}: {row} has no finite value; leave out what is not known")
     pairs = ",".join(f'{name}="%s"' for name in metric.labels)
-    line = f"{metric.name}{{{pairs}}} %r\n" if pairs else f"{metric.name} %r\n"
+    line = f"{metric.name}{{{pairs}}} %r" if pairs else f"{metric.name} %r"
     cells = (map(escaped.__getitem__, column) for column in labels)
-    return "".join(map(line.__mod__, zip(*cells, map(float, values), strict=True)))
+    numbers = (map(float, values),) if times is None else (map(float, values), times)
+    line += "\n" if times is None else " %s\n"
+    return "".join(map(line.__mod__, zip(*cells, *numbers, strict=True)))
 
 
 class _Escaped(dict[str, str]):

@@ -29,7 +29,7 @@ MAIN_WINDOWS = ("last_month", "30d", "mtd")
 
 
 def overview(ledger: Ledger, config: Config, desks: Sequence[Desk], now: datetime, main: str | None = None) -> PageView:
-    """Return the page's content. main: the window it is about. windows.sql must have been run for `now`."""
+    """Return the page's content. main: the window it is about. look() must have been run for `now`."""
     main = main or next((name for name in MAIN_WINDOWS if name in config.windows), config.windows[0])
     names = [main, *sorted((name for name in config.windows if name != main), key=_rank)]
     components = ledger.rows(

@@ -12,7 +12,7 @@ from unitcost.exposition import Family
 from unitcost.ledger.store import Ledger
 
 SELECTS: Sequence[tuple[Metric, str]] = (
-    (catalogue.TENANT_COST, "SELECT tenant, component, span, cost::DOUBLE FROM shown_cost ORDER BY ALL"),
+    (catalogue.TENANT_COST, "SELECT tenant, component, span, cost::DOUBLE FROM served_cost ORDER BY ALL"),
     (
         catalogue.TENANT_SHARED_COST,
         "SELECT tenant, span, shared::DOUBLE FROM margin WHERE shared IS NOT NULL ORDER BY ALL",
@@ -41,18 +41,20 @@ SELECTS: Sequence[tuple[Metric, str]] = (
     ),
     (catalogue.TENANT_USAGE, "SELECT tenant, measure, span, quantity::DOUBLE FROM shown_usage ORDER BY ALL"),
     (catalogue.TENANT_INFO, "SELECT tenant, name, plan, status, 1.0 FROM tenant_profile ORDER BY ALL"),
+    (catalogue.TENANT_BUDGET, "SELECT tenant, dollars::DOUBLE FROM tenant_budget ORDER BY ALL"),
+    (
+        catalogue.TENANT_BUDGET_USED,
+        "SELECT tenant, used_ratio FROM tenant_budget WHERE used_ratio IS NOT NULL ORDER BY ALL",
+    ),
+    (
+        catalogue.TENANT_FORECAST,
+        "SELECT tenant, bound, dollars::DOUBLE FROM forecast WHERE tenant IS NOT NULL ORDER BY ALL",
+    ),
     (
         catalogue.DIMENSION_COST,
         "SELECT dimension, value, component, span, amount::DOUBLE FROM window_dimension ORDER BY ALL",
     ),
-    (
-        catalogue.PLATFORM_COST,
-        (
-            "SELECT component, span, sum(amount)::DOUBLE FROM ("
-            " SELECT component, span, cost AS amount FROM window_tenant_component"
-            " UNION ALL SELECT component, span, amount FROM window_unallocated) GROUP BY ALL ORDER BY ALL"
-        ),
-    ),
+    (catalogue.PLATFORM_COST, "SELECT component, span, amount::DOUBLE FROM served_platform ORDER BY ALL"),
     (catalogue.PLATFORM_REVENUE, "SELECT span, revenue::DOUBLE FROM platform WHERE revenue IS NOT NULL ORDER BY ALL"),
     (
         catalogue.PLATFORM_MARGIN_RATIO,
@@ -71,14 +73,19 @@ SELECTS: Sequence[tuple[Metric, str]] = (
         "SELECT span, tenants::DOUBLE FROM platform WHERE cost IS NOT NULL OR tenants > 0 ORDER BY ALL",
     ),
     (
-        catalogue.BILL,
-        "SELECT source, component, span, sum(amount)::DOUBLE FROM window_counted GROUP BY ALL ORDER BY ALL",
+        catalogue.PLATFORM_FORECAST,
+        "SELECT bound, dollars::DOUBLE FROM forecast WHERE tenant IS NULL ORDER BY ALL",
     ),
+    (
+        catalogue.PLAN_TARGET_MARGIN,
+        "SELECT plan, target_margin FROM plan WHERE target_margin IS NOT NULL ORDER BY ALL",
+    ),
+    (catalogue.BILL, "SELECT source, component, span, amount::DOUBLE FROM served_bill ORDER BY ALL"),
     (
         catalogue.ESTIMATED_COST,
         "SELECT source, span, sum(amount)::DOUBLE FROM window_counted WHERE estimated GROUP BY ALL ORDER BY ALL",
     ),
-    (catalogue.UNALLOCATED, "SELECT source, component, span, amount::DOUBLE FROM window_unallocated ORDER BY ALL"),
+    (catalogue.UNALLOCATED, "SELECT source, component, span, amount::DOUBLE FROM served_unallocated ORDER BY ALL"),
     (catalogue.RECONCILIATION, "SELECT source, cluster, span, ratio FROM window_reconciled ORDER BY ALL"),
     (
         catalogue.WINDOW_COMPLETE,
@@ -87,17 +94,10 @@ SELECTS: Sequence[tuple[Metric, str]] = (
             " FROM window_span ORDER BY ALL"
         ),
     ),
-    (
-        catalogue.SOURCE_ROWS,
-        (
-            "SELECT source, coalesce(sum(rows), 0)::DOUBLE FROM source LEFT JOIN batch USING (source)"
-            " GROUP BY ALL ORDER BY ALL"
-        ),
-    ),
     (catalogue.TENANTS, "SELECT count(*)::DOUBLE FROM shown"),
     (catalogue.TENANTS_FOLDED, "SELECT count(*)::DOUBLE FROM shown WHERE label = '__other__'"),
 )
-"""Each metric beside the SELECT over the tables of windows.sql that gives its labels, in order, and its value."""
+"""Each metric beside the SELECT over the tables of look() that gives its labels, in order, and its value."""
 
 
 @dataclass(frozen=True)
@@ -116,8 +116,12 @@ class SourceState:
 def families(
     ledger: Ledger, sources: Mapping[str, SourceState], now: datetime, *, with_directory: bool
 ) -> list[Family]:
-    """Return every family of a snapshot in the catalogue's order. windows.sql must have been run for `now`."""
+    """Return every family of a snapshot in the catalogue's order. look() must have been run for `now`."""
     found = {metric: ledger.rows(sql) for metric, sql in SELECTS}
+    found[catalogue.SOURCE_ROWS] = ledger.rows(
+        "SELECT source, coalesce(sum(rows), 0)::DOUBLE FROM source LEFT JOIN batch USING (source)"
+        " GROUP BY ALL ORDER BY ALL"
+    )
     if with_directory:
         found[catalogue.UNKNOWN_TENANTS] = ledger.rows("SELECT count(*)::DOUBLE FROM tenant_profile WHERE NOT known")
     found[catalogue.SOURCE_UP] = [

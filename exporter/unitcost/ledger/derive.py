@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import calendar
 import hashlib
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import date, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from functools import partial
 
@@ -31,6 +32,9 @@ DAY_TABLES = (
 
 LINES_AT_ONCE = 500_000
 """Days do not depend on each other; a long history is derived in slices of about so many cost rows, to save memory."""
+
+CLOCK_STEP = timedelta(seconds=10)
+"""How far apart two derivations are said to be, at the least, when the clock stands still or goes back."""
 
 
 @dataclass(frozen=True)
@@ -104,6 +108,7 @@ def derive(ledger: Ledger, model: Model, now: datetime, history: timedelta) -> l
             [now.date() - history, now.date()],
         ).fetchall()
         days = [day for (day,) in found]
+        _remember_changes(connection, days, now)
         # Also of days that no source speaks of any more, which are not derived again.
         for table in DAY_TABLES:
             connection.execute(f"DELETE FROM {table} WHERE day NOT IN (SELECT day FROM derived_day)")
@@ -117,6 +122,26 @@ def derive(ledger: Ledger, model: Model, now: datetime, history: timedelta) -> l
     return days
 
 
+def _remember_changes(connection: duckdb.DuckDBPyConnection, days: list[date], now: datetime) -> None:
+    """Write down when days changed: those to derive, and those that no source speaks of any more.
+
+    Never at the same time as what changed before, even where the clock stands still (--as-of): backfill tells old
+    samples from new ones by these times.
+    """
+    # As a number: DuckDB's Python wants one more library for times with a zone.
+    found = connection.execute("SELECT epoch(max(changed_at)) FROM changed_day").fetchone()
+    before = None if found is None or found[0] is None else datetime.fromtimestamp(found[0], UTC)
+    at = now if before is None or now > before else before + CLOCK_STEP
+    connection.execute(
+        "UPDATE changed_day SET changed_at = $at, known = false"
+        " WHERE known AND day NOT IN (SELECT day FROM derived_day) AND NOT list_contains($days::DATE[], day)",
+        {"at": at, "days": days},
+    )
+    connection.execute(
+        "INSERT OR REPLACE INTO changed_day SELECT unnest($days::DATE[]), $at, true", {"at": at, "days": days}
+    )
+
+
 def _derive_days(connection: duckdb.DuckDBPyConnection, days: list[date]) -> None:
     connection.execute("CREATE OR REPLACE TEMP TABLE dirty AS SELECT unnest(?::DATE[]) AS day", [days])
     for name in ("attribute", "reconcile", "apportion", "count", "share", "apportion", "settle"):
@@ -126,23 +151,43 @@ def _derive_days(connection: duckdb.DuckDBPyConnection, days: list[date]) -> Non
 
 
 def look(ledger: Ledger, config: Config, directory: Directory, now: datetime) -> None:
-    """Sum the days that derive() left up into the windows of `now`; the result is temporary tables (windows.sql)."""
+    """Sum the days that derive() left up as seen at `now`: windows, budgets, forecast, as temporary tables.
+
+    Their .sql files say which. Days after now are left out, whatever the ledger holds.
+    """
     with ledger.transaction() as connection:
+        table = partial(_table, connection)
         spans = [window(name, now) for name in config.windows]
-        _table(
-            connection,
+        table(
             "window_span",
             {"name": "VARCHAR", "first_day": "DATE", "end_day": "DATE", "needs_until": "DATE"},
             [(span.name, span.first, span.end, span.needs_until) for span in spans],
         )
-        connection.execute("CREATE OR REPLACE TEMP TABLE tenant_limit AS SELECT ? AS tenants", [config.limits.tenants])
-        _table(
-            connection,
-            "directory",
-            dict.fromkeys(("tenant", "name", "plan", "status"), "VARCHAR"),
-            [(tenant.id, tenant.name, tenant.plan or None, tenant.status) for tenant in directory.tenants],
+        today = now.date()
+        month_days = calendar.monthrange(today.year, today.month)[1]
+        table(
+            "clock",
+            {"today": "DATE", "month_first": "DATE", "month_days": "INTEGER"},
+            [(today, today.replace(day=1), month_days)],
         )
-        connection.execute(step("windows"))
+        table("tenant_limit", {"tenants": "BIGINT"}, [(config.limits.tenants,)])
+        table(
+            "directory",
+            dict.fromkeys(("tenant", "name", "plan", "status"), "VARCHAR") | {"budget_dollars": "DECIMAL(38, 12)"},
+            [(t.id, t.name, t.plan or None, t.status, t.budget_dollars) for t in directory.tenants],
+        )
+        table(
+            "plan",
+            {"plan": "VARCHAR", "target_margin": "DOUBLE"},
+            [(name, plan.target_margin) for name, plan in config.plans.items()],
+        )
+        table(
+            "budget",
+            {"plan": "VARCHAR", "dollars": "DECIMAL(38, 12)", "share_of_mrr": "DECIMAL(18, 9)"},
+            [(name, budget.dollars, budget.share_of_mrr) for name, budget in config.budgets.items()],
+        )
+        for name in ("recent", "windows", "zeros", "outlook"):
+            connection.execute(step(name))
 
 
 def _table(

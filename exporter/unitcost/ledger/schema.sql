@@ -31,6 +31,9 @@ CREATE TABLE IF NOT EXISTS source_state (source VARCHAR PRIMARY KEY, last_succes
 
 -- ---------------------------------------------------------------------------------------------- derived
 CREATE TABLE IF NOT EXISTS derived_day (day DATE PRIMARY KEY);
+-- When what is said of a day last changed. A day that vanished stays, known no more. Ledgers that were written before
+-- this table was thought of have days that are not in it.
+CREATE TABLE IF NOT EXISTS changed_day (day DATE PRIMARY KEY, changed_at TIMESTAMPTZ NOT NULL, known BOOLEAN NOT NULL);
 CREATE TABLE IF NOT EXISTS billed_range (
     source VARCHAR NOT NULL, cluster VARCHAR NOT NULL, first_day DATE NOT NULL, last_day DATE NOT NULL
 );

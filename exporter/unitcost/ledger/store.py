@@ -186,20 +186,27 @@ class Ledger:
         """
         with self.transaction() as connection:
             where = [source, batch.key]
+            stored = connection.execute(
+                "SELECT 1 FROM batch WHERE source = ? AND key = ? AND NOT empty", where
+            ).fetchone()
             if not batch.days:
-                stored = connection.execute("SELECT 1 FROM batch WHERE source = ? AND key = ? AND NOT empty", where)
-                if stored.fetchone() is None:
+                if stored is None:
                     _record(connection, source, settings, batch, now, 0)
                 return
-            before = _day_digests(connection, where)
-            for table in ("cost", "usage", "revenue", "node", "known_day"):
-                connection.execute(f"DELETE FROM {table} WHERE source = ? AND batch = ?", where)
+            before = {}
+            if stored is not None:
+                before = _day_digests(connection, where)
+                for table in ("cost", "usage", "revenue", "node", "known_day"):
+                    connection.execute(f"DELETE FROM {table} WHERE source = ? AND batch = ?", where)
             rows = _insert(connection, source, batch)
-            _refuse_unknown_currencies(connection, source, batch.key, rates)
+            _refuse_unknown_currencies(connection, source, batch, rates)
             connection.execute(
                 "INSERT INTO known_day SELECT ?, ?, unnest(?::DATE[])", [*where, sorted(set(batch.days))]
             )
             _record(connection, source, settings, batch, now, rows)
+            if stored is None:
+                connection.execute(f"DELETE FROM derived_day WHERE day IN ({SPOKEN_OF})", where)
+                return
             after = _day_digests(connection, where)
             changed = [day for day in before.keys() | after.keys() if before.get(day) != after.get(day)]
             connection.execute("DELETE FROM derived_day WHERE day IN (SELECT unnest(?::DATE[]))", [changed])
@@ -223,6 +230,13 @@ class Ledger:
             return LedgerError(f"{where}: {what}: {text[:200]}; make state_dir writable for this user")
         return LedgerError(f"{where}: {what}: {text[:300]}; {REBUILD}")
 
+
+SPOKEN_OF = """
+SELECT day FROM known_day WHERE source = $1 AND batch = $2
+UNION ALL SELECT day FROM cost WHERE source = $1 AND batch = $2
+UNION ALL SELECT day FROM usage WHERE source = $1 AND batch = $2
+"""
+"""The days of a batch. All of them are new with it; what changed in one that was stored needs a closer look."""
 
 REBUILD = "move the file away and it is rebuilt from the sources"
 
@@ -257,20 +271,22 @@ def _day_digests(connection: duckdb.DuckDBPyConnection, where: list[str]) -> dic
 
 
 def _refuse_unknown_currencies(
-    connection: duckdb.DuckDBPyConnection, source: str, key: str, rates: Mapping[str, Decimal]
+    connection: duckdb.DuckDBPyConnection, source: str, batch: Batch, rates: Mapping[str, Decimal]
 ) -> None:
-    for table in ("cost", "revenue"):
+    for table, records in (("cost", batch.cost), ("revenue", batch.revenue)):
+        if not records:
+            continue
         found = connection.execute(
             f"SELECT currency, count(*) FROM {table} WHERE source = ? AND batch = ?"
             " AND currency NOT IN (SELECT unnest(?::VARCHAR[])) GROUP BY ALL ORDER BY ALL",
-            [source, key, list(rates)],
+            [source, batch.key, list(rates)],
         ).fetchone()
         if found is not None:
             raise SourceError(
                 "currency",
-                key,
+                batch.key,
                 f"{found[1]} rows are in {found[0]}, which has no rate",
-                f"Add {found[0]} to currency.rates; until then the whole of {key} is left out",
+                f"Add {found[0]} to currency.rates; until then the whole of {batch.key} is left out",
             )
 
 

@@ -1,5 +1,5 @@
 -- reads: tenant_day, unallocated_day, counted_day, dimension_day, usage_day, revenue_day, reconciled_day, known_day,
---        and of this run: window_span, source, tenant_limit, directory
+--        recent_cost, and of this run: window_span, clock, source, tenant_limit, directory
 -- writes: the temporary tables that snapshot rows are read from; tenants beyond the limit are summed up in __other__
 
 CREATE OR REPLACE TEMP TABLE window_tenant_component AS
@@ -24,13 +24,15 @@ WITH month AS (
 SELECT span, tenant, CAST(sum(dollars((2 * total + days) // (2 * days))) AS DECIMAL(38, 12)) AS revenue
 FROM month GROUP BY ALL;
 
--- The cheapest tenants over all windows together give up their own series first.
+-- The cheapest tenants over all windows together give up their own series first. Who has cost in no window can still
+-- have some that budgets and the forecast count.
 CREATE OR REPLACE TEMP TABLE shown AS
 WITH
 every AS (
     SELECT tenant, cost, 0::DECIMAL(38, 12) AS revenue FROM window_tenant_component
     UNION ALL SELECT tenant, 0, revenue FROM window_revenue
     UNION ALL SELECT tenant, 0, 0 FROM window_usage WHERE quantity > 0
+    UNION ALL SELECT DISTINCT tenant, 0, 0 FROM recent_cost
 ),
 ranked AS (
     SELECT tenant, row_number() OVER (ORDER BY sum(cost) DESC, sum(revenue) DESC, tenant) AS rank
@@ -91,22 +93,30 @@ SELECT
     margin_ratio(revenue, cost) AS margin_ratio, requests, per_unit(cost, requests) AS cost_per_request
 FROM known;
 
-CREATE OR REPLACE TEMP TABLE mrr_now AS
-SELECT s.label AS tenant, CAST(sum(v.mrr) AS DECIMAL(38, 12)) AS mrr
-FROM revenue_day v JOIN shown s USING (tenant)
-WHERE v.day = (SELECT max(day) FROM revenue_day)
-GROUP BY ALL;
+CREATE OR REPLACE TEMP TABLE newest_mrr AS
+SELECT tenant, mrr FROM revenue_day
+WHERE day = (SELECT max(day) FROM revenue_day WHERE day <= (SELECT today FROM clock));
 
-CREATE OR REPLACE TEMP TABLE tenant_profile AS
-SELECT s.tenant, coalesce(d.name, s.tenant) AS name, coalesce(d.plan, p.plan, '') AS plan,
+CREATE OR REPLACE TEMP TABLE mrr_now AS
+SELECT s.label AS tenant, CAST(sum(m.mrr) AS DECIMAL(38, 12)) AS mrr
+FROM newest_mrr m JOIN shown s USING (tenant) GROUP BY ALL;
+
+CREATE OR REPLACE TEMP TABLE profile AS
+SELECT s.tenant, s.label, coalesce(d.name, s.tenant) AS name, coalesce(d.plan, p.plan, '') AS plan,
     coalesce(d.status, 'unknown') AS status, d.tenant IS NOT NULL AS known
-FROM (SELECT tenant FROM shown WHERE label <> '__other__') s
+FROM shown s
 LEFT JOIN directory d USING (tenant)
 LEFT JOIN (
     SELECT coalesce(a.tenant, tenant_id(v.tenant)) AS tenant, arg_max(v.plan, v.first_day) AS plan
     FROM revenue v JOIN source USING (source) LEFT JOIN alias a ON a.alias = tidy(v.tenant)
-    WHERE v.plan IS NOT NULL GROUP BY ALL
+    WHERE v.plan IS NOT NULL AND v.first_day <= (SELECT today FROM clock) GROUP BY ALL
 ) p USING (tenant);
+
+-- The folded rest has a row too, so that whoever joins names and plans to costs loses no dollar.
+CREATE OR REPLACE TEMP TABLE tenant_profile AS
+SELECT tenant, name, plan, status, known FROM profile WHERE label <> '__other__'
+UNION ALL
+SELECT DISTINCT label, 'All other tenants', '', '', true FROM profile WHERE label = '__other__';
 
 CREATE OR REPLACE TEMP TABLE window_counted AS
 SELECT w.name AS span, c.source, c.component, c.estimated, CAST(sum(c.amount) AS DECIMAL(38, 12)) AS amount

@@ -17,7 +17,7 @@ __all__ = ["write"]
 CONFIG = """\
 # A generated company; every file beside this one is made up. Its last whole month is a bill of $51,000.
 tenants: {key: tenant, directory: tenants.csv}
-history: %(history)dd                   # this month and the two whole months before it
+history: %(history)dd                   # this month and the four whole months before it
 currency: {code: USD}
 sources:
   cluster: {type: opencost, path: opencost}
@@ -36,7 +36,11 @@ plans:
   pro:        {price: 299, target_margin: 0.6}
   starter:    {price: 49, target_margin: 0.5}
   free:       {price: 0}
-budgets: {default: {share_of_mrr: 0.3}}
+budgets:                         # a calendar month; what tenants.csv says of a customer comes first
+  pro:     {share_of_mrr: 0.8}
+  starter: {dollars: 125}
+  free:    {dollars: 60}
+  default: {share_of_mrr: 0.5}
 dimensions: [feature, environment]
 """
 
@@ -44,7 +48,7 @@ dimensions: [feature, environment]
 def write(folder: Path, now: datetime) -> Path:
     """Write the company as of now (aware; days are UTC) into folder; return the path of its unitcost.yaml.
 
-    The same now gives the same bytes. The files reach from the first of the month before the last one until
+    The same now gives the same bytes. The files reach from the first of the fourth whole month back until
     now: OpenCost's answers, AI and usage include today's part, the cloud's bill ends yesterday. Raises
     OSError when the folder cannot be written.
     """
@@ -59,6 +63,6 @@ def write(folder: Path, now: datetime) -> Path:
     write_mrr(folder / "mrr.csv", clock, everyone)
     write_usage(folder / "usage.csv", clock, months, everyone)
     config = folder / "unitcost.yaml"
-    history = (clock.today - clock.before.first).days
+    history = (clock.today - clock.months[0].first).days
     config.write_text(CONFIG % {"history": history}, encoding="utf-8")
     return config

@@ -66,7 +66,7 @@ def write_bill(folder: Path, clock: Clock, months: list[MonthOfCosts]) -> None:
         writer.writerow(COLUMNS)
         writer.writerows(rows)
         # no name and no time in the gzip header: the same company is the same bytes
-        packed = gzip.compress(text.getvalue().encode(), compresslevel=5, mtime=0)
+        packed = gzip.compress(text.getvalue().encode(), compresslevel=1, mtime=0)
         (period / "bill-00001.csv.gz").write_bytes(packed)
 
 

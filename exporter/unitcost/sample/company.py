@@ -141,7 +141,10 @@ def _days_here(customer: Customer, month: Month, clock: Clock) -> range:
     """Return the places of the days in the month on which the customer was one."""
     if customer.churned and month == clock.this:
         return range(0)
-    return range(customer.joined - 1 if month == clock.before else 0, len(month.days))
+    came = clock.months[customer.came]
+    if month.first < came.first:
+        return range(0)
+    return range(customer.joined - 1 if month == came else 0, len(month.days))
 
 
 def _curves(

@@ -17,9 +17,15 @@ PRO_PRICE, STARTER_PRICE, SEAT = 299, 49, 50
 
 COUNTS = {"enterprise": 10, "pro": 90, "starter": 250, "free": 150}
 SPREAD = {"enterprise": 0.3, "pro": 0.35, "starter": 0.45, "free": 0.5}
-TRIALS = range(40, 340, 50)
+TRIALS = {
+    **dict.fromkeys((2, *range(13, 100, 17), *range(104, 500, 19)), 0),
+    **dict.fromkeys((6, *range(21, 100, 29), *range(111, 500, 31)), 1),
+    **dict.fromkeys(range(40, 340, 50), 2),
+}
+"""Place in the list → the month in which the customer came, counted from the oldest of the sample's."""
+
 CHURNED = (133, 287)
-"""Places in the list: who came in the month before the last one, and who left at the end of the last one."""
+"""Places in the list: who left at the end of the last month."""
 
 FIRST = (
     "Amber", "Birch", "Cedar", "Copper", "Coral", "Crescent", "Ember", "Falcon", "Fern", "Garnet",
@@ -39,9 +45,9 @@ class Customer:
     """A customer in the last whole month.
 
     mrr: dollars a month. cost: the dollars that counting shall find. requests: in that month. budget:
-    dollars a month, if agreed. alias: an old spelling that a pod still carries. joined: the day of the
-    month before on which a trial began, without MRR until the first of the next month. churned: left when
-    the last month ended.
+    dollars a month, if agreed. alias: an old spelling that a pod still carries. came: the place of the month in
+    which a trial began, without MRR until the first of the next month; joined: the day of it. Who was there before
+    the sample begins came on the first of its first month. churned: left when the last month ended.
     """
 
     id: str
@@ -52,6 +58,7 @@ class Customer:
     requests: int
     budget: int | None = None
     alias: str = ""
+    came: int = 0
     joined: int = 1
     churned: bool = False
 
@@ -121,6 +128,7 @@ def _with_story(customer: Customer, place: int, requests: int) -> Customer:
         customer,
         requests=requests,
         budget=round(customer.cost * 0.013) * 100 if customer.plan == "enterprise" else None,
+        came=TRIALS.get(place, 0),
         joined=9 + place % 11 if place in TRIALS else 1,
         churned=place in CHURNED,
     )

@@ -1,4 +1,4 @@
-"""The calendar of the sample: three months, what a day weighs, and amounts spread over days without loss."""
+"""The calendar of the sample: five months, what a day weighs, and amounts spread over days without loss."""
 
 from __future__ import annotations
 
@@ -40,27 +40,36 @@ class Month:
         return [1] * len(self.days)
 
 
+LEVELS = (84, 89, 94, 100, 103)
+"""The company's size in each month, oldest first: it grows by 5 or 6 percent a month, and more slowly now."""
+
+
 @dataclass(frozen=True, slots=True)
 class Clock:
-    """The months that the sample covers, as seen from now (UTC)."""
+    """The months that the sample covers, oldest first, as seen from now (UTC)."""
 
     now: datetime
-    before: Month
-    last: Month
-    this: Month
+    months: tuple[Month, ...]
 
     @classmethod
     def at(cls, now: datetime) -> Clock:
-        """Return the clock: the current month, the last whole one, and the one before that."""
+        """Return the clock: the current month and the four whole ones before it, which are 120 days or more."""
         first = now.date().replace(day=1)
-        last = (first - timedelta(1)).replace(day=1)
-        before = (last - timedelta(1)).replace(day=1)
-        return cls(now, Month(before, 94), Month(last, 100), Month(first, 103))
+        months: list[Month] = []
+        for level in reversed(LEVELS):
+            months.insert(0, Month(first, level))
+            first = (first - timedelta(1)).replace(day=1)
+        return cls(now, tuple(months))
 
     @property
-    def months(self) -> tuple[Month, Month, Month]:
-        """The three months, oldest first."""
-        return self.before, self.last, self.this
+    def this(self) -> Month:
+        """The current month."""
+        return self.months[-1]
+
+    @property
+    def last(self) -> Month:
+        """The last whole month: the bill of the design."""
+        return self.months[-2]
 
     @property
     def today(self) -> date:

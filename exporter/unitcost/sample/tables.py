@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Iterable, Iterator
-from datetime import date
 from pathlib import Path
 
 from unitcost.sample.company import AI_REQUEST, MonthOfCosts, so_far
-from unitcost.sample.customers import PRO_PRICE, SEAT, Customer
+from unitcost.sample.customers import NAMED, PRO_PRICE, SEAT, Customer
 from unitcost.sample.days import Clock, seeded
 
 USERS = {"enterprise": 120, "pro": 14, "starter": 4, "free": 2}
@@ -25,12 +24,12 @@ def write_directory(path: Path, everyone: list[Customer]) -> None:
 
 
 def write_mrr(path: Path, clock: Clock, everyone: list[Customer]) -> None:
-    """Write everybody's MRR as of the first of each month; who left stands there with 0."""
+    """Write everybody's MRR as of the first of each month; who left stands there with 0, who is on trial not yet."""
     rows = (
-        (one.id, _mrr(one, month.first, clock), "USD", one.plan, month.first)
-        for month in clock.months
+        (one.id, _mrr(one, place, clock), "USD", one.plan, month.first)
+        for place, month in enumerate(clock.months)
         for one in everyone
-        if month != clock.before or one.joined == 1
+        if (one.came, one.joined) <= (place, 1)
     )
     _write(path, ("tenant", "mrr", "currency", "plan", "as_of"), rows)
 
@@ -45,7 +44,7 @@ def _usage(clock: Clock, months: list[MonthOfCosts], everyone: list[Customer]) -
     for month in months:
         busy = month.month.busy
         for place, day in enumerate(month.month.days):
-            seconds = clock.elapsed(day)
+            seconds, written = clock.elapsed(day), day.isoformat()
             if not seconds:
                 return
             for one in everyone:
@@ -62,15 +61,21 @@ def _usage(clock: Clock, months: list[MonthOfCosts], everyone: list[Customer]) -
                 }
                 for measure, quantity in quantities.items():
                     if quantity:
-                        yield day, one.id, measure, quantity
+                        yield written, one.id, measure, quantity
 
 
-def _mrr(customer: Customer, first: date, clock: Clock) -> int:
-    """Return the MRR as of the first of a month: some pros bought their newest seat after the oldest one."""
-    if customer.churned and first == clock.this.first:
-        return 0
-    grew = customer.plan == "pro" and customer.mrr > PRO_PRICE and first == clock.before.first
-    return customer.mrr - SEAT if grew else customer.mrr
+def _mrr(customer: Customer, place: int, clock: Clock) -> int:
+    """Return the MRR as of the first of a month: pros bought a seat a month, enterprises more at once."""
+    older = clock.months.index(clock.last) - place
+    if older < 0:
+        return 0 if customer.churned else customer.mrr
+    if customer in NAMED:
+        return customer.mrr
+    if customer.plan == "pro":
+        return max(PRO_PRICE, customer.mrr - SEAT * older)
+    if customer.plan == "enterprise" and older > seeded("contract", customer.id).randrange(3):
+        return customer.mrr * 88 // 10_000 * 100
+    return customer.mrr
 
 
 def _write(path: Path, header: tuple[str, ...], rows: Iterable[tuple[object, ...]]) -> None:

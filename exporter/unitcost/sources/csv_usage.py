@@ -62,7 +62,8 @@ class CsvUsage:
         for number in range((last - first).days + 1):
             day = last - timedelta(days=number)
             usage = sorted(by_day.get(day, ()), key=lambda one: (one.tenant, one.measure))
-            fingerprint = hashlib.sha256(repr(usage).encode()).hexdigest()
+            text = "\n".join(f"{one.tenant}\t{one.measure}\t{one.quantity}" for one in usage)
+            fingerprint = hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
             if asked.stored.fingerprint(day.isoformat()) != fingerprint:
                 yield Batch(key=day.isoformat(), days=[day], fingerprint=fingerprint, usage=usage)
 

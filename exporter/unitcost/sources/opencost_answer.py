@@ -157,6 +157,8 @@ def _entry(name: str, value: Any, where: str) -> Entry:
             if number is None:
                 nulls.append(key)
                 continue
+            if isinstance(number, Decimal) and not number:  # most are 0
+                continue
             total += read_amount(number, f"{where}, {key}")
         if total:
             amounts[service] = total

@@ -1,0 +1,71 @@
+"""A copy of the ledger while another process holds it."""
+
+from __future__ import annotations
+
+import shutil
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from unitcost.errors import LedgerError
+from unitcost.ledger.store import FILE_NAME
+
+PATIENCE = 60.0
+"""Seconds to wait for the other process to stop writing: a refresh of it."""
+
+STILL = 0.2
+"""Seconds since the last write after which a file counts as left alone; more than a file system's clock may skip."""
+
+State = list[tuple[str, int, int]]
+
+
+@contextmanager
+def copied(folder: Path, beside: Path, patience: float = PATIENCE) -> Iterator[Path]:
+    """Copy the ledger in `folder` to a new folder in `beside`, which is removed at the end; yield it.
+
+    DuckDB lets nobody open a file that another process writes, but what it has committed is in the file and the log
+    beside it. The copy is taken only when neither changed from before it was begun until it was finished, so it is
+    what a crash at that moment would have left, and DuckDB opens that. Raises LedgerError when the ledger does not
+    stand still within `patience` seconds, or cannot be copied.
+    """
+    path = folder / FILE_NAME
+    try:
+        with TemporaryDirectory(prefix=".unitcost-ledger-", dir=beside) as name:
+            target = Path(name)
+            deadline = time.monotonic() + patience
+            while not _copy(path, target):
+                if time.monotonic() > deadline:
+                    raise LedgerError(
+                        f"{path}: the process that holds it wrote all the time for {patience:g} s, so it cannot be"
+                        " copied; stop that process, or try again between two of its refreshes"
+                    )
+                time.sleep(STILL)
+            yield target
+    except OSError as error:
+        raise LedgerError(f"{path}: cannot be copied to {beside}: {error}") from error
+
+
+def _copy(path: Path, target: Path) -> bool:
+    """Copy the file and its write-ahead log; return whether both were left alone meanwhile."""
+    before = _state(path)
+    if any(time.time_ns() - changed < STILL * 1e9 for _, _, changed in before):
+        return False
+    for old in target.iterdir():
+        old.unlink()
+    try:
+        for name, _, _ in before:
+            shutil.copyfile(path.with_name(name), target / name)
+    except FileNotFoundError:  # the log is removed when the other process writes it into the file
+        return False
+    return _state(path) == before
+
+
+def _state(path: Path) -> State:
+    """Return name, size and time of the last write (nanoseconds since 1970) of each of the ledger's files."""
+    found = []
+    for file in (path, *sorted(path.parent.glob(f"{FILE_NAME}.*wal*"))):
+        stat = file.stat()
+        found.append((file.name, stat.st_size, stat.st_mtime_ns))
+    return found

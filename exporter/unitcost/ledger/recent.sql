@@ -1,0 +1,22 @@
+-- reads: known_day, derived_day, tenant_day, and of this run: clock, source
+-- writes: complete_day, recent_cost (what each tenant cost on these days and on all days of this month until today)
+
+-- Days that are over and that every required cost source knows; number 1 is the newest. Kept are those of this month
+-- and the last 28: what a forecast is made of. Without a required cost source no day is complete.
+CREATE OR REPLACE TEMP TABLE complete_day AS
+WITH
+needed AS (SELECT source FROM source WHERE required AND kind IN ('cluster', 'bill')),
+known AS (
+    SELECT k.day FROM known_day k JOIN needed USING (source) JOIN derived_day USING (day)
+    WHERE k.day < (SELECT today FROM clock)
+    GROUP BY k.day HAVING count(DISTINCT k.source) = (SELECT count(*) FROM needed)
+)
+SELECT k.day, k.day >= c.month_first AS this_month, row_number() OVER (ORDER BY k.day DESC) AS number
+FROM known k CROSS JOIN clock c
+QUALIFY this_month OR number <= 28;
+
+CREATE OR REPLACE TEMP TABLE recent_cost AS
+SELECT t.tenant, t.day, CAST(sum(t.direct + t.shared) AS DECIMAL(38, 12)) AS cost
+FROM tenant_day t CROSS JOIN clock c
+WHERE t.day BETWEEN c.month_first AND c.today OR t.day IN (SELECT day FROM complete_day)
+GROUP BY ALL;

@@ -1,0 +1,46 @@
+-- reads: shown_cost, window_counted, window_unallocated, known_day, and of this run: window_span, source
+-- writes: served_cost, served_platform, served_unallocated, served_bill: costs by window with the zeros that are known
+
+-- A cost that ends must fall to 0, not vanish: who reads a range of samples would still see its last value. Only what
+-- some window shows gets zeros, and only where it is known: a bill that comes late has not said 0.
+CREATE OR REPLACE TEMP TABLE source_window AS
+SELECT DISTINCT w.name AS span, k.source
+FROM known_day k JOIN window_span w ON k.day >= w.first_day AND k.day < w.end_day
+WHERE k.source IN (SELECT source FROM source WHERE kind IN ('cluster', 'bill'));
+
+CREATE OR REPLACE TEMP TABLE zero_window AS
+SELECT DISTINCT span FROM source_window WHERE span NOT IN (
+    SELECT w.name FROM window_span w
+    CROSS JOIN (SELECT source FROM source WHERE required AND kind IN ('cluster', 'bill')) s
+    ANTI JOIN source_window k ON k.span = w.name AND k.source = s.source
+);
+
+CREATE OR REPLACE TEMP TABLE served_cost AS
+SELECT tenant, component, span, CAST(sum(cost) AS DECIMAL(38, 12)) AS cost FROM (
+    SELECT tenant, component, span, cost FROM shown_cost
+    UNION ALL
+    SELECT tenant, component, z.span, 0
+    FROM (SELECT DISTINCT tenant, component FROM shown_cost) CROSS JOIN zero_window z
+) GROUP BY ALL;
+
+CREATE OR REPLACE TEMP TABLE served_unallocated AS
+SELECT source, component, span, CAST(sum(amount) AS DECIMAL(38, 12)) AS amount FROM (
+    SELECT source, component, span, amount FROM window_unallocated
+    UNION ALL
+    SELECT source, component, k.span, 0
+    FROM (SELECT DISTINCT source, component FROM window_unallocated) JOIN source_window k USING (source)
+) GROUP BY ALL;
+
+CREATE OR REPLACE TEMP TABLE served_bill AS
+SELECT source, component, span, CAST(sum(amount) AS DECIMAL(38, 12)) AS amount FROM (
+    SELECT source, component, span, amount FROM window_counted
+    UNION ALL
+    SELECT source, component, k.span, 0
+    FROM (SELECT DISTINCT source, component FROM window_counted) JOIN source_window k USING (source)
+) GROUP BY ALL;
+
+CREATE OR REPLACE TEMP TABLE served_platform AS
+SELECT component, span, CAST(sum(amount) AS DECIMAL(38, 12)) AS amount FROM (
+    SELECT component, span, cost AS amount FROM served_cost
+    UNION ALL SELECT component, span, amount FROM served_unallocated
+) GROUP BY ALL;

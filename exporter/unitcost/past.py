@@ -1,0 +1,137 @@
+"""The history in the ledger as samples: what the windows said at the end of each past day, kept until it is written."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Mapping, Sequence
+from datetime import UTC, date, datetime, time
+from typing import Any
+
+from unitcost import catalogue
+from unitcost.catalogue import Metric
+from unitcost.config import Config
+from unitcost.directory import Directory
+from unitcost.ledger.derive import look
+from unitcost.ledger.store import Ledger, step
+from unitcost.series import SELECTS
+from unitcost.windows import window
+
+NOON = time(12, tzinfo=UTC)
+SECONDS_PER_MILLISECOND = 10
+"""A sample stands a millisecond after noon for every so many seconds between that noon and the day's derivation."""
+
+LAST_MILLISECOND = 12 * 3_600_000 - 1
+"""The last of the day, counted from noon: reached by what is derived 13 years later."""
+
+ROWS_AT_ONCE = 50_000
+NEVER = date(9999, 12, 31)
+
+COST, REVENUE, MEASURE, REQUESTS = "costs", "revenue", "<measure>", "usage requests"
+
+NEEDS: Mapping[Metric, tuple[str, ...]] = {
+    catalogue.TENANT_REVENUE: (REVENUE,),
+    catalogue.PLATFORM_REVENUE: (REVENUE,),
+    catalogue.TENANT_MARGIN: (COST, REVENUE),
+    catalogue.MARGIN_RATIO: (COST, REVENUE),
+    catalogue.PLATFORM_MARGIN_RATIO: (COST, REVENUE),
+    catalogue.COST_PER_REQUEST: (COST, REQUESTS),
+    catalogue.PLATFORM_COST_PER_REQUEST: (COST, REQUESTS),
+    catalogue.COST_PER_UNIT: (COST, MEASURE),
+    catalogue.TENANT_USAGE: (MEASURE,),
+}
+"""Metric → what must be known since a window began; all others need the costs."""
+
+SPANS: Mapping[Metric, str] = {catalogue.TENANT_BUDGET_USED: "mtd"}
+"""Metric without a label for it → the window that its number is of."""
+
+
+def known_days(ledger: Ledger) -> list[date]:
+    """Return every day that a configured source knows, sorted. derive() must have been run."""
+    return [day for (day,) in ledger.rows("SELECT DISTINCT day FROM known_day JOIN source USING (source) ORDER BY day")]
+
+
+class Past:
+    """Samples of past days in temporary tables of the ledger, one a metric: DuckDB spills them when they are many."""
+
+    def __init__(self, ledger: Ledger, config: Config, directory: Directory) -> None:
+        self._ledger = ledger
+        self._config = config
+        self._directory = directory
+        self._first_days = _first_known(ledger)
+        for number, (metric, _) in enumerate(SELECTS):
+            columns = "".join(f"{column} VARCHAR, " for column in _columns(metric))
+            ledger.rows(f"CREATE OR REPLACE TEMP TABLE past_{number} ({columns}value DOUBLE, moment BIGINT)")
+
+    def add(self, day: date) -> None:
+        """Keep what the exporter would have said when `day` ended, had it known what the ledger knows now."""
+        now = datetime.combine(day, time(23, 59, 59), UTC)
+        look(self._ledger, self._config, self._directory, now)
+        at = self._time_of(day, now)
+        spans = {name: window(name, now).first for name in {*self._config.windows, *SPANS.values()}}
+        allowed = [
+            f"{need}|{name}" for need, first in self._first_days.items() for name in spans if spans[name] >= first
+        ]
+        with self._ledger.transaction() as connection:
+            for number, (metric, sql) in enumerate(SELECTS):
+                names = ", ".join([*_columns(metric), "value"])
+                where = " AND ".join(f"list_contains($allowed, {key})" for key in _keys(metric)) or "true"
+                params: dict[str, Any] = {"at": at}
+                if where != "true":
+                    params["allowed"] = allowed
+                connection.execute(
+                    f"INSERT INTO past_{number} SELECT q.*, $at FROM ({sql}) q({names}) WHERE {where}", params
+                )
+
+    def left_out(self, first: date) -> list[str]:
+        """Say what is not known as a whole since this day, so that its windows begin later."""
+        return [
+            f"{need}: a required source knows no day, so nothing of it is written"
+            if day == NEVER
+            else f"{need}: known as a whole since {day}; windows that begin before that are left out"
+            for need, day in sorted(self._first_days.items())
+            if day > first
+        ]
+
+    def samples(self, number: int) -> Generator[Sequence[tuple[Any, ...]], None, None]:
+        """Yield the samples of SELECTS[number]: labels, value, milliseconds since 1970; a series is in one piece.
+
+        Holds the ledger until it is read to its end or closed.
+        """
+        columns = ", ".join([*_columns(SELECTS[number][0]), "moment"])
+        with self._ledger.transaction() as connection:
+            found = connection.execute(f"SELECT * FROM past_{number} ORDER BY {columns}")
+            while rows := found.fetchmany(ROWS_AT_ONCE):
+                yield rows
+
+    def _time_of(self, day: date, now: datetime) -> int:
+        """Return the samples' time: later whenever a day that they speak of was derived again."""
+        first = min(window(name, now).first for name in (*self._config.windows, "last_month"))
+        [(seconds,)] = self._ledger.rows(
+            "SELECT epoch(max(changed_at)) FROM changed_day WHERE day BETWEEN ? AND ?", [first, day]
+        )
+        noon = datetime.combine(day, NOON).timestamp()
+        later = 0 if seconds is None else int(seconds - noon) // SECONDS_PER_MILLISECOND
+        return int(noon) * 1000 + min(max(later, 0), LAST_MILLISECOND)
+
+
+def _first_known(ledger: Ledger) -> dict[str, date]:
+    """Return the first day since when costs, revenue and each measure are known as a whole."""
+    return dict(ledger.rows(step("first_known")))
+
+
+def _columns(metric: Metric) -> list[str]:
+    return [f"l{number}" for number in range(len(metric.labels))]
+
+
+def _keys(metric: Metric) -> list[str]:
+    """Return SQL for "need|window" of a row, for everything that must be known since the window began."""
+    if "window" in metric.labels:
+        span = f"l{metric.labels.index('window')}"
+    elif metric in SPANS:
+        span = f"'{SPANS[metric]}'"
+    else:
+        return []
+    measure = next((f"l{n}" for n, label in enumerate(metric.labels) if label in {"measure", "unit"}), "''")
+    return [
+        f"'usage ' || {measure} || '|' || {span}" if need == MEASURE else f"'{need}|' || {span}"
+        for need in NEEDS.get(metric, (COST,))
+    ]

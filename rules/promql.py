@@ -16,7 +16,7 @@ class Match:
 
 
 def matches(regex: str) -> Match:
-    """Match values by a regular expression; a Grafana variable is one: matches("$tenant")."""
+    """Match values by a regular expression; a variable of Grafana is one: "$tenant"."""
     return Match("=~", regex)
 
 
@@ -26,7 +26,7 @@ def other_than(value: str) -> Match:
 
 
 def select(metric: Metric, **labels: str | Match) -> str:
-    """Return an instant selector: select(TENANT_COST, window="30d") is tenant_cost_dollars{window="30d"}.
+    """Return an instant selector, such as tenant_cost_dollars{window="30d"} for TENANT_COST and window="30d".
 
     Raises ValueError when the metric has no such label.
     """
@@ -42,5 +42,5 @@ def select(metric: Metric, **labels: str | Match) -> str:
 
 
 def over(aggregate: str, by: tuple[str, ...], expression: str) -> str:
-    """Return an aggregation: over("sum", ("plan",), e) is sum by (plan) (e)."""
+    """Return an aggregation, such as sum by (plan) (expression); over everything where `by` is empty."""
     return f"{aggregate} by ({', '.join(by)}) ({expression})" if by else f"{aggregate}({expression})"

@@ -4,15 +4,18 @@ BIN := .venv/bin
 export PATH := $(CURDIR)/.make/tools/usr/bin:$(PATH)
 AS_OF := 2026-11-23T12:00:00Z
 
-.PHONY: help run test check golden bench clean
+.PHONY: help run demo test check golden dashboards rules bench clean
 
 help: ## Show this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 run: .make/venv ## Serve the sample company on http://localhost:9488/
 	$(BIN)/unitcost serve --sample --listen 127.0.0.1:9488
 
-test: .make/dev .make/tools-tried ## Run all tests, against a real Prometheus and browser where they can be had
+demo: .make/venv .make/servers ## The sample company with 90 days of history in a real Prometheus and Alertmanager
+	$(BIN)/python -m demo $(DEMO)
+
+test: .make/dev .make/servers .make/tools-tried ## Run all tests, against real servers and a browser where they can be had
 	$(BIN)/pytest
 
 check: .make/dev ## Lint, format check and types
@@ -20,15 +23,23 @@ check: .make/dev ## Lint, format check and types
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-golden: .make/dev ## Write the tracked outputs again: docs/METRICS.md and tests/golden
+golden: .make/dev dashboards rules ## Write all tracked outputs again: docs/METRICS.md, tests/golden, pages, rules, compose
+	$(BIN)/python -m demo.compose > compose/alertmanager.yml
 	$(BIN)/unitcost metrics > docs/METRICS.md
 	$(BIN)/unitcost report --sample --as-of $(AS_OF) > tests/golden/report.txt
 	$(BIN)/python tests/golden/make_exposition.py $(AS_OF) > tests/golden/exposition.txt
 
-bench: .make/dev ## Measure speed and memory, as ratios
+dashboards: .make/dev ## Write dashboards/json, the Grafana pages
+	$(BIN)/python -m dashboards
+
+rules: .make/dev ## Write rules/prometheus and rules/operator, the recording and alert rules
+	$(BIN)/python -m rules
+
+bench: .make/dev .make/servers ## Measure speed and memory, as ratios
 	$(BIN)/python bench/scrape.py
 	$(BIN)/python bench/derive.py
 	$(BIN)/python bench/bill.py
+	$(BIN)/python bench/backfill.py
 
 clean: ## Remove everything that make has made
 	rm -rf .venv .make .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage
@@ -41,7 +52,12 @@ clean: ## Remove everything that make has made
 	tools/setup dev
 	@touch $@
 
-.make/tools-tried: tools/setup
+.make/servers: tools/setup
 	tools/setup prometheus
+	tools/setup alertmanager
+	@mkdir -p .make && touch $@
+
+.make/tools-tried: tools/setup
+	tools/setup docker-compose
 	tools/setup chromium
 	@mkdir -p .make && touch $@

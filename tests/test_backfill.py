@@ -26,7 +26,7 @@ from unitcost.config import Config
 from unitcost.directory import Directory
 from unitcost.errors import LedgerError
 from unitcost.ledger.copied import copied
-from unitcost.ledger.derive import CLOCK_STEP, Model, derive
+from unitcost.ledger.derive import Model, derive
 from unitcost.ledger.store import FILE_NAME, Ledger
 from unitcost.past import Past
 from unitcost.records import Batch, Cost
@@ -255,7 +255,7 @@ def test_only_days_whose_windows_hold_a_restated_day_are_said_anew_and_later(com
                 if later == at:
                     assert value == new
                 else:
-                    assert later - at == pytest.approx(0.36)  # a millisecond for every 10 seconds of an hour
+                    assert later - at == pytest.approx(0.036)  # a millisecond for every 100 seconds of an hour
                     changed.add(day)
     assert changed == {*days(RESTATED, YESTERDAY)}
 
@@ -410,14 +410,15 @@ def put(ledger: Ledger, key: str, costs: Mapping[date, str]) -> None:
 
 
 def times(ledger: Ledger, past_days: Sequence[date]) -> list[float]:
-    """Return seconds after noon of each day's samples."""
+    """Return seconds after 23:00:01 of each day's samples."""
     past = Past(ledger, MINIMAL, Directory())
     for day in past_days:
         past.add(day)
     number = next(n for n, (metric, _) in enumerate(SELECTS) if metric is catalogue.TENANTS)
     found = sorted({row[-1] for rows in past.samples(number) for row in rows})
     return [
-        at / 1000 - datetime.combine(day, time(12), UTC).timestamp() for day, at in zip(past_days, found, strict=True)
+        at / 1000 - datetime.combine(day, time(23, 0, 1), UTC).timestamp()
+        for day, at in zip(past_days, found, strict=True)
     ]
 
 
@@ -430,8 +431,7 @@ def test_the_clock_may_stand_still_and_what_changed_is_later_all_the_same() -> N
     put(ledger, "2026-11", dict.fromkeys(told, "1") | {told[1]: "2"})
     derive(ledger, MODEL, NOW, timedelta(90))
     derive(ledger, MODEL, NOW, timedelta(90))
-    step = CLOCK_STEP.total_seconds() / 10_000
-    assert times(ledger, told) == pytest.approx([first[0], first[1] + step, first[2] + step])
+    assert times(ledger, told) == pytest.approx([first[0], first[1] + 0.001, first[2] + 0.001])
 
 
 def test_a_day_that_vanished_makes_later_what_spoke_of_it() -> None:
@@ -442,11 +442,11 @@ def test_a_day_that_vanished_makes_later_what_spoke_of_it() -> None:
     first = times(ledger, told)
     put(ledger, "2026-11", {told[0]: "1", told[2]: "1"})
     for _ in range(2):
-        derive(ledger, MODEL, NOW + timedelta(seconds=100), timedelta(90))
+        derive(ledger, MODEL, NOW + timedelta(seconds=1000), timedelta(90))
         assert times(ledger, told) == pytest.approx([first[0], first[1] + 0.01, first[2] + 0.01])
 
 
-def test_a_ledger_of_an_older_version_is_taken_over_and_its_samples_stand_at_noon(tmp_path: Path) -> None:
+def test_a_ledger_of_an_older_version_is_taken_over_and_its_samples_stand_in_the_evening(tmp_path: Path) -> None:
     ledger = Ledger(tmp_path)
     told = days(date(2026, 11, 20), YESTERDAY)
     put(ledger, "2026-11", dict.fromkeys(told, "1"))

@@ -3,24 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Generator, Mapping, Sequence
-from datetime import UTC, date, datetime, time
+from datetime import UTC, date, datetime, time, timedelta
 from typing import Any
 
 from unitcost import catalogue
 from unitcost.catalogue import Metric
 from unitcost.config import Config
 from unitcost.directory import Directory
-from unitcost.ledger.derive import look
+from unitcost.ledger.derive import CLOCK_STEP, look
 from unitcost.ledger.store import Ledger, step
 from unitcost.series import SELECTS
 from unitcost.windows import window
 
-NOON = time(12, tzinfo=UTC)
-SECONDS_PER_MILLISECOND = 10
-"""A sample stands a millisecond after noon for every so many seconds between that noon and the day's derivation."""
+EVENING = time(23, 0, 1, tzinfo=UTC)
+"""Pages read the last hour of a day only: a day of scrapes would be 1,440 samples a series, and 90 days minutes."""
 
-LAST_MILLISECOND = 12 * 3_600_000 - 1
-"""The last of the day, counted from noon: reached by what is derived 13 years later."""
+SECONDS_PER_MILLISECOND = CLOCK_STEP // timedelta(seconds=1)
+"""A sample stands a millisecond after EVENING for every so many seconds from then to the day's derivation."""
+
+LAST_MILLISECOND = 3_599_000 - 1
+"""The last of the day, counted from EVENING: reached by what is derived 11 years later."""
 
 ROWS_AT_ONCE = 50_000
 NEVER = date(9999, 12, 31)
@@ -108,9 +110,9 @@ class Past:
         [(seconds,)] = self._ledger.rows(
             "SELECT epoch(max(changed_at)) FROM changed_day WHERE day BETWEEN ? AND ?", [first, day]
         )
-        noon = datetime.combine(day, NOON).timestamp()
-        later = 0 if seconds is None else int(seconds - noon) // SECONDS_PER_MILLISECOND
-        return int(noon) * 1000 + min(max(later, 0), LAST_MILLISECOND)
+        evening = int(datetime.combine(day, EVENING).timestamp())
+        later = 0 if seconds is None else int(seconds - evening) // SECONDS_PER_MILLISECOND
+        return evening * 1000 + min(max(later, 0), LAST_MILLISECOND)
 
 
 def _first_known(ledger: Ledger) -> dict[str, date]:

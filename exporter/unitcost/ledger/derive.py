@@ -33,8 +33,8 @@ DAY_TABLES = (
 LINES_AT_ONCE = 500_000
 """Days do not depend on each other; a long history is derived in slices of about so many cost rows, to save memory."""
 
-CLOCK_STEP = timedelta(seconds=10)
-"""How far apart two derivations are said to be, at the least, when the clock stands still or goes back."""
+CLOCK_STEP = timedelta(seconds=100)
+"""How far apart two derivations that changed a day are said to be, at the least."""
 
 
 @dataclass(frozen=True)
@@ -125,13 +125,13 @@ def derive(ledger: Ledger, model: Model, now: datetime, history: timedelta) -> l
 def _remember_changes(connection: duckdb.DuckDBPyConnection, days: list[date], now: datetime) -> None:
     """Write down when days changed: those to derive, and those that no source speaks of any more.
 
-    Never at the same time as what changed before, even where the clock stands still (--as-of): backfill tells old
+    CLOCK_STEP after what changed before, at the least, even where the clock stands still (--as-of): backfill tells old
     samples from new ones by these times.
     """
     # As a number: DuckDB's Python wants one more library for times with a zone.
     found = connection.execute("SELECT epoch(max(changed_at)) FROM changed_day").fetchone()
     before = None if found is None or found[0] is None else datetime.fromtimestamp(found[0], UTC)
-    at = now if before is None or now > before else before + CLOCK_STEP
+    at = now if before is None else max(now, before + CLOCK_STEP)
     connection.execute(
         "UPDATE changed_day SET changed_at = $at, known = false"
         " WHERE known AND day NOT IN (SELECT day FROM derived_day) AND NOT list_contains($days::DATE[], day)",

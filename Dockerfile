@@ -1,0 +1,21 @@
+# The exporter. docker build -t unitcost . && docker run --rm -p 127.0.0.1:9488:9488 unitcost
+FROM python:3.13-slim AS build
+WORKDIR /build
+COPY pyproject.toml README.md ./
+COPY exporter/unitcost exporter/unitcost
+RUN python -m venv /opt/unitcost && /opt/unitcost/bin/pip install --no-cache-dir --disable-pip-version-check .
+
+FROM python:3.13-slim
+# A number and not a name: Kubernetes' runAsNonRoot can only check a number. The state of a named volume that is
+# mounted here belongs to it.
+RUN install -d -o 10001 -g 10001 /var/lib/unitcost
+COPY --from=build /opt/unitcost /opt/unitcost
+ENV PATH=/opt/unitcost/bin:$PATH PYTHONUNBUFFERED=1
+WORKDIR /var/lib/unitcost
+USER 10001:10001
+EXPOSE 9488
+# With TLS or another port in `web`, give a check of your own.
+HEALTHCHECK --interval=30s --timeout=5s --start-period=60s \
+    CMD ["python", "-c", "import urllib.request as u; u.urlopen('http://127.0.0.1:9488/-/healthy', timeout=4)"]
+ENTRYPOINT ["unitcost"]
+CMD ["serve", "--sample"]

@@ -15,14 +15,14 @@ from unitcost.ledger.store import Ledger, step
 from unitcost.series import SELECTS
 from unitcost.windows import window
 
-EVENING = time(23, 0, 1, tzinfo=UTC)
-"""Pages read the last hour of a day only: a day of scrapes would be 1,440 samples a series, and 90 days minutes."""
+MORNING = time(1, 0, 1, tzinfo=UTC)
+"""Early, so that who asks what was said on a day finds it at every hour of that day, and not the day before's."""
 
 SECONDS_PER_MILLISECOND = CLOCK_STEP // timedelta(seconds=1)
-"""A sample stands a millisecond after EVENING for every so many seconds from then to the day's derivation."""
+"""A sample stands a millisecond after MORNING for every so many seconds from then to the day's derivation."""
 
 LAST_MILLISECOND = 3_599_000 - 1
-"""The last of the day, counted from EVENING: reached by what is derived 11 years later."""
+"""The last of that hour, counted from MORNING: reached by what is derived 11 years later."""
 
 ROWS_AT_ONCE = 50_000
 NEVER = date(9999, 12, 31)
@@ -110,9 +110,9 @@ class Past:
         [(seconds,)] = self._ledger.rows(
             "SELECT epoch(max(changed_at)) FROM changed_day WHERE day BETWEEN ? AND ?", [first, day]
         )
-        evening = int(datetime.combine(day, EVENING).timestamp())
-        later = 0 if seconds is None else int(seconds - evening) // SECONDS_PER_MILLISECOND
-        return evening * 1000 + min(max(later, 0), LAST_MILLISECOND)
+        morning = int(datetime.combine(day, MORNING).timestamp())
+        later = 0 if seconds is None else int(seconds - morning) // SECONDS_PER_MILLISECOND
+        return morning * 1000 + min(max(later, 0), LAST_MILLISECOND)
 
 
 def _first_known(ledger: Ledger) -> dict[str, date]:

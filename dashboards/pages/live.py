@@ -1,0 +1,195 @@
+"""The part of the page about efficiency that tells what runs right now, from OpenCost's and cAdvisor's metrics."""
+
+from __future__ import annotations
+
+from dashboards.cells import MONEY, RATIO, Cell, bar, wide
+from dashboards.grafana import Column, Row, column, row, section, table_height
+from dashboards.pages.parts import figure, note, ratio
+from dashboards.panels import Json, Panel, Query, bar_gauge, override, steps, text, timeseries, values_as
+from dashboards.queries import info, once
+from dashboards.style import BLUE, GREEN, GREY, NO_PLAN, ORANGE, RED, Settings
+from dashboards.tables import CUSTOMER, Figure, joined, tenant_link
+from rules.promql import Match, over, select
+from unitcost import catalogue as c
+from unitcost import catalogue_recorded as r
+
+HOURS_A_MONTH = 730
+NOTHING_LIVE = "nothing live"
+NOT_LIVE = (
+    "Nothing live: scrape OpenCost and kube-state-metrics with honor_labels, and load the rule file"
+    " unitcost-opencost.yml."
+)
+NOT_USED = "No use known: scrape cAdvisor (the kubelet) and load the rule file unitcost-opencost.yml."
+
+
+def live(settings: Settings) -> list[Row]:
+    """Return the rows of what runs now."""
+    return [
+        section("Right now, from OpenCost's own metrics"),
+        row(2, (24, _needs())),
+        row(6, *((4, pair) for pair in _live(settings)), (8, _used())),
+        row(8, (12, _hours(settings)), (12, _cores())),
+        row(table_height(11), (24, _live_customers(settings))),
+    ]
+
+
+def _needs() -> Panel:
+    return text(
+        "At list prices: no bill and no discount. These figures have no past before the day their rules were loaded."
+        " They need OpenCost and kube-state-metrics scraped with `honor_labels: true`, the kubelet's cAdvisor for what"
+        " is used, and the rule file `unitcost-opencost.yml`."
+    )
+
+
+def _recorded(metric: c.Metric, by: tuple[str, ...] = (), **labels: str | Match) -> str:
+    """Return a live series, counted once, summed by labels: two Prometheis may hold what each recorded."""
+    return over("sum", by, once(metric.labels, select(metric, **labels)))
+
+
+def _live(settings: Settings) -> list[Column]:
+    nodes, allocated = _recorded(r.LIVE_NODES), _recorded(r.LIVE_ALLOCATED)
+    nobodys = _recorded(r.LIVE_COMPUTE, tenant="")
+    idle = f"clamp_min({nodes} - {allocated}, 0)"
+    an_hour = f"{settings.sign}/hour"
+    no_customer = _part(ratio(nobodys, allocated), "has no customer", steps((None, "text"), (0.5, ORANGE)))
+    of_nodes = _part(ratio(idle, nodes), "of the nodes", steps((None, GREEN), (0.3, ORANGE), (0.5, RED)))
+    a_month = figure(
+        "Not allocated, a month",
+        "Nodes less what is allocated, times 730 hours: what it costs to leave it so for a month.",
+        f"{idle} * {HOURS_A_MONTH}",
+        unit=settings.money,
+        decimals=2,
+        no_value=NOTHING_LIVE,
+    )
+    asked = "Cores and memory that pods request or use, whichever is more, at their nodes' prices."
+    rest = "Nodes less what is allocated: idle, and GPUs."
+    return [
+        column(
+            (4, _hourly(settings, f"Nodes, {an_hour}", "All nodes, GPUs included.", nodes)),
+            (2, _monthly(settings, nodes, "a month")),
+        ),
+        column((4, _hourly(settings, f"Allocated, {an_hour}", asked, allocated)), (2, no_customer)),
+        column((4, _hourly(settings, f"Not allocated, {an_hour}", rest, idle)), (2, of_nodes)),
+        column((4, a_month), (2, _monthly(settings, nobodys, "for no customer"))),
+    ]
+
+
+def _hourly(settings: Settings, title: str, description: str, expr: str) -> Panel:
+    return figure(title, description, expr, unit=settings.money, decimals=2, no_value=NOTHING_LIVE)
+
+
+def _monthly(settings: Settings, expr: str, legend: str) -> Panel:
+    return note(
+        "Dollars an hour times 730 hours.",
+        f"{expr} * {HOURS_A_MONTH}",
+        legend,
+        unit=settings.money,
+        decimals=2,
+        no_value=NOTHING_LIVE,
+    )
+
+
+def _part(expr: str, legend: str, thresholds: list[Json]) -> Panel:
+    return note(
+        "The part of the figure that the words say.",
+        expr,
+        legend,
+        unit="percentunit",
+        decimals=1,
+        no_value=NOTHING_LIVE,
+        thresholds=thresholds,
+    )
+
+
+def _hours(settings: Settings) -> Panel:
+    return timeseries(
+        "Nodes and what is allocated of them, last 24 hours",
+        "Dollars an hour for all nodes, and for the cores and memory that pods request or use, whichever is more. The"
+        " space between is idle, and GPUs.",
+        [Query(_recorded(r.LIVE_NODES), "nodes"), Query(_recorded(r.LIVE_ALLOCATED), "allocated")],
+        unit=settings.money,
+        decimals=2,
+        calcs=("lastNotNull", "min", "max"),
+        bounds=(0, None),
+        overrides=[
+            override("nodes", fixed_color=GREY, custom__fillOpacity=15, custom__lineWidth=2),
+            override("allocated", fixed_color=BLUE, custom__fillOpacity=35, custom__lineWidth=2),
+        ],
+        interval="5m",
+        time_from="24h",
+        no_value=NOT_LIVE,
+    )
+
+
+def _cores() -> Panel:
+    return timeseries(
+        "Cores: allocated and used, last 24 hours",
+        "Cores that all pods are allocated (requested or used, whichever is more), and cores that they used in the 5"
+        " minutes before each point.",
+        [Query(_recorded(r.LIVE_CPU), "allocated"), Query(_recorded(r.LIVE_CPU_USED), "used")],
+        unit="none",
+        decimals=1,
+        calcs=("lastNotNull", "min", "max"),
+        bounds=(0, None),
+        overrides=[
+            override("allocated", fixed_color=BLUE, custom__fillOpacity=15, custom__lineWidth=2),
+            override("used", fixed_color=GREEN, custom__fillOpacity=35, custom__lineWidth=2),
+        ],
+        interval="5m",
+        time_from="24h",
+        no_value=NOT_USED,
+    )
+
+
+def _used() -> Panel:
+    cores, used_cores = _recorded(r.LIVE_CPU), _recorded(r.LIVE_CPU_USED)
+    memory, used_memory = _recorded(r.LIVE_MEMORY), _recorded(r.LIVE_MEMORY_USED)
+    return bar_gauge(
+        "Used of what is allocated, now",
+        "Cores used in the last 5 minutes and memory in use, of what pods are allocated (requested or used,"
+        " whichever is more). Orange below 40 %: requests are more than twice too large.",
+        [Query(ratio(used_cores, cores), "cores"), Query(ratio(used_memory, memory), "memory")],
+        unit="percentunit",
+        decimals=0,
+        bounds=(0, 1),
+        thresholds=steps((None, ORANGE), (0.4, GREEN)),
+        no_value="no use known",
+    )
+
+
+def _live_customers(settings: Settings) -> Panel:
+    sign, by = settings.sign, ("tenant",)
+    dollars = _recorded(r.LIVE_COMPUTE, by)
+    cores, used_cores = _recorded(r.LIVE_CPU, by), _recorded(r.LIVE_CPU_USED, by)
+    memory, used_memory = _recorded(r.LIVE_MEMORY, by), _recorded(r.LIVE_MEMORY_USED, by)
+    known = f"({info('name', 'plan')} and on (tenant) {dollars})"
+    others = f'label_join({dollars} unless on (tenant) {info("name")}, "name", "", "tenant")'
+    amount: Cell = {"unit": "none", "decimals": 1, "noValue": "-"}
+    low: Cell = RATIO | bar(BLUE, top=1) | {"noValue": "not known"}
+    return joined(
+        "Requested against used, by customer, now",
+        "What each customer's pods are allocated (requested or used, whichever is more), what they use, and what that"
+        " costs an hour at list prices. Pods without the customer's label are one row; GPUs and shared parts are not in"
+        " it. Low bars with many cores are what to make smaller first. From OpenCost's and cAdvisor's metrics through"
+        " the rule file unitcost-opencost.yml.",
+        "tenant",
+        [
+            Figure(f"{sign} an hour", dollars, amount | {"decimals": 4} | wide(110)),
+            Figure(f"{sign} a month", f"{dollars} * {HOURS_A_MONTH}", MONEY | wide(110)),
+            Figure("Cores", cores, amount | {"decimals": 2} | wide(90)),
+            Figure("Cores used", used_cores, amount | {"decimals": 2} | wide(110)),
+            Figure("Of cores", ratio(used_cores, cores), low),
+            Figure("GiB", memory, amount | wide(90)),
+            Figure("GiB used", used_memory, amount | wide(110)),
+            Figure("Of GiB", ratio(used_memory, memory), low),
+        ],
+        shown=[("name", CUSTOMER), ("plan", "Plan")],
+        first=Query(f"{known} or {others}"),
+        overrides=[
+            override(CUSTOMER, links=[tenant_link()], mappings=values_as({"": "pods without a customer"}), **wide(200)),
+            override("Plan", mappings=NO_PLAN, **wide(100)),
+        ],
+        sort_by=f"{sign} an hour",
+        paginate=True,
+        no_value=NOT_LIVE,
+    )

@@ -1,0 +1,376 @@
+"""Panels in the terms of a current Grafana: graphs, figures, bars, tables and texts, and what their fields look like.
+
+Each takes `Query` objects and a description, and a `no_value` text wherever it can be empty. Colours, units and links
+of one series or column: `override(...)`. grafana.py gives panels their place on a page.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, TypeAlias
+
+Json: TypeAlias = dict[str, Any]
+
+DAILY = "1d"
+"""The least step of a graph of daily figures: with the time zone utc, a day's point is on its UTC midnight."""
+
+
+@dataclass(frozen=True, slots=True)
+class Query:
+    """A PromQL query of a panel. legend: the series' name, {{label}} filled in.
+
+    instant: only its value at the range's end is asked for; tables do so always.
+    """
+
+    expr: str
+    legend: str = ""
+    instant: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Panel:
+    """A panel without its place. kind: Grafana's name of its type. fields: the defaults of its fields.
+
+    as_table: the queries' answers are tables with a column per label, not series. interval: the least step.
+    time_from: a time range of its own, such as 24h, which ends where the page's does.
+    """
+
+    kind: Literal["timeseries", "stat", "bargauge", "table", "text", "row"]
+    title: str
+    description: str | None = None
+    queries: tuple[Query, ...] = ()
+    fields: Json | None = None
+    options: Json | None = None
+    overrides: tuple[Json, ...] = ()
+    transformations: tuple[Json, ...] = ()
+    interval: str | None = None
+    time_from: str | None = None
+    transparent: bool = False
+    as_table: bool = False
+
+
+def steps(*given: tuple[float | None, str]) -> list[Json]:
+    """Return threshold steps: (from this value on, colour); the first value is None, for everything below."""
+    return [{"value": value, "color": colour} for value, colour in given]
+
+
+def override(field: str, *, regex: bool = False, **properties: Any) -> Json:
+    """Return an override of one series or column, by its name or a regular expression over names.
+
+    Properties are those of a field's configuration; `custom__x` says custom.x, `fixed_color` a colour that stays.
+    """
+    found: list[Json] = []
+    for key, value in properties.items():
+        if key == "fixed_color":
+            found.append({"id": "color", "value": {"mode": "fixed", "fixedColor": value}})
+        elif key == "thresholds":
+            found.append({"id": key, "value": {"mode": "absolute", "steps": value}})
+        else:
+            found.append({"id": key.replace("__", "."), "value": value})
+    return {"matcher": {"id": "byRegexp" if regex else "byName", "options": field}, "properties": found}
+
+
+def hidden(field: str) -> Json:
+    """Return an override that keeps a column out of sight but within reach of links."""
+    return override(field, custom__hidden=True)
+
+
+def link(title: str, url: str) -> Json:
+    """Return a data link; the url may use ${__url_time_range}, ${datasource} and ${__data.fields...}."""
+    return {"title": title, "url": url, "targetBlank": False}
+
+
+def values_as(texts: Mapping[str, str | tuple[str, str]]) -> list[Json]:
+    """Return a mapping of values to other texts, or (text, colour)."""
+    options = {}
+    for position, (value, shown) in enumerate(texts.items()):
+        text, colour = (shown, None) if isinstance(shown, str) else shown
+        options[value] = {"text": text, "index": position} | ({"color": colour} if colour else {})
+    return [{"type": "value", "options": options}]
+
+
+def _field_config(
+    *,
+    unit: str,
+    decimals: int | None,
+    bounds: tuple[float | None, float | None],
+    thresholds: Sequence[Json],
+    mappings: Sequence[Json],
+    color: Json,
+    no_value: str | None,
+    custom: Json,
+    links: Sequence[Json] = (),
+) -> Json:
+    """Return the defaults of a panel's fields; what is None stays unsaid."""
+    said: Json = {
+        "unit": unit,
+        "decimals": decimals,
+        "min": bounds[0],
+        "max": bounds[1],
+        "thresholds": {"mode": "absolute", "steps": list(thresholds)},
+        "mappings": list(mappings),
+        "color": color,
+        "noValue": no_value,
+        "custom": custom,
+        "links": list(links),
+    }
+    return {key: value for key, value in said.items() if value is not None}
+
+
+NO_THRESHOLDS = steps((None, "text"))
+
+
+def timeseries(
+    title: str,
+    description: str,
+    queries: Sequence[Query],
+    *,
+    unit: str,
+    decimals: int | None = None,
+    stacked: bool = False,
+    bars: bool = False,
+    fill: int | None = None,
+    legend: Literal["bottom", "right", "hidden"] = "bottom",
+    calcs: Sequence[str] = (),
+    legend_width: int | None = None,
+    bounds: tuple[float | None, float | None] = (None, None),
+    thresholds: Sequence[Json] = NO_THRESHOLDS,
+    threshold_lines: bool = False,
+    overrides: Sequence[Json] = (),
+    transformations: Sequence[Json] = (),
+    no_value: str | None = None,
+    interval: str = DAILY,
+    time_from: str | None = None,
+) -> Panel:
+    """Return a graph. calcs: columns of a legend table (sum, lastNotNull, max, ...), a plain list without them.
+
+    interval: the least step; daily figures keep the default.
+    """
+    custom: Json = {
+        "drawStyle": "bars" if bars else "line",
+        "lineWidth": 0 if bars else 1,
+        "fillOpacity": fill if fill is not None else (80 if bars else 45 if stacked else 0),
+        "showPoints": "auto",
+        "pointSize": 5,
+        "lineInterpolation": "linear",
+        "gradientMode": "none",
+        "spanNulls": False,
+        "axisPlacement": "auto",
+        "axisLabel": "",
+        "axisColorMode": "text",
+        "axisCenteredZero": False,
+        "barAlignment": 0,
+        "barWidthFactor": 0.8,
+        "insertNulls": False,
+        "scaleDistribution": {"type": "linear"},
+        "stacking": {"mode": "normal" if stacked else "none", "group": "A"},
+        "thresholdsStyle": {"mode": "dashed" if threshold_lines else "off"},
+        "hideFrom": {"legend": False, "tooltip": False, "viz": False},
+    }
+    shown = legend != "hidden"
+    legend_options: Json = {
+        "showLegend": shown,
+        "displayMode": "table" if calcs else "list",
+        "placement": legend if shown else "bottom",
+        "calcs": list(calcs),
+    }
+    if legend_width is not None:
+        legend_options["width"] = legend_width
+    return Panel(
+        "timeseries",
+        title,
+        description,
+        tuple(queries),
+        _field_config(
+            unit=unit,
+            decimals=decimals,
+            bounds=bounds,
+            thresholds=thresholds,
+            mappings=(),
+            color={"mode": "palette-classic"},
+            no_value=no_value,
+            custom=custom,
+        ),
+        {"legend": legend_options, "tooltip": {"mode": "multi", "sort": "desc" if not stacked else "none"}},
+        overrides=tuple(overrides),
+        transformations=tuple(transformations),
+        interval=interval,
+        time_from=time_from,
+    )
+
+
+def stat(
+    title: str,
+    description: str,
+    queries: Sequence[Query],
+    *,
+    unit: str,
+    decimals: int | None = None,
+    thresholds: Sequence[Json] = NO_THRESHOLDS,
+    mappings: Sequence[Json] = (),
+    sparkline: bool = False,
+    background: bool = False,
+    names: bool = False,
+    name_only: bool = False,
+    across: bool = False,
+    text_size: tuple[int | None, int | None] = (None, None),
+    overrides: Sequence[Json] = (),
+    transformations: Sequence[Json] = (),
+    links: Sequence[Json] = (),
+    no_value: str | None = None,
+    interval: str | None = DAILY,
+    transparent: bool = False,
+    show_field: str = "",
+) -> Panel:
+    """Return large figures, the last of each series. names: beside each figure its legend; name_only: in its place.
+
+    across: several figures beside each other; text_size: pixels of (name, figure), None to fit the panel.
+    show_field: a regular expression /.../ over the fields to show where the result is a table.
+    """
+    options: Json = {
+        "colorMode": "background_solid" if background else "value",
+        "graphMode": "area" if sparkline else "none",
+        "justifyMode": "auto",
+        "orientation": "vertical" if across else "horizontal",
+        "textMode": "name" if name_only else "value_and_name" if names else "value",
+        "reduceOptions": {"calcs": ["lastNotNull"], "fields": show_field, "values": False},
+    }
+    if any(text_size):
+        options["text"] = _sizes(text_size)
+    return Panel(
+        "stat",
+        title,
+        description,
+        tuple(queries),
+        _field_config(
+            unit=unit,
+            decimals=decimals,
+            bounds=(None, None),
+            thresholds=thresholds,
+            mappings=mappings,
+            color={"mode": "thresholds"},
+            no_value=no_value,
+            custom={},
+            links=links,
+        ),
+        options,
+        overrides=tuple(overrides),
+        transformations=tuple(transformations),
+        interval=interval,
+        transparent=transparent,
+    )
+
+
+def _sizes(text_size: tuple[int | None, int | None]) -> Json:
+    """Return the sizes of names and figures in pixels; one left out fits the panel."""
+    return {key: size for key, size in zip(("titleSize", "valueSize"), text_size, strict=True) if size is not None}
+
+
+def bar_gauge(
+    title: str,
+    description: str,
+    queries: Sequence[Query],
+    *,
+    unit: str,
+    bounds: tuple[float | None, float | None],
+    decimals: int | None = None,
+    thresholds: Sequence[Json] = NO_THRESHOLDS,
+    fixed_color: str | None = None,
+    rows_of: str | None = None,
+    text_size: tuple[int | None, int | None] = (13, 18),
+    overrides: Sequence[Json] = (),
+    transformations: Sequence[Json] = (),
+    links: Sequence[Json] = (),
+    no_value: str | None = None,
+) -> Panel:
+    """Return horizontal bars over instant queries. bounds: where a bar is empty and full; without a max every bar is.
+
+    rows_of: the regular expression /.../ of the value column where the queries make one table with a row per bar.
+    """
+    color: Json = {"mode": "fixed", "fixedColor": fixed_color} if fixed_color else {"mode": "thresholds"}
+    return Panel(
+        "bargauge",
+        title,
+        description,
+        tuple(Query(query.expr, query.legend, instant=True) for query in queries),
+        _field_config(
+            unit=unit,
+            decimals=decimals,
+            bounds=bounds,
+            thresholds=thresholds,
+            mappings=(),
+            color=color,
+            no_value=no_value,
+            custom={},
+            links=links,
+        ),
+        {
+            "displayMode": "basic",
+            "orientation": "horizontal",
+            "valueMode": "color",
+            "showUnfilled": True,
+            "minVizWidth": 8,
+            "minVizHeight": 16,
+            "reduceOptions": {"calcs": ["lastNotNull"], "fields": rows_of or "", "values": rows_of is not None},
+            "text": _sizes(text_size),
+        },
+        overrides=tuple(overrides),
+        transformations=tuple(transformations),
+        as_table=rows_of is not None,
+    )
+
+
+def table(
+    title: str,
+    description: str,
+    queries: Sequence[Query],
+    *,
+    unit: str = "none",
+    decimals: int | None = None,
+    overrides: Sequence[Json] = (),
+    transformations: Sequence[Json] = (),
+    sort_by: str | None = None,
+    descending: bool = True,
+    paginate: bool = False,
+    no_value: str | None = None,
+) -> Panel:
+    """Return a table over instant queries. See `tables.by_tenant` for one that joins several by a label."""
+    return Panel(
+        "table",
+        title,
+        description,
+        tuple(queries),
+        _field_config(
+            unit=unit,
+            decimals=decimals,
+            bounds=(None, None),
+            thresholds=NO_THRESHOLDS,
+            mappings=(),
+            color={"mode": "thresholds"},
+            no_value=no_value,
+            custom={
+                "align": "auto",
+                "cellOptions": {"type": "auto"},
+                "filterable": paginate,
+                "inspect": False,
+                "minWidth": 60,  # Grafana's own 150 pushes the last columns of a narrow table out of sight
+            },
+        ),
+        {
+            "showHeader": True,
+            "cellHeight": "sm",
+            "frameIndex": 0,
+            "sortBy": [{"displayName": sort_by, "desc": descending}] if sort_by else [],
+            # Known under this name to Grafana 9.5 and later; newer ones read it as their own.
+            "footer": {"show": False, "reducer": [], "countRows": False, "enablePagination": paginate},
+        },
+        overrides=tuple(overrides),
+        transformations=tuple(transformations),
+        as_table=True,
+    )
+
+
+def text(content: str, title: str = "", *, transparent: bool = True) -> Panel:
+    """Return a text in Markdown; it may use variables."""
+    return Panel("text", title, None, (), None, {"content": content, "mode": "markdown"}, transparent=transparent)

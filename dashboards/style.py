@@ -1,0 +1,87 @@
+"""Colours, thresholds, units and words that mean the same on every page."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from dashboards.panels import Json, override, steps, values_as
+from unitcost.config import load
+from unitcost.records import COMPONENTS
+
+RED, ORANGE, YELLOW, GREEN, BLUE, PURPLE, GREY = (
+    "#E02F44", "#FF780A", "#F2CC0C", "#56A64B", "#5794F2", "#B877D9", "#8E8E8E",
+)  # fmt: skip
+"""Grafana's own hues, dark enough for its light theme and light enough for the dark one."""
+
+COMPONENT_COLOURS: dict[str, str] = {
+    "compute": "#3274D9",
+    "gpu": "#1F9E89",
+    "database": "#B877D9",
+    "storage": "#9FB8D9",
+    "network": "#E5B80B",
+    "ai": "#F2701D",
+    "idle": "#7B8087",
+    "support": "#C77C8F",
+    "other": "#A3764B",
+}
+"""One colour per component, told apart by lightness too, for those who do not see red and green."""
+
+# Grafana gives a cell without a value the first colour: what is unknown must not look like the worst of all.
+BUDGET_STEPS = steps((None, "text"), (0, GREEN), (0.75, YELLOW), (0.9, ORANGE), (1, RED))
+MARGIN_STEPS = steps((None, "text"), (-1e9, RED), (0, ORANGE), (0.3, GREEN))
+COST_DELTA_STEPS = steps((None, "text"), (-1e15, GREEN), (0, "text"), (1e-9, RED))
+NO_PLAN = values_as({"": "no plan"})
+UP_OR_DOWN = values_as({"1": ("up", GREEN), "0": ("down", RED)})
+
+
+_GRAFANA_KNOWS = frozenset(
+    (
+        *("USD", "GBP", "EUR", "JPY", "RUB", "UAH", "BRL", "DKK", "ISK", "NOK", "SEK", "CZK", "CHF", "PLN", "ZAR"),
+        *("INR", "KRW", "IDR", "PHP", "VND", "TRY", "MYR", "BGN", "PYG", "UYU", "ILS"),
+    )
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What of unitcost.yaml shows on the pages. currency: its code; tenant_key: the label that names tenants."""
+
+    currency: str = "USD"
+    tenant_key: str = "tenant"
+
+    @property
+    def money(self) -> str:
+        """Grafana's unit for the currency: figures with its sign, shortened from a thousand on."""
+        return f"currency{self.currency}" if self.currency in _GRAFANA_KNOWS else f"currency:{self.currency} "
+
+    @property
+    def sign(self) -> str:
+        """What a table's header writes behind a name; the cells hold plain numbers, which Grafana does not shorten."""
+        return {"USD": "$", "EUR": "€", "GBP": "£"}.get(self.currency, self.currency)
+
+
+def settings(path: Path | None) -> Settings:
+    """Read the settings from unitcost.yaml, or return the defaults. Raises unitcost's ConfigError."""
+    if path is None:
+        return Settings()
+    config, _ = load(path)
+    return Settings(currency=config.currency.code, tenant_key=config.tenants.key)
+
+
+def revenue_line(name: str = "revenue") -> Json:
+    """Return the override that draws revenue as a dashed line over stacked costs."""
+    return override(
+        name,
+        fixed_color="text",
+        custom__drawStyle="line",
+        custom__lineStyle={"fill": "dash", "dash": [8, 6]},
+        custom__lineWidth=2,
+        custom__fillOpacity=0,
+        custom__stacking={"mode": "none", "group": "B"},
+    )
+
+
+def component_colours() -> list[Json]:
+    """Return the overrides that give each component's series its colour."""
+    return [override(component, fixed_color=COMPONENT_COLOURS[component]) for component in COMPONENTS]

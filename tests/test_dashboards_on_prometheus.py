@@ -1,0 +1,355 @@
+"""The pages' own queries on a real Prometheus: days stand on their day, and no panel fails or is empty by mistake."""
+
+from __future__ import annotations
+
+import subprocess
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pytest
+import requests
+
+from demo.settings import Ports
+from demo.stack import stack
+from rules.promql import select
+from tests.fakes.company import Company, cost, mrr
+from tests.fakes.pages import DAY, UIDS, Json, filled, midnights, page, panel, panels
+from tests.fakes.processes import PrometheusServer, prometheus, wait_for
+from unitcost.backfill import write
+from unitcost.catalogue_external import ALERTS
+from unitcost.config import Config, Limits
+from unitcost.exposition import Family, openmetrics_head, timed_lines
+from unitcost.ledger.derive import derive, look
+from unitcost.past import Past
+from unitcost.series import families
+
+pytestmark = pytest.mark.needs("prometheus", "promtool")
+
+COMPONENTS = ("compute", "ai")
+FIRST = date(2026, 11, 1)
+SCRAPED_FROM = date(2026, 11, 10)
+LAST = date(2026, 11, 17)
+"""The last day with costs; the exporter runs until the noon after it."""
+RESTATED = date(2026, 11, 13)
+NO_AI = (date(2026, 11, 6), date(2026, 11, 15))
+WINDOWS = ("1d", "30d", "mtd", "last_month")
+
+
+def days(first: date, last: date) -> list[date]:
+    return [first + timedelta(n) for n in range((last - first).days + 1)]
+
+
+def amounts(day: date, *, restated: bool = True) -> dict[tuple[str, str], Decimal]:
+    """Return (tenant, component) → dollars of a day: no two days alike, none of AI on some days."""
+    number = (day - FIRST).days
+    found = {
+        ("acme", "compute"): Decimal(100 + number * number),
+        ("beta", "compute"): Decimal(7 * number + 1) / 4,
+        ("acme", "ai"): Decimal(20 + 3 * number),
+    }
+    if day in NO_AI:
+        del found["acme", "ai"]
+    if day == RESTATED and not restated:
+        found["acme", "compute"] -= 50
+    return found
+
+
+def put(company: Company, day: date, *, restated: bool = True) -> None:
+    given = [
+        cost(name, str(dollars), component, day)
+        for (name, component), dollars in amounts(day, restated=restated).items()
+    ]
+    company.put("bill", [day], cost=given)
+
+
+def settings() -> Config:
+    return Config.model_construct(windows=WINDOWS, limits=Limits(), history=timedelta(days=90))
+
+
+def said(company: Company, now: datetime) -> list[Family]:
+    """Return what an exporter says that has just refreshed."""
+    derive(company.ledger, company.model, now, timedelta(days=90))
+    look(company.ledger, settings(), company.directory, now)
+    return families(company.ledger, {}, now, with_directory=True)
+
+
+def scraped(company: Company) -> list[tuple[float, list[Family]]]:
+    """Return (time, page) of scrapes a quarter of an hour apart.
+
+    The exporter refreshes five minutes past: at midnight it still says what it said the day before. The bill of each
+    day comes in the night after; one is wrong until the next noon.
+    """
+    pages = []
+    shown: list[Family] = []
+    for day in days(SCRAPED_FROM, LAST + timedelta(1)):
+        for quarter in range(96 if day <= LAST else 49):
+            at = datetime(day.year, day.month, day.day, tzinfo=UTC) + timedelta(minutes=15 * quarter)
+            pages.append((at.timestamp(), shown))
+            if quarter == 0 and day > SCRAPED_FROM:
+                put(company, day - timedelta(1), restated=False)
+            if quarter == 48 and day - timedelta(1) == RESTATED:
+                put(company, RESTATED)
+            if quarter in (0, 47, 48):
+                shown = said(company, at + timedelta(minutes=5))
+    return [(at, shown) for at, shown in pages if shown]
+
+
+def written(pages: list[tuple[float, list[Family]]], instance: str, file: Path) -> None:
+    """Write scrapes as Prometheus would have stored them."""
+    rows: dict[Any, list[tuple[Any, ...]]] = {}
+    for at, shown in pages:
+        for family in shown:
+            rows.setdefault(family.metric, []).extend(
+                (*row[:-1], "unitcost", instance, row[-1], int(at * 1000)) for row in family.rows
+            )
+    with file.open("wb") as out:
+        for metric, lines in rows.items():
+            if metric.type == "gauge" and lines:
+                out.write(openmetrics_head(metric).encode())
+                labelled = replace(metric, labels=(*metric.labels, "job", "instance"))
+                out.write(timed_lines(labelled, sorted(lines, key=lambda line: (*line[:-2], line[-1]))))
+        out.write(b"# EOF\n")
+
+
+def imported(file: Path, data: Path) -> None:
+    command = ["promtool", "tsdb", "create-blocks-from", "openmetrics", "--max-block-duration=744h"]
+    subprocess.run([*command, str(file), str(data)], check=True, capture_output=True)
+
+
+@pytest.fixture(scope="module")
+def young(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PrometheusServer]:
+    """Return a Prometheus with a week of backfilled days and a week scraped from two exporters."""
+    folder = tmp_path_factory.mktemp("young")
+    company = Company(sources=(("bill", "bill", True), ("revenue", "revenue", True)))
+    begun = days(FIRST, SCRAPED_FROM - timedelta(1))
+    for day in begun:
+        put(company, day)
+    company.put("revenue", days(FIRST, LAST), revenue=[mrr("acme", "3000", day) for day in days(FIRST, LAST)])
+    now = datetime(SCRAPED_FROM.year, SCRAPED_FROM.month, SCRAPED_FROM.day, 0, 5, tzinfo=UTC)
+    derive(company.ledger, company.model, now, timedelta(days=90))
+    past = Past(company.ledger, settings(), company.directory)
+    for day in begun:
+        past.add(day)
+    with (folder / "past.om").open("wb") as file:
+        write(past, file)
+    pages = scraped(company)
+    (folder / "tsdb").mkdir()
+    imported(folder / "past.om", folder / "tsdb")
+    for instance in ("a:9488", "b:9488"):
+        written(pages, instance, folder / f"{instance[0]}.om")
+        imported(folder / f"{instance[0]}.om", folder / "tsdb")
+    with prometheus(folder, {}) as server:
+        yield server
+
+
+def noon(day: date) -> datetime:
+    return datetime(day.year, day.month, day.day, 12, tzinfo=UTC)
+
+
+NOW = noon(LAST + timedelta(1))
+
+
+def points(server: PrometheusServer, expr: str, start: datetime, end: datetime) -> dict[tuple[str, str], float]:
+    """Return (component, day) → value as Grafana's graph shows it."""
+    expr = filled(expr, {"__to": f"{end.timestamp():.0f}"})
+    answer = server.get("query_range", query=expr, **midnights(start.timestamp(), end.timestamp()))
+    return {
+        (series["metric"].get("component", ""), str(datetime.fromtimestamp(at, UTC).date())): float(value)
+        for series in answer["result"]
+        for at, value in series["values"]
+    }
+
+
+def truth(tenant: str | None = None) -> dict[tuple[str, str], float]:
+    found = {(component, str(day)): 0.0 for component in COMPONENTS for day in days(FIRST, LAST)}
+    for day in days(FIRST, LAST):
+        for (name, component), dollars in amounts(day).items():
+            if tenant in (None, name):
+                found[component, str(day)] += float(dollars)
+    return found
+
+
+GRAPH = "Daily cost by component, against revenue"
+
+
+@pytest.mark.parametrize(
+    ("uid", "chosen", "of"),
+    [("unitcost-economics", "", None), ("unitcost-tenant", "acme", "acme"), ("unitcost-tenant", ".*", None)],
+)
+def test_the_point_of_a_day_is_its_cost_backfilled_and_scraped_and_the_total_is_the_ledgers(
+    young: PrometheusServer, uid: str, chosen: str, of: str | None
+) -> None:
+    expr = filled(panel(page(uid), GRAPH)["targets"][0]["expr"], {"tenant": chosen})
+    shown = points(young, expr, NOW - timedelta(days=30), NOW)
+    expected = truth(of)
+    assert {key: value for key, value in shown.items() if value} == pytest.approx(
+        {key: value for key, value in expected.items() if value}
+    )
+    assert shown.keys() <= expected.keys(), "no other day has a point"
+    assert sum(shown.values()) == pytest.approx(sum(expected.values()))
+
+
+def test_a_day_of_the_bill_without_a_component_shows_none_not_the_day_before(young: PrometheusServer) -> None:
+    expr = panel(page("unitcost-economics"), GRAPH)["targets"][0]["expr"]
+    shown = points(young, expr, NOW - timedelta(days=30), NOW)
+    assert [shown.get(("ai", str(day)), 0.0) for day in NO_AI] == [0.0, 0.0]
+
+
+def test_the_revenue_of_a_day_is_on_that_day(young: PrometheusServer) -> None:
+    expr = panel(page("unitcost-economics"), GRAPH)["targets"][1]["expr"]
+    shown = points(young, expr, NOW - timedelta(days=30), NOW)
+    assert shown == pytest.approx({("", str(day)): 100.0 for day in days(FIRST, LAST)})
+
+
+def test_the_month_to_date_of_a_day_is_what_its_end_said(young: PrometheusServer) -> None:
+    graph = panel(page("unitcost-tenant"), "Month to date, budget and forecast")
+    expr = filled(graph["targets"][0]["expr"], {"tenant": "acme"})
+    shown = points(young, expr, NOW - timedelta(days=30), NOW)
+    of_acme = {
+        day: float(sum(v for (name, _), v in amounts(day).items() if name == "acme")) for day in days(FIRST, LAST)
+    }
+    for day in of_acme:
+        # The bill of a day comes in the night after, so a running exporter knows the days before at its end.
+        last = day if day < SCRAPED_FROM else day - timedelta(1)
+        if last != RESTATED:
+            assert shown["", str(day)] == pytest.approx(sum(of_acme[d] for d in of_acme if d <= last)), day
+
+
+@pytest.mark.parametrize("uid", ["unitcost-economics", "unitcost-tenant"])
+def test_without_earlier_figures_nothing_is_compared(young: PrometheusServer, uid: str) -> None:
+    notes = [one for one in panels(page(uid)) if one["type"] == "stat" and "the 30 days before" in one["description"]]
+    notes = [one for one in notes if not one["title"]]
+    assert len(notes) >= 4
+    for one in notes:
+        for target in one["targets"]:
+            assert young.query(filled(target["expr"], {"tenant": "acme"}), str(NOW.timestamp())) == []
+        assert one["fieldConfig"]["defaults"]["noValue"] == "nothing earlier to compare with"
+
+
+def test_where_the_exporter_is_down_or_the_past_is_chosen_figures_stay_and_count_once(young: PrometheusServer) -> None:
+    sums = panel(page("unitcost-economics"), "Does it add up to the invoices? 30 days")
+    for at, last in (
+        (NOW, LAST),
+        (NOW + timedelta(minutes=50), LAST),  # so long after the last scrape
+        (noon(SCRAPED_FROM - timedelta(2)), SCRAPED_FROM - timedelta(2)),  # among backfilled days
+    ):
+        # A ledger of a few days has no past 30 days, but the months' figures are read in the same way.
+        asked_for = [target["expr"].replace('window="30d"', 'window="mtd"') for target in sums["targets"]]
+        found = [float(young.query(expr, str(at.timestamp()))[0]["value"][1]) for expr in asked_for]
+        whole = sum(value for (_, day), value in truth().items() if day <= str(last))
+        assert found == pytest.approx([whole, 0.0, whole]), at
+
+
+# the demo's company
+
+
+@dataclass(frozen=True)
+class Demo:
+    """The running demo, and the page's time range."""
+
+    server: PrometheusServer
+    start: float
+    end: float
+
+    def ask(self, expr: str, *, instant: bool, step: int, hours: float | None = None) -> list[dict[str, Any]]:
+        """Ask as Grafana does; fail with Prometheus' words."""
+        expr = filled(expr, {"__to": f"{self.end:.0f}"})
+        if instant:
+            path, params = "query", {"time": str(self.end)}
+        else:
+            start = self.start if hours is None else self.end - hours * 3600
+            path, params = (
+                "query_range",
+                {
+                    "start": str(start // step * step),
+                    "end": str(self.end // step * step),
+                    "step": str(step),
+                },
+            )
+        answer = requests.get(f"{self.server.url}/api/v1/{path}", params={"query": expr, **params}, timeout=60).json()
+        assert answer["status"] == "success", (answer.get("error"), expr)
+        return list(answer["data"]["result"])
+
+    def values(self, board: Json) -> dict[str, str]:
+        """Return a value for every variable of a page but the customers: what the page opens with, else the first."""
+        found = {}
+        for variable in board["templating"]["list"][1:]:
+            metric, label = variable["query"].removeprefix("label_values(").removesuffix(")").rsplit(", ", 1)
+            known = self.server.get(f"label/{label}/values", **{"match[]": metric})
+            found[variable["name"]] = variable["current"].get("value") or known[0]
+            assert found[variable["name"]] in known
+        return found
+
+
+@pytest.fixture(scope="module")
+def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Demo]:
+    """Return the demo with its history, scraped until an alert about a customer fires."""
+    firing = select(ALERTS, alertstate="firing", tenant="maple-homes")
+    with stack(tmp_path_factory.mktemp("demo"), Ports.free(), print) as running:
+        server = PrometheusServer(f"http://127.0.0.1:{running.ports.prometheus}")
+        wait_for(lambda: server.has(firing), "an alert about maple-homes fires", 180)
+        now = time.time()
+        yield Demo(server, now - 90 * DAY, now)
+
+
+NO_REVENUE = {
+    "unitcost-tenant": {
+        "30-day gross margin",
+        "under 30-day gross margin",
+        "Gross margin, 30 days up to each day",
+    },
+    "unitcost-ai": {"Margin, 30 days", "under Margin, 30 days", "Margin, with and without AI"},
+}
+"""Page → panels that a customer without revenue leaves empty: there is no ratio of nothing."""
+
+EMPTY: Mapping[str, Mapping[str, set[str]]] = {"delta": NO_REVENUE}
+
+NO_ALERT = {"Alerts firing", "Alerts firing, by kind"}
+"""Panels that are empty for a customer about whom no alert fires, and that say so; one about maple-homes does."""
+
+CUSTOMERS = {"acme": "acme", "maple-homes": "maple-homes", "delta": "delta", "All": ".*"}
+
+
+def without_an_answer(demo: Demo, uid: str, tenant: str) -> list[str]:
+    """Ask every query of a page; return the panels of which none has an answer."""
+    board = page(uid)
+    values = demo.values(board) | {"tenant": tenant}
+    found = []
+    for one in panels(board):
+        targets = one.get("targets", [])
+        hours = float(one["timeFrom"].removesuffix("h")) if "timeFrom" in one else None
+        step = {None: 60, "1d": DAY, "5m": 15}[one.get("interval")]
+        answers = [
+            demo.ask(filled(target["expr"], values), instant=target["instant"], step=step, hours=hours)
+            for target in targets
+        ]
+        if targets and not any(answers):
+            found.append(called(one, board))
+    return found
+
+
+def called(one: Json, board: Json) -> str:
+    """Return a panel's title; of a note, that of the figure above it."""
+    if one["title"]:
+        return str(one["title"])
+    place = one["gridPos"]
+    above = {(other["gridPos"]["x"], other["gridPos"]["y"] + other["gridPos"]["h"]): other for other in panels(board)}
+    return f"under {above[place['x'], place['y']]['title']}"
+
+
+@pytest.mark.needs("prometheus-alertmanager")
+@pytest.mark.parametrize("tenant", CUSTOMERS)
+@pytest.mark.parametrize("uid", UIDS)
+def test_no_query_fails_and_no_panel_is_empty_without_a_reason(demo: Demo, uid: str, tenant: str) -> None:
+    chosen = "tenant" in {variable["name"] for variable in page(uid)["templating"]["list"]}
+    if not chosen and tenant != "All":
+        pytest.skip("the page is of all customers")
+    found = set(without_an_answer(demo, uid, CUSTOMERS[tenant]))
+    if tenant in ("acme", "delta"):
+        found -= NO_ALERT
+    assert found == EMPTY.get(tenant, {}).get(uid, set())

@@ -40,6 +40,7 @@ bench: .make/dev .make/servers ## Measure speed and memory, as ratios
 	$(BIN)/python bench/derive.py
 	$(BIN)/python bench/bill.py
 	$(BIN)/python bench/backfill.py
+	$(BIN)/python -m bench.pages
 
 clean: ## Remove everything that make has made
 	rm -rf .venv .make .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage

@@ -7,11 +7,11 @@ from typing import Literal
 from dashboards.cells import CENTS, COUNT, MONEY, RATIO, UNIT_PRICE, bar, wide
 from dashboards.grafana import Column, column, row, section, table_height
 from dashboards.grafana import page as whole_page
+from dashboards.pages.dimensions import cost_against_before, cost_by_day
 from dashboards.pages.parts import (
     DAY,
     FEATURE,
     MONTH,
-    NO_DIMENSION,
     NO_FIGURES,
     RISE,
     RISE_RATIO,
@@ -26,13 +26,11 @@ from dashboards.pages.parts import (
     preselected,
     ratio,
     tenants,
-    unlabelled,
-    unlabelled_row,
 )
 from dashboards.panels import Json, Panel, Query, override, stat, steps, text, timeseries
 from dashboards.queries import PREVIOUS, TENANT, daily, earlier_or_zero, latest, now, once
 from dashboards.style import BLUE, COMPONENT_COLOURS, GREEN, GREY, MARGIN_STEPS, ORANGE, RED, Settings
-from dashboards.tables import Figure, by_tenant, joined, series_link
+from dashboards.tables import Figure, by_tenant, series_link
 from dashboards.words import NO_COSTS, NO_EARLIER
 from rules.promql import select
 from unitcost import catalogue as c
@@ -353,43 +351,19 @@ def _customers(settings: Settings) -> Panel:
 
 
 def _by_dimension(settings: Settings) -> Panel:
-    return timeseries(
+    return cost_by_day(
+        settings,
         "AI cost per day, by $dimension",
         "The whole company's AI cost before sharing, by the dimension chosen at the top; each day's cost on that"
         " day. These costs carry no customer: the choice of customers does not change them.",
-        [
-            Query(
-                f"{daily(c.DIMENSION_COST, ('value',), dimension='$dimension', component=AI, window=DAY)} > 0",
-                "{{value}}",
-            )
-        ],
-        unit=settings.money,
-        stacked=True,
-        bars=True,
-        legend="right",
-        calcs=("sum", "lastNotNull"),
-        bounds=(0, None),
-        overrides=[unlabelled()],
-        no_value=NO_DIMENSION,
+        component=AI,
     )
 
 
 def _dimension_changes(settings: Settings) -> Panel:
-    sign, by = settings.sign, ("value",)
-    current = now(c.DIMENSION_COST, by, dimension="$dimension", component=AI, window=MONTH)
-    before = now(c.DIMENSION_COST, by, before=PREVIOUS, dimension="$dimension", component=AI, window=MONTH)
-    return joined(
+    return cost_against_before(
+        settings,
         "AI cost by $dimension, against the 30 days before",
         "The whole company's AI cost of the 30 days, before sharing, by the dimension chosen at the top.",
-        "value",
-        [
-            Figure(f"Before {sign}", earlier_or_zero(current, before), MONEY | wide(100)),
-            Figure(f"Now {sign}", current, MONEY | wide(100)),
-            Figure(f"Change {sign}", difference(current, before, by), RISE | wide(110)),
-            Figure("Change %", growth(current, before), RISE_RATIO | wide(110)),
-        ],
-        shown=[("value", "Value")],
-        overrides=[unlabelled_row("Value")],
-        sort_by=f"Now {sign}",
-        no_value=NO_DIMENSION,
+        component=AI,
     )

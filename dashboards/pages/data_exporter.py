@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from dashboards.grafana import Row, row, section
-from dashboards.panels import NO_THRESHOLDS, Json, Panel, Query, stat, steps, timeseries
+from dashboards.pages.parts import figure
+from dashboards.panels import Panel, Query, stat, steps, timeseries
 from dashboards.queries import latest, once
 from dashboards.style import GREEN, ORANGE, RED, YELLOW
 from dashboards.words import NO_COSTS
@@ -22,33 +23,6 @@ def exporter_rows() -> list[Row]:
         row(8, (8, _ages()), (8, _durations()), (8, _errors())),
         row(4, *((4, one) for one in _exporter())),
     ]
-
-
-def figure(
-    title: str,
-    description: str,
-    expr: str,
-    no_value: str,
-    *,
-    unit: str = "none",
-    decimals: int | None = 0,
-    thresholds: list[Json] = NO_THRESHOLDS,
-    mappings: list[Json] | None = None,
-    legend: str = "",
-) -> Panel:
-    """Return one large figure of now."""
-    return stat(
-        title,
-        description,
-        [Query(expr, legend or title, instant=True)],
-        unit=unit,
-        decimals=decimals,
-        thresholds=thresholds,
-        mappings=mappings or (),
-        text_size=(None, 30),
-        no_value=no_value,
-        interval=None,
-    )
 
 
 def errors_of_a_day() -> str:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dashboards.cells import COUNT, MONEY, Cell, wide
 from dashboards.grafana import page as whole_page
 from dashboards.grafana import row, section, table_height
-from dashboards.pages.data_exporter import AGE_STEPS, NOT_SCRAPED, errors_of_a_day, exporter_rows, figure
+from dashboards.pages.data_exporter import AGE_STEPS, NOT_SCRAPED, errors_of_a_day, exporter_rows
+from dashboards.pages.parts import figure
 from dashboards.panels import Json, Panel, Query, override, steps, table, timeseries, values_as
 from dashboards.queries import daily, latest, now, once
 from dashboards.style import GREEN, GREY, ORANGE, RED, YELLOW, Settings, component_colours

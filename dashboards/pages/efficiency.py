@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from dashboards.cells import COUNT, MONEY, UNIT_PRICE, Cell, wide
+from dashboards.cells import COUNT, UNIT_PRICE, Cell, wide
 from dashboards.grafana import Column, column, row, section, table_height
 from dashboards.grafana import page as whole_page
+from dashboards.pages.dimensions import cost_against_before, cost_by_day
 from dashboards.pages.live import live
 from dashboards.pages.parts import (
     DAY,
     FEATURE,
     MONTH,
     NO_DIMENSION,
-    RISE,
     RISE_RATIO,
     at_end_with,
-    difference,
     dimensions,
     growth,
     moving,
@@ -22,10 +21,9 @@ from dashboards.pages.parts import (
     preselected,
     ratio,
     unlabelled,
-    unlabelled_row,
 )
 from dashboards.panels import Json, Panel, Query, override, steps, text, timeseries
-from dashboards.queries import PREVIOUS, daily, earlier_or_zero, latest, now, total, with_plan
+from dashboards.queries import PREVIOUS, daily, latest, now, total, with_plan
 from dashboards.style import COMPONENT_COLOURS, NO_PLAN, ORANGE, Settings, component_colours
 from dashboards.tables import Figure, Reckoned, joined
 from dashboards.words import NO_COSTS
@@ -257,41 +255,20 @@ def _units(settings: Settings) -> Panel:
 
 
 def _by_dimension(settings: Settings) -> Panel:
-    return timeseries(
+    return cost_by_day(
+        settings,
         "Cost per day, by $dimension",
         "The whole company's cost before sharing, by the dimension chosen at the top; each day's cost on that day."
         " What bears no label is there too, so the total is all cost.",
-        [Query(f"{daily(c.DIMENSION_COST, ('value',), dimension='$dimension', window=DAY)} > 0", "{{value}}")],
-        unit=settings.money,
-        stacked=True,
-        bars=True,
-        legend="right",
-        calcs=("sum", "lastNotNull"),
-        bounds=(0, None),
-        overrides=[unlabelled()],
-        no_value=NO_DIMENSION,
     )
 
 
 def _dimension_changes(settings: Settings) -> Panel:
-    sign, by = settings.sign, ("value",)
-    current = now(c.DIMENSION_COST, by, dimension="$dimension", window=MONTH)
-    before = now(c.DIMENSION_COST, by, before=PREVIOUS, dimension="$dimension", window=MONTH)
-    return joined(
+    return cost_against_before(
+        settings,
         "Cost by $dimension, against the 30 days before",
         "The whole company's cost of the 30 days before sharing, by the dimension chosen at the top, largest change"
         " first.",
-        "value",
-        [
-            Figure(f"Before {sign}", earlier_or_zero(current, before), MONEY | wide(100)),
-            Figure(f"Now {sign}", current, MONEY | wide(100)),
-            Figure(f"Change {sign}", difference(current, before, by), RISE | wide(110)),
-            Figure("Change %", growth(current, before), RISE_RATIO | wide(110)),
-        ],
-        shown=[("value", "Value")],
-        overrides=[unlabelled_row("Value")],
-        sort_by=f"Change {sign}",
-        no_value=NO_DIMENSION,
     )
 
 

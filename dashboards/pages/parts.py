@@ -101,21 +101,25 @@ def figure(
     title: str,
     description: str,
     expr: str,
-    *,
-    unit: str,
-    decimals: int | None,
     no_value: str,
+    *,
+    unit: str = "none",
+    decimals: int | None = 0,
     thresholds: Sequence[Json] = PLAIN,
+    mappings: Sequence[Json] = (),
+    legend: str = "",
+    size: int | None = 34,
 ) -> Panel:
-    """Return a large figure of now."""
+    """Return a large figure of now. size: in pixels; None to fill the panel."""
     return stat(
         title,
         description,
-        [Query(expr, title, instant=True)],
+        [Query(expr, legend or title, instant=True)],
         unit=unit,
         decimals=decimals,
         thresholds=thresholds,
-        text_size=(None, 34),
+        mappings=mappings,
+        text_size=(None, size),
         no_value=no_value,
         interval=None,
     )

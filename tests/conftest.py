@@ -24,11 +24,18 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
     pytest.skip(reason)
 
 
+LEVEL = logging.getLogger().level
+
+
 @pytest.fixture(autouse=True)
 def _logging_as_it_was() -> Iterator[None]:
-    """Undo what a command does to the root logger, which is the process's own outside of tests."""
+    """Undo what a command does to the root logger, which is the process's own outside of tests.
+
+    Before a test too: a fixture of its module may have run a command.
+    """
     root = logging.getLogger()
-    level, handlers = root.level, list(root.handlers)
+    root.setLevel(LEVEL)
+    handlers = list(root.handlers)
     yield
-    root.setLevel(level)
+    root.setLevel(LEVEL)
     root.handlers[:] = handlers

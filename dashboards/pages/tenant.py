@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 
 from dashboards.cells import CENTS, CHANGE_RATIO, COLOURED_LOSS, COLOURED_RISE, wide
 from dashboards.grafana import Column, Variable, column, row, section
 from dashboards.grafana import page as whole_page
+from dashboards.pages.parts import figure
 from dashboards.pages.tenant_usage import usage_rows
-from dashboards.panels import NO_THRESHOLDS, Json, Panel, Query, link, override, stat, timeseries
+from dashboards.panels import Json, Panel, Query, link, override, stat, timeseries
 from dashboards.queries import PREVIOUS, TENANT, daily, day_end, earlier_or_zero, info, now
 from dashboards.style import (
     BLUE,
@@ -153,26 +155,8 @@ def _headlines(settings: Settings) -> list[Column]:
     ]
 
 
-def _figure(
-    title: str,
-    description: str,
-    expr: str,
-    no_value: str,
-    *,
-    unit: str = "locale",
-    decimals: int = 2,
-    thresholds: Sequence[Json] = NO_THRESHOLDS,
-) -> Panel:
-    return stat(
-        title,
-        description,
-        [Query(expr, title, instant=True)],
-        unit=unit,
-        decimals=decimals,
-        thresholds=thresholds,
-        no_value=no_value,
-        interval=None,
-    )
+_figure = partial(figure, unit="locale", decimals=2, size=None)
+"""A large figure of now, as large as its panel; money unless said otherwise."""
 
 
 def _note(description: str, queries: Sequence[Query], no_value: str) -> Panel:

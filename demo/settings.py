@@ -17,6 +17,8 @@ RULES_EVERY_SECONDS = 15
 SHIPPED = Path(__file__).resolve().parent.parent / "rules" / "alertmanager" / "alertmanager.yml"
 """The example configuration that users start from."""
 
+LAST_PORT = 65_535
+
 
 @dataclass(frozen=True)
 class Ports:
@@ -39,7 +41,12 @@ class Ports:
         return cls(*(free_port() for _ in fields(cls)))
 
     def check(self) -> None:
-        """Raise StartError when one is used twice or taken, naming each and the flag for another one."""
+        """Raise StartError when one is no port, used twice or taken, naming each and the flag for another one."""
+        wrong = [name.name for name in fields(self) if not 0 < getattr(self, name.name) <= LAST_PORT]
+        if wrong:
+            raise StartError(
+                "\n".join(f"--{name} {getattr(self, name)} is no port: 1 to {LAST_PORT}" for name in wrong)
+            )
         if len(set(astuple(self))) < len(fields(self)):
             raise StartError(f"the same port twice: {self}")
         taken = [name.name for name in fields(self) if port_is_taken(getattr(self, name.name))]

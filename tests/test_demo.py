@@ -93,6 +93,8 @@ def test_taken_ports_are_all_named_with_the_flag_for_another() -> None:
     assert "cluster" not in str(caught.value)
     with pytest.raises(StartError, match="twice"):
         Ports(1, 1, 2, 3, 4).check()
+    with pytest.raises(StartError, match="--notices 65536 is no port: 1 to 65535"):
+        Ports.from_base(65_532).check()
 
 
 # the made-up cluster

@@ -101,7 +101,7 @@ def _exporter() -> list[Panel]:
             [Query(version, "{{version}}", instant=True)],
             unit="none",
             name_only=True,
-            text_size=(None, 30),
+            text_size=(None, 34),
             no_value="no exporter is scraped",
             interval=None,
         ),

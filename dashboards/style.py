@@ -65,7 +65,7 @@ def settings(path: Path | None) -> Settings:
     if path is None:
         return Settings()
     config, _ = load(path)
-    return Settings(currency=config.currency.code, tenant_key=config.tenants.key)
+    return Settings(currency=config.currency.code, tenant_key=config.tenants.key[0])
 
 
 def revenue_line(name: str = "revenue") -> Json:

@@ -66,7 +66,7 @@ def rule_files(config: Config) -> tuple[RuleFile, ...]:
     ]
     if missing:
         raise ConfigError(missing)
-    return recording(), alerting(config), live(config.tenants.key)
+    return recording(), alerting(config), live(config.tenants.key[0])
 
 
 if __name__ == "__main__":

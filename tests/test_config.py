@@ -40,7 +40,7 @@ def folder(tmp_path: Path) -> Path:
 
 def test_ten_lines_are_enough_and_the_rest_has_defaults(folder: Path) -> None:
     config, directory = load(write(folder, MINIMAL))
-    assert config.tenants.key == "tenant"
+    assert config.tenants.key == ("tenant",)
     assert config.refresh.every == timedelta(minutes=5)
     assert config.windows == ("1d", "30d", "mtd", "last_month")
     assert config.state_dir == folder / "state"

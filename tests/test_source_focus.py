@@ -31,7 +31,7 @@ SAMPLE = Path(__file__).parent / "data" / "focus-1.0-sample.csv"
 NOW = utc(2026, 11, 20)
 FIRST = date(2026, 1, 1)
 CONTEXT = Context(
-    tenant_key="tenant", components={"Compute": "compute", "Storage": "storage", "AI and Machine Learning": "ai"}
+    tenant_keys=("tenant",), components={"Compute": "compute", "Storage": "storage", "AI and Machine Learning": "ai"}
 )
 HEADER = [
     "BilledCost",
@@ -146,7 +146,7 @@ def test_the_real_sample_sums_to_the_last_digit_per_billing_period() -> None:
         for row in csv.DictReader(opened):
             month = row["BillingPeriodStart"][:7]
             expected[month] = expected.get(month, Decimal(0)) + Decimal(row["BilledCost"])
-    found = bills(SAMPLE, cost="BilledCost", context=Context(tenant_key="application"))
+    found = bills(SAMPLE, cost="BilledCost", context=Context(tenant_keys=("application",)))
     assert {key: total(rows(Cost, bill.cost)) for key, bill in found.items()} == expected
     assert sum(expected.values()) == Decimal("20.52022672899")
 
@@ -159,7 +159,7 @@ def test_the_real_sample_sums_per_tenant_and_service_like_the_csv_module() -> No
             at = (tags.get("business_unit"), row["ServiceName"])
             expected[at] = expected.get(at, Decimal(0)) + Decimal(row["BilledCost"])
     found: dict[tuple[str | None, str], Decimal] = {}
-    for cost in costs(SAMPLE, cost="BilledCost", context=Context(tenant_key="business_unit")):
+    for cost in costs(SAMPLE, cost="BilledCost", context=Context(tenant_keys=("business_unit",))):
         found[cost.tenant, cost.service] = found.get((cost.tenant, cost.service), Decimal(0)) + cost.amount
     assert found == expected
 
@@ -520,7 +520,7 @@ def test_a_tag_value_becomes_text(tmp_path: Path, tags: str, tenant: str | None)
 
 @pytest.mark.parametrize("key", ["a.b", "user:tenant", "it's", 'say "hi"', "back\\slash", "$", "[0]", "a*"])
 def test_a_tag_key_may_hold_any_character(tmp_path: Path, key: str) -> None:
-    context = Context(tenant_key=key, dimensions=("feature",))
+    context = Context(tenant_keys=(key,), dimensions=("feature",))
     charges = [charge(Tags=json.dumps({key: "acme", "feature": "chat"}))]
     for path in (
         write_csv(tmp_path / "a.csv", charges),

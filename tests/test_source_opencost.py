@@ -527,7 +527,10 @@ def test_recorded_names_are_read_by_what_they_were_aggregated_by() -> None:
         ("namespace-tenant-2026-11-22.json", ["namespace", "label:tenant"]),
         ("tenant-dashed-label-2026-11-22.json", ["label:cost-center", "label:tenant-id"]),
     ):
-        context = Context(tenant_key=aggregate[1].removeprefix("label:"), dimensions=("cost-center",))
+        context = Context(
+            tenant_keys=(aggregate[1].removeprefix("label:"),),
+            dimensions=("cost-center",),
+        )
         stored = MemoryStored(NOW)
         reader = source(path=REAL / name, aggregate=aggregate, context=context)
         assert stored.take(reader.batches(asked(NOW, FIRST, stored))) == []

@@ -200,7 +200,7 @@ def test_two_series_of_one_tenant_are_added_exactly() -> None:
 
 @pytest.mark.parametrize(("key", "label"), [("tenant", "tenant"), ("app.acme.io/tenant-id", "app_acme_io_tenant_id")])
 def test_the_label_is_the_tenant_key_as_prometheus_spells_it(key: str, label: str) -> None:
-    with answering(vector(({label: "acme"}, "1")), context=Context(tenant_key=key)) as (given, _):
+    with answering(vector(({label: "acme"}, "1")), context=Context(tenant_keys=(key,))) as (given, _):
         (batch,) = given.batches(asked(NOW, TODAY))
     assert isinstance(batch, Batch)
     assert used(batch) == {("acme", "requests"): Decimal(1)}

@@ -10,7 +10,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Discriminator, Field, Tag, ValidationError, model_validator
+from pydantic import BeforeValidator, Discriminator, Field, Tag, ValidationError, field_validator, model_validator
 
 from unitcost.alerts import Alerts
 from unitcost.directory import BUDGET_LIMIT, Directory
@@ -49,6 +49,11 @@ def _duration(value: object) -> object:
     return timedelta(seconds=int(found[1]) * {"s": 1, "m": 60, "h": 3600, "d": 86400}[found[2]])
 
 
+def _one_or_more(value: object) -> object:
+    """Take one text as a list of it."""
+    return (value,) if isinstance(value, str) else value
+
+
 def _exact(value: object) -> object:
     """Read a YAML number as the decimal that is written there."""
     if isinstance(value, bool):
@@ -64,10 +69,24 @@ CurrencyCode = Annotated[str, Field(pattern=r"^[A-Z]{3}$")]
 
 
 class Tenants(Section):
-    """tenants: how a tenant is named everywhere, and the optional list of all of them."""
+    """tenants: how a tenant is named everywhere, and the optional list of all of them.
 
-    key: str = Field(default="tenant", min_length=1)
+    key: one name, or several of which the first that a cost has counts. fold: `case` takes names that differ only by
+    case, Unicode form or white space for one; `none` keeps them apart and tells of them.
+    """
+
+    key: Annotated[
+        tuple[Annotated[str, Field(min_length=1)], ...], BeforeValidator(_one_or_more), Field(min_length=1)
+    ] = ("tenant",)
+    fold: Literal["case", "none"] = "none"
     directory: ExistingPath | None = None
+
+    @field_validator("key")
+    @classmethod
+    def _once(cls, key: tuple[str, ...]) -> tuple[str, ...]:
+        if len(set(key)) != len(key):
+            raise ValueError("names a key twice")
+        return key
 
 
 class Refresh(Section):
@@ -201,7 +220,8 @@ class Config(Section):
     def context(self) -> Context:
         """Return what the sources need to know of the rest of the file."""
         return Context(
-            tenant_key=self.tenants.key,
+            tenant_keys=self.tenants.key,
+            fold=self.tenants.fold == "case",
             dimensions=self.dimensions,
             currency=self.currency.code,
             components={**SERVICE_CATEGORIES, **SUPPORT_SERVICES, **self.components},

@@ -15,6 +15,9 @@ from typing import Any, Protocol
 from unitcost.errors import SourceError
 
 COMPONENTS = ("compute", "gpu", "database", "storage", "network", "ai", "idle", "support", "other")
+CHARGES = ("usage", "purchase", "tax", "credit", "adjustment", "correction")
+"""What kind of charge a cost is: FOCUS ChargeCategory in lower case, or `correction` (ChargeClass) whatever that is.
+Only usage says that its day was delivered: a fee, a refund or a correction tells nothing of what else the day cost."""
 RESERVED = ("__idle__", "__unallocated__", "__unmounted__", "__other__")
 """Names that sources or unitcost invent; never tenants."""
 
@@ -27,6 +30,7 @@ class Cost:
     component: one of COMPONENTS. cluster: the Kubernetes cluster that the money was spent on, if the
     source knows it; on a bill it marks the row as Kubernetes, so that OpenCost's figures for the same nodes
     are not added on top. dimensions: the values of the configured dimensions, those that are known.
+    charge: one of CHARGES.
     """
 
     day: date
@@ -37,6 +41,7 @@ class Cost:
     currency: str
     cluster: str | None = None
     dimensions: Mapping[str, str] = field(default_factory=dict)
+    charge: str = "usage"
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,9 +86,9 @@ class Query:
     """Rows that DuckDB reads by itself: a SELECT whose columns are named and ordered like the record's fields.
 
     For Cost: day DATE, tenant VARCHAR, service VARCHAR, component VARCHAR, amount DECIMAL(38,12),
-    currency VARCHAR, cluster VARCHAR, dimensions MAP(VARCHAR, VARCHAR). For Usage and Revenue likewise, with
-    quantity DECIMAL(38,12) and mrr DECIMAL(38,12). failed turns the error DuckDB raised while reading into one
-    that names the file and the row.
+    currency VARCHAR, cluster VARCHAR, dimensions MAP(VARCHAR, VARCHAR), charge VARCHAR. For Usage and Revenue
+    likewise, with quantity DECIMAL(38,12) and mrr DECIMAL(38,12). failed turns the error DuckDB raised while
+    reading into one that names the file and the row.
     """
 
     sql: str

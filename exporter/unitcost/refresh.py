@@ -214,5 +214,12 @@ def _digest(config: Config, name: str) -> str:
     skipped = set(HttpSettings.model_fields) | {"path", "billed_by", "partial_guard"}
     mattering = settings.model_dump(mode="json", exclude=skipped)
     context = config.context()
-    parts = [mattering, context.tenant_key, context.dimensions, context.currency, sorted(context.components.items())]
+    parts = [
+        mattering,
+        context.tenant_keys,
+        context.fold,
+        context.dimensions,
+        context.currency,
+        sorted(context.components.items()),
+    ]
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()

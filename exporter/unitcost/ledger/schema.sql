@@ -12,8 +12,11 @@ CREATE TABLE IF NOT EXISTS known_day (source VARCHAR NOT NULL, batch VARCHAR NOT
 CREATE TABLE IF NOT EXISTS cost (
     source VARCHAR NOT NULL, batch VARCHAR NOT NULL,
     day DATE NOT NULL, tenant VARCHAR, service VARCHAR NOT NULL, component VARCHAR NOT NULL,
-    amount DECIMAL(38, 12) NOT NULL, currency VARCHAR NOT NULL, cluster VARCHAR, dimensions MAP(VARCHAR, VARCHAR)
+    amount DECIMAL(38, 12) NOT NULL, currency VARCHAR NOT NULL, cluster VARCHAR, dimensions MAP(VARCHAR, VARCHAR),
+    charge VARCHAR DEFAULT 'usage'
 );
+-- Ledgers that were written before this column was thought of.
+ALTER TABLE cost ADD COLUMN IF NOT EXISTS charge VARCHAR DEFAULT 'usage';
 CREATE TABLE IF NOT EXISTS usage (
     source VARCHAR NOT NULL, batch VARCHAR NOT NULL,
     day DATE NOT NULL, tenant VARCHAR NOT NULL, measure VARCHAR NOT NULL, quantity DECIMAL(38, 12) NOT NULL

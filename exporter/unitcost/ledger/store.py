@@ -63,7 +63,7 @@ class StoredBatches:
     def costs(self, key: str) -> list[Cost]:
         """Return the cost rows of a stored batch."""
         found = self.ledger.rows(
-            "SELECT day, tenant, service, component, amount, currency, cluster, dimensions FROM cost"
+            "SELECT day, tenant, service, component, amount, currency, cluster, dimensions, charge FROM cost"
             " WHERE source = ? AND batch = ?",
             [self.source, key],
         )
@@ -256,7 +256,8 @@ def _day_digests(connection: duckdb.DuckDBPyConnection, where: list[str]) -> dic
     found = connection.execute(
         """
         SELECT day, count(*), sum(digest::HUGEINT) FROM (
-            SELECT day, hash(tenant, service, component, amount, currency, cluster, dimensions::VARCHAR) AS digest
+            SELECT day,
+                hash(tenant, service, component, amount, currency, cluster, dimensions::VARCHAR, charge) AS digest
             FROM cost WHERE source = $1 AND batch = $2
             UNION ALL SELECT day, hash(tenant, measure, quantity) FROM usage WHERE source = $1 AND batch = $2
             UNION ALL SELECT k.day, hash(v.tenant, v.mrr, v.currency, v.plan)

@@ -20,13 +20,15 @@ SourceKind = Literal["cluster", "bill", "usage", "revenue"]
 class Context:
     """What the rest of the configuration tells a source.
 
-    tenant_key: pod label, tag key or column that names the tenant. dimensions: further keys whose values are
-    kept. currency: the configured code, the default for sources that say none. components: FOCUS
+    tenant_keys: pod labels or tag keys that name the tenant; of several, the first that a cost has counts. fold:
+    whether names that differ only by case, Unicode form or white space are one. dimensions: further keys whose
+    values are kept. currency: the configured code, the default for sources that say none. components: FOCUS
     ServiceCategory or ServiceName → component, users' overrides included. bills: whether any source is a
     bill, so that provider ids are worth asking for.
     """
 
-    tenant_key: str = "tenant"
+    tenant_keys: tuple[str, ...] = ("tenant",)
+    fold: bool = False
     dimensions: tuple[str, ...] = ()
     currency: str = "USD"
     components: Mapping[str, str] = field(default_factory=dict)

@@ -63,7 +63,7 @@ class Focus:
         self._options = Options(
             settings.cost,
             settings.tenant,
-            context.tenant_key,
+            context.tenant_keys[0],
             context.dimensions,
             {**context.components, **settings.components},
         )

@@ -77,7 +77,7 @@ rows AS NOT MATERIALIZED (
     LEFT JOIN named AS by_service ON by_service.name = service
     LEFT JOIN named AS by_category ON by_category.name = category)
 SELECT day, tenant, service, component, CAST(amount AS {LEDGER}) AS amount, currency, cluster,
-    {_dimensions(options.dimensions, names)} AS dimensions
+    {_dimensions(options.dimensions, names)} AS dimensions, 'usage' AS charge
 FROM (SELECT {keys}, coalesce(sum(amount), 0) AS amount FROM rows WHERE currency IS NOT NULL GROUP BY {keys})"""
     return Query(sql, params, failed=lambda error: explain(error, bill.files))
 

@@ -92,7 +92,7 @@ class OpenCost:
         self._currency = settings.currency or context.currency
         self._guard = Decimal(str(settings.partial_guard))
         self._pause = pause
-        tenant = settings.tenant or f"label:{context.tenant_key}"
+        tenant = settings.tenant or f"label:{context.tenant_keys[0]}"
         dimensions = {f"label:{dimension}": dimension for dimension in context.dimensions}
         asked_for = settings.aggregate or dict.fromkeys((tenant, *dimensions))
         self._naming = Naming(tuple(asked_for), tenant, dimensions)

@@ -98,7 +98,7 @@ class Prometheus:
     def __init__(self, name: str, settings: PrometheusSettings, context: Context, client: Client | None = None) -> None:
         self.name = name
         self._measures = settings.measures
-        self._label = settings.tenant_label or re.sub(r"[^a-zA-Z0-9_]", "_", context.tenant_key)
+        self._label = settings.tenant_label or re.sub(r"[^a-zA-Z0-9_]", "_", context.tenant_keys[0])
         self._client = client or Client(settings)
 
     def batches(self, asked: Asked) -> Iterator[Batch | Problem | Note]:

@@ -88,7 +88,7 @@ TENANT_FORECAST = Metric(
     "tenant_cost_forecast_dollars",
     "A tenant's cost of the whole calendar month: its complete days (over, and known to every required cost source),"
     " and for each other day the average of the last 7 complete days (expected), or of the cheapest (low) or dearest"
-    " (high) 7 in a row of the last 28; never less than spent so far. Absent with fewer than 7 complete days.",
+    " (high) 7 in a row of the last 28; more where more is billed already. Absent with fewer than 7 complete days.",
     ("tenant", "bound"),
     unit="dollars",
 )

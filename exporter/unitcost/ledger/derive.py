@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import calendar
 import hashlib
 import json
 from collections.abc import Sequence
@@ -17,7 +16,7 @@ from unitcost.config import MATCH_FIELDS, METHODS, Config, Fixed
 from unitcost.directory import Directory
 from unitcost.errors import LedgerError
 from unitcost.ledger.store import Ledger, step
-from unitcost.windows import window
+from unitcost.windows import days_in_month, window
 
 DAY_TABLES = (
     "tenant_day",
@@ -89,9 +88,12 @@ class Model:
 def derive(ledger: Ledger, model: Model, now: datetime, history: timedelta) -> list[date]:
     """Derive every day of the history that changed since it was last derived; return these days, sorted.
 
+    So are days to come of this month of which a bill speaks already: the forecast counts them.
+
     For every day: Σ tenant_day + Σ unallocated_day = Σ counted_day, exactly. Raises LedgerError when the ledger
     cannot be written or holds a currency without a rate; then all derived days stay as they were.
     """
+    today = now.date()
     with ledger.transaction() as connection:
         _load_model(connection, model)
         _refuse_unknown_currencies(connection)
@@ -105,7 +107,7 @@ def derive(ledger: Ledger, model: Model, now: datetime, history: timedelta) -> l
                 UNION ALL SELECT c.day FROM cost c JOIN source USING (source)
             ) ANTI JOIN derived_day USING (day) WHERE day BETWEEN ? AND ? ORDER BY day
             """,
-            [now.date() - history, now.date()],
+            [today - history, today.replace(day=days_in_month(today))],
         ).fetchall()
         days = [day for (day,) in found]
         _remember_changes(connection, days, now)
@@ -164,11 +166,11 @@ def look(ledger: Ledger, config: Config, directory: Directory, now: datetime) ->
             [(span.name, span.first, span.end, span.needs_until) for span in spans],
         )
         today = now.date()
-        month_days = calendar.monthrange(today.year, today.month)[1]
+        month_days = days_in_month(today)
         table(
             "clock",
-            {"today": "DATE", "month_first": "DATE", "month_days": "INTEGER"},
-            [(today, today.replace(day=1), month_days)],
+            {"today": "DATE", "month_first": "DATE", "month_last": "DATE", "month_days": "INTEGER"},
+            [(today, today.replace(day=1), today.replace(day=month_days), month_days)],
         )
         table("tenant_limit", {"tenants": "BIGINT"}, [(config.limits.tenants,)])
         table(
@@ -247,21 +249,17 @@ def _forget_other_models(connection: duckdb.DuckDBPyConnection, model: Model) ->
 
 
 def _forget_moved_days(connection: duckdb.DuckDBPyConnection) -> None:
-    """Forget days that a bill, reaching further than before, takes over from OpenCost's estimate, and vice versa."""
+    """Forget days that a bill takes over from OpenCost's estimate, and vice versa."""
     connection.execute(
         """
         DELETE FROM derived_day WHERE day IN (
-            SELECT d.day FROM derived_day d
-            CROSS JOIN (SELECT source, cluster FROM billed_range UNION SELECT source, cluster FROM billed_now) c
-            LEFT JOIN billed_range o ON o.source = c.source AND o.cluster = c.cluster
-            LEFT JOIN billed_now n ON n.source = c.source AND n.cluster = c.cluster
-            WHERE coalesce(d.day BETWEEN o.first_day AND o.last_day, false)
-               <> coalesce(d.day BETWEEN n.first_day AND n.last_day, false)
+            SELECT day FROM (FROM billed_day EXCEPT FROM billed_now)
+            UNION ALL SELECT day FROM (FROM billed_now EXCEPT FROM billed_day)
         )
         """
     )
-    connection.execute("DELETE FROM billed_range")
-    connection.execute("INSERT INTO billed_range SELECT * FROM billed_now")
+    connection.execute("DELETE FROM billed_day")
+    connection.execute("INSERT INTO billed_day FROM billed_now")
 
 
 def _check_conservation(connection: duckdb.DuckDBPyConnection) -> None:

@@ -1,5 +1,5 @@
 -- reads: known_day, derived_day, tenant_day, and of this run: clock, source
--- writes: complete_day, recent_cost (what each tenant cost on these days and on all days of this month until today)
+-- writes: complete_day, recent_cost (what each tenant cost on these days and on all days of this month)
 
 -- Days that are over and that every required cost source knows; number 1 is the newest. Kept are those of this month
 -- and the last 28: what a forecast is made of. Without a required cost source no day is complete.
@@ -18,5 +18,5 @@ QUALIFY this_month OR number <= 28;
 CREATE OR REPLACE TEMP TABLE recent_cost AS
 SELECT t.tenant, t.day, CAST(sum(t.direct + t.shared) AS DECIMAL(38, 12)) AS cost
 FROM tenant_day t CROSS JOIN clock c
-WHERE t.day BETWEEN c.month_first AND c.today OR t.day IN (SELECT day FROM complete_day)
+WHERE t.day BETWEEN c.month_first AND c.month_last OR t.day IN (SELECT day FROM complete_day)
 GROUP BY ALL;

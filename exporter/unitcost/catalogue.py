@@ -177,6 +177,12 @@ SOURCE_DURATION = Metric(
     unit="seconds",
 )
 SOURCE_ROWS = Metric("unitcost_source_rows", "Rows of the source in the ledger.", ("source",))
+SOURCE_FORMER_DAYS = Metric(
+    "unitcost_source_former_settings_days",
+    "Days of the history that the source told under settings of before and cannot tell again under the present ones;"
+    " their costs count, attributed as before, and windows with them are incomplete.",
+    ("source",),
+)
 SOURCE_ERRORS = Metric(
     "unitcost_source_errors_total",
     "Errors of the source since the start, by reason.",

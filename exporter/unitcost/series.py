@@ -122,6 +122,9 @@ def families(
         "SELECT source, coalesce(sum(rows), 0)::DOUBLE FROM source LEFT JOIN batch USING (source)"
         " GROUP BY ALL ORDER BY ALL"
     )
+    found[catalogue.SOURCE_FORMER_DAYS] = ledger.rows(
+        "SELECT source, count(day)::DOUBLE FROM source LEFT JOIN former_day USING (source) GROUP BY ALL ORDER BY ALL"
+    )
     if with_directory:
         found[catalogue.UNKNOWN_TENANTS] = ledger.rows("SELECT count(*)::DOUBLE FROM tenant_profile WHERE NOT known")
     found[catalogue.SOURCE_UP] = [

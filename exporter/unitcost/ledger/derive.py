@@ -5,14 +5,14 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from functools import partial
 
 import duckdb
 
-from unitcost.config import MATCH_FIELDS, METHODS, Config, Fixed
+from unitcost.config import MATCH_FIELDS, METHODS, Config, Fixed, settings_digest
 from unitcost.directory import Directory
 from unitcost.errors import LedgerError
 from unitcost.ledger.store import Ledger, step
@@ -47,6 +47,8 @@ class Model:
     rules: list[tuple[int, dict[str, str], str, str | None]]
     fixed: list[tuple[int, str, Decimal]]
     dimensions: list[str]
+    settings: list[tuple[str, str]] = field(default_factory=list)
+    """(source, digest of its present settings); of a source that is not named all days count as told under these."""
 
     @classmethod
     def of(cls, config: Config, directory: Directory) -> Model:
@@ -78,11 +80,13 @@ class Model:
             rules=rules,
             fixed=fixed,
             dimensions=list(config.dimensions),
+            settings=[(name, settings_digest(config, name)) for name in kinds],
         )
 
     def digest(self) -> str:
         """Return a digest; another one means that every day must be derived again."""
-        return hashlib.sha256(json.dumps([*vars(self).items()], default=str).encode()).hexdigest()
+        counting = {name: value for name, value in vars(self).items() if name != "settings"}
+        return hashlib.sha256(json.dumps([*counting.items()], default=str).encode()).hexdigest()
 
 
 def derive(ledger: Ledger, model: Model, now: datetime, history: timedelta) -> list[date]:
@@ -169,8 +173,8 @@ def look(ledger: Ledger, config: Config, directory: Directory, now: datetime) ->
         month_days = days_in_month(today)
         table(
             "clock",
-            {"today": "DATE", "month_first": "DATE", "month_last": "DATE", "month_days": "INTEGER"},
-            [(today, today.replace(day=1), today.replace(day=month_days), month_days)],
+            {**dict.fromkeys(("today", "first_day", "month_first", "month_last"), "DATE"), "month_days": "INTEGER"},
+            [(today, today - config.history, today.replace(day=1), today.replace(day=month_days), month_days)],
         )
         table("tenant_limit", {"tenants": "BIGINT"}, [(config.limits.tenants,)])
         table(
@@ -204,6 +208,7 @@ def _table(
 def _load_model(connection: duckdb.DuckDBPyConnection, model: Model) -> None:
     table = partial(_table, connection)
     table("source", {"source": "VARCHAR", "kind": "VARCHAR", "required": "BOOLEAN"}, [*model.sources])
+    table("present", {"source": "VARCHAR", "settings": "VARCHAR"}, [*model.settings])
     table("billed_by", {"source": "VARCHAR", "bill": "VARCHAR"}, [*model.billed_by])
     table("rate", {"currency": "VARCHAR", "rate": "DECIMAL(18, 8)"}, [*model.rates])
     table("alias", {"alias": "VARCHAR", "tenant": "VARCHAR"}, [*model.aliases])

@@ -1,5 +1,5 @@
 -- reads: tenant_day, unallocated_day, counted_day, dimension_day, usage_day, revenue_day, reconciled_day, known_day,
---        recent_cost, and of this run: window_span, clock, source, tenant_limit, directory
+--        recent_cost, former_day, and of this run: window_span, clock, source, tenant_limit, directory
 -- writes: the temporary tables that snapshot rows are read from; tenants beyond the limit are summed up in __other__
 
 CREATE OR REPLACE TEMP TABLE window_tenant_component AS
@@ -141,7 +141,7 @@ SELECT w.name AS span, s.source, d.day
 FROM window_span w
 CROSS JOIN (SELECT * FROM source WHERE required) s
 CROSS JOIN LATERAL (SELECT CAST(unnest(generate_series(w.first_day, w.needs_until - 1, INTERVAL 1 DAY)) AS DATE) AS day) d
-ANTI JOIN known_day k ON k.source = s.source AND k.day = d.day;
+ANTI JOIN (SELECT source, day FROM known_day EXCEPT FROM former_day) k ON k.source = s.source AND k.day = d.day;
 
 -- The whole company in a window. Unallocated costs belong to it, tenants or not.
 CREATE OR REPLACE TEMP TABLE platform AS

@@ -36,7 +36,7 @@ def changed() -> Company:
 def test_a_window_with_days_of_former_settings_is_incomplete_and_their_dollars_stay() -> None:
     found = changed().gauges(("1d", "7d", "30d"))
     assert found["window_complete"] == {("1d",): 1, ("7d",): 1, ("30d",): 0}
-    assert found["unitcost_source_former_settings_days"] == {("cluster",): 20}
+    assert found["unitcost_source_former_settings"] == {("cluster",): 20}
     assert found["tenant_cost_dollars"]["acme", "compute", "30d"] == 200
     assert found["tenant_cost_dollars"]["beta", "compute", "30d"] == 100
 
@@ -46,13 +46,13 @@ def test_days_that_were_all_told_again_are_not_former() -> None:
     told(company, FORGOTTEN, "key: customer", "beta")
     found = company.gauges(("30d",))
     assert found["window_complete"]["30d",] == 1
-    assert found["unitcost_source_former_settings_days"] == {("cluster",): 0}
+    assert found["unitcost_source_former_settings"] == {("cluster",): 0}
 
 
 def test_a_setting_that_is_taken_back_makes_its_days_whole_again() -> None:
     company = changed()
     company.model.settings[:] = [("cluster", "key: tenant")]
-    assert company.gauges(("30d",))["unitcost_source_former_settings_days"] == {("cluster",): 10}
+    assert company.gauges(("30d",))["unitcost_source_former_settings"] == {("cluster",): 10}
     told(company, DAYS[20:], "key: tenant", "acme")
     assert company.gauges(("30d",))["window_complete"]["30d",] == 1
 
@@ -72,7 +72,7 @@ def test_only_days_of_the_history_are_counted() -> None:
     told(company, DAYS, "former", "acme")
     company.model.settings.append(("cluster", "present"))
     found = company.gauges(("1d",), history=5)
-    assert company.seen(("1d",), history=timedelta(5))["unitcost_source_former_settings_days"] == {("cluster",): 5}
+    assert company.seen(("1d",), history=timedelta(5))["unitcost_source_former_settings"] == {("cluster",): 5}
     assert found["window_complete"]["1d",] == 0
 
 

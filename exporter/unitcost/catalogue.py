@@ -178,7 +178,7 @@ SOURCE_DURATION = Metric(
 )
 SOURCE_ROWS = Metric("unitcost_source_rows", "Rows of the source in the ledger.", ("source",))
 SOURCE_FORMER_DAYS = Metric(
-    "unitcost_source_former_settings_days",
+    "unitcost_source_former_settings",
     "Days of the history that the source told under settings of before and cannot tell again under the present ones;"
     " their costs count, attributed as before, and windows with them are incomplete.",
     ("source",),

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.fakes.company import NOW, RATES, YESTERDAY, Company, cost, days_until
+from unitcost.cli import main
 from unitcost.config import load, settings_digest
 from unitcost.records import Batch
 
@@ -121,3 +122,19 @@ def test_dollars_of_former_settings_are_still_conserved() -> None:
     company = changed()
     company.gauges(("30d",))
     assert company.ledger.rows("SELECT sum(amount) FROM counted_day") == [(Decimal(300),)]
+
+
+def test_check_tells_of_them_and_leaves_the_ledger_alone(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "mrr.csv").write_text("tenant,mrr\nacme,30\n")
+    path = tmp_path / "unitcost.yaml"
+    path.write_text("sources: {revenue: {type: csv_revenue, path: mrr.csv}}\n")
+    check = ["check", "--config", str(path), "--as-of", "2026-11-23T12:00:00Z"]
+    assert main(check) == 0
+    assert "ledger: none yet" in capsys.readouterr().out
+    assert main(["report", *check[1:], "--window", "1d"]) == 0
+    capsys.readouterr()
+    assert main(check) == 0
+    assert "former" not in capsys.readouterr().out
+    path.write_text(path.read_text() + "currency: {code: EUR}\n")
+    assert main(check) == 0
+    assert "revenue: 91 days, 2026-08-25 to 2026-11-23, were told under former settings" in capsys.readouterr().out

@@ -188,7 +188,8 @@ def _serve(args: argparse.Namespace) -> int:
 
 def _check(args: argparse.Namespace) -> int:
     with _company(args) as (config, directory):
-        return FINE if check(config, directory, _clock(args), sys.stdout) else FAILED
+        state_dir = None if args.sample else config.state_dir
+        return FINE if check(config, directory, _clock(args), state_dir, sys.stdout) else FAILED
 
 
 def _report(args: argparse.Namespace) -> int:

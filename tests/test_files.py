@@ -125,14 +125,17 @@ def test_any_table_reads_to_the_same_rows(
     [
         (b"tenant;mrr\nacme;1\nbeta;1,5\n", "line 3: mrr '1,5' is not a plain number such as 1234.50"),
         (b'tenant,mrr\nok,1\n"a \\"b\\", c",5\n', "line 3: is not CSV (its quotes are escaped by a backslash)"),
-        (b'tenant,mrr\nok,1\n"acme,5\nbeta,6\n', "line 3: is not CSV (a quote is opened and never closed)"),
+        (b'tenant,mrr\nok,1\n"acme,5\nbeta,6\n', "line 3: is not CSV (a quote that is never closed)"),
         (b'tenant,mrr\n"ac"me,1\n', "a quote ends inside a value"),
         (b"tenant,mrr\r\r\nok,1\r\r\nacme,x\r\r\n", "line 3: mrr 'x'"),
         (b"tenant,mrr\racme,1\rb\xe9ta,2\rz,3\r", "line 3: is not UTF-8"),
         (b"tenant,mrr\r\nacme,1\r\nb\xe9ta,2\r\nz,3\r\n", "line 3: is not UTF-8"),
         (b"tenant,mrr\nacme,5,\n", "line 2: has 3 cells and line 1 has 2; the last one is empty"),
         (b"tenant;mrr\nacme;Inc;5\n", "line 2: has 3 cells and line 1 has 2; quote values that hold semicolons"),
-        (b"tenant,mrr,plan\nacme,5,x\nbeta,6\n", "line 3: has 2 cells and line 1 has 3; it may have been cut off"),
+        (
+            b"tenant,mrr,plan\nacme,5,x\nbeta,6\n",
+            "line 3: has 2 cells and line 1 has 3; if it was cut off, write or copy it again",
+        ),
         (b"tenant,mrr,plan\nacme,5,x\nTotal,5\n", "line 3: has 2 cells and line 1 has 3; it reads as a line of totals"),
         ("tenant,mrr\nacme,5\n".encode("utf-16")[:-3], "is not UTF-8"),
         ("tenant,mrr\nacme,5\n".encode("utf-16-be"), "line 1: holds a zero byte"),
@@ -164,14 +167,14 @@ def test_an_unquoted_comma_in_the_directory_shifts_no_cell(write: Write) -> None
     assert wrong == [
         f"{path} line 3: has no id",
         f"{path} line 2: has 4 cells and line 1 has 3; quote values that hold commas",
-        f"{path} line 4: has 2 cells and line 1 has 3; it may have been cut off",
+        f"{path} line 4: has 2 cells and line 1 has 3; if it was cut off, write or copy it again",
     ]
 
 
 def test_every_mistake_before_an_unclosed_quote_of_the_directory_is_told_with_it(write: Write) -> None:
     _, wrong = directory(write, 'id,name\n,x\nacme,"Acme\n')
     assert "line 2: has no id" in wrong[0]
-    assert "line 3: is not CSV (a quote is opened and never closed)" in wrong[1]
+    assert "line 3: is not CSV (a quote that is never closed)" in wrong[1]
 
 
 def test_a_directory_with_semicolons_and_mixed_line_ends_is_read(write: Write) -> None:

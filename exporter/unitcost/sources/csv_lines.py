@@ -93,7 +93,7 @@ def _cause(texts: list[str], error: csv.Error) -> tuple[str, str]:
     if any('\\"' in text for text in texts):
         return "its quotes are escaped by a backslash", 'Export it with quotes doubled: "" for each \\"'
     if "unexpected end of data" in str(error) or "field limit" in str(error):
-        return "a quote is opened and never closed", f"Close its quotes. {COMPLETE}"
+        return "a quote that is never closed", f"Close its quotes. {COMPLETE}"
     return f"{error}; a quote ends inside a value", 'Double the quotes inside of values: "" for each "'
 
 
@@ -104,7 +104,7 @@ def misfit(cells: list[str], width: int, mark: str) -> str:
     if len(cells) == width + 1 and not cells[-1].strip():
         return f"has {len(cells)} cells and line 1 has {width}; the last one is empty: end lines as line 1 does"
     if len(cells) < width:
-        return f"has {len(cells)} cells and line 1 has {width}; it may have been cut off"
+        return f"has {len(cells)} cells and line 1 has {width}; if it was cut off, write or copy it again"
     return f"has {len(cells)} cells and line 1 has {width}; quote values that hold {DELIMITERS[mark]}s"
 
 

@@ -671,7 +671,7 @@ def _bytes(change: str) -> bytes:
     ("name", "content", "reason", "text"),
     [
         ("x.csv", _bytes("S\u00e9").decode().encode("latin-1"), "encoding", "UTF-8"),
-        ("x.csv", "BilledCost,EffectiveCost".encode("utf-16"), "encoding", "UTF-8"),
+        ("x.csv", "BilledCost,EffectiveCost".encode("utf-16-le"), "encoding", "UTF-8"),
         ("x.csv", b"", "empty", "is empty"),
         ("x.csv", ",".join(HEADER).encode(), "empty", "holds no charge"),
         ("x.csv", _bytes("x")[:-40], "format", "line 2: has"),

@@ -27,7 +27,7 @@ from unitcost.errors import SourceError
 from unitcost.records import Asked, Batch, Note, Problem, Query
 from unitcost.sources import values
 from unitcost.sources.base import Context, Settings, SourceKind
-from unitcost.sources.csv_file import CsvPath, Mistakes, Table
+from unitcost.sources.csv_file import CsvPath, Mistakes, Row, Table, totals
 
 NEEDED = ("tenant", "mrr")
 OPTIONAL = ("currency", "plan", "as_of")
@@ -79,7 +79,8 @@ class CsvRevenue:
         Raises SourceError `missing`, `unreadable`, `format` or `value`; then nothing of the file is used.
         """
         table = Table(self._settings.path, NEEDED, OPTIONAL, self._settings.columns)
-        lines = self._lines(table)
+        lines, told = self._lines(table)
+        yield from told
         if "as_of" in table:
             yield from self._history(lines, asked)
         else:
@@ -118,10 +119,11 @@ class CsvRevenue:
             return [line for line in until if line.as_of == until[-1].as_of]
         return list({line.tenant: line for line in until}.values())
 
-    def _lines(self, table: Table) -> list[Line]:
+    def _lines(self, table: Table) -> tuple[list[Line], list[Problem]]:
         mistakes = Mistakes(table.where)
         first_seen: dict[tuple[str, date], int] = {}
         lines = []
+        rows: list[Row] = []
         for number, cells in table.lines(mistakes):
             line = self._line(number, cells, table, mistakes)
             if line is None:
@@ -131,8 +133,10 @@ class CsvRevenue:
                 as_of = f" as of {line.as_of}" if "as_of" in table else ""
                 mistakes.add(number, f"tenant {values.shown(line.tenant)}{as_of} stands on line {first} already")
             lines.append(line)
+            rows.append(Row(number, line.as_of, line.tenant, line.mrr))
+        told = totals(rows, mistakes)
         mistakes.refuse()
-        return lines
+        return lines, told
 
     def _line(self, number: int, cells: dict[str, str], table: Table, mistakes: Mistakes) -> Line | None:
         names = table.names

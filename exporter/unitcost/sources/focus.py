@@ -99,7 +99,7 @@ class Focus:
 
     def _inspect(self, files: list[BillFile]) -> None:
         """Look into the files that are new or have changed, and again into those that could not be read."""
-        known = {file: facts for file, facts in self._facts.items() if facts.problem is None}
+        known = {file: facts for file, facts in self._facts.items() if facts.problem is None and facts.file.stands}
         with duckdb.connect() as connection:
             self._facts = {file: known.get(file) or inspect(file, self._options, connection) for file in files}
 

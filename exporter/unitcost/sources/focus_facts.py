@@ -13,8 +13,9 @@ import duckdb
 
 from unitcost.errors import SourceError
 from unitcost.records import Problem
+from unitcost.sources.focus_csv import COPY_AGAIN, needs_copy, plain
 from unitcost.sources.focus_files import BillFile
-from unitcost.sources.focus_scan import COPY_AGAIN, Schema, clean, read_schema, require
+from unitcost.sources.focus_scan import Schema, clean, read_schema, require
 from unitcost.sources.focus_tags import CLUSTER_MARKS, Tags
 
 
@@ -72,15 +73,28 @@ def cluster_service(service: str) -> str:
 
 def inspect(file: BillFile, options: Options, connection: duckdb.DuckDBPyConnection) -> Facts:
     """Read a file's periods and check every value that will be counted; never raises for what a file holds."""
+    is_csv = file.kind != "parquet"
     try:
-        schema = read_schema(file, connection)
-        require(schema, file, options.cost, options.tenant)
-        return _scan(file, schema, options, connection)
+        if is_csv and needs_copy(file):
+            file = plain(file)
+        try:
+            return _read(file, options, connection)
+        except duckdb.Error:
+            if not is_csv or file.copy:
+                raise
+            file = plain(file)
+            return _read(file, options, connection)
     except duckdb.Error as error:
         found = explain(error, [file])
     except SourceError as error:
         found = error
     return Facts(file, problem=Problem.of(found))
+
+
+def _read(file: BillFile, options: Options, connection: duckdb.DuckDBPyConnection) -> Facts:
+    schema = read_schema(file, connection)
+    require(schema, file, options.cost, options.tenant)
+    return _scan(file, schema, options, connection)
 
 
 def _scan(file: BillFile, schema: Schema, options: Options, connection: duckdb.DuckDBPyConnection) -> Facts:
@@ -144,7 +158,11 @@ FAULTS = (
     Fault("time", "BillingPeriodStart", "first IS NULL", "is no UTC time", "Write it as 2026-11-01T00:00:00Z"),
     Fault("time", "ChargePeriodStart", "start IS NULL", "is no UTC time", "Write it as 2026-11-01T00:00:00Z"),
     Fault(
-        "number", "", "given IS NOT NULL AND cost IS NULL", "is no cost", "Write it as 1234.5, without commas or signs"
+        "number",
+        "",
+        "given IS NOT NULL AND cost IS NULL",
+        "is no cost",
+        "Write it as 1234.5: a point for decimals, no commas or signs",
     ),
     Fault(
         "currency",
@@ -178,7 +196,10 @@ def _locate(
     ).fetchone()
     place, value = found or ("?", None)
     shown = "an empty value" if value is None else repr(str(value)[:80])
-    return Problem(fault.reason, f"{file.path}, row {place}", f"{column} holds {shown}, which {fault.text}", fault.hint)
+    hint = fault.hint
+    if value is None and fault.reason == "time":
+        hint = "Every charge has one; remove the row if it is a line of totals"
+    return Problem(fault.reason, f"{file.path}, row {place}", f"{column} holds {shown}, which {fault.text}", hint)
 
 
 def any_tenant(scans: Sequence[tuple[Schema, BillFile]], key: str, options: Options) -> bool:
@@ -231,7 +252,7 @@ def explain(error: Exception, files: Sequence[BillFile]) -> SourceError:
         if found := re.search(pattern, said):
             return SourceError(reason, where, text.format(*found.groups()), hint)
     first = next((line for line in said.splitlines() if line.strip()), type(error).__name__)
-    return SourceError("format", where, f"cannot be read: {first}", COPY_AGAIN)
+    return SourceError("format", where, f"cannot be read: {first}", "If it was cut off, copy it again")
 
 
 _SAID = (

@@ -197,6 +197,13 @@ TENANTS = Metric(
 )
 TENANTS_FOLDED = Metric("unitcost_tenants_folded", 'Tenants beyond limits.tenants, summed up in tenant="__other__".')
 UNKNOWN_TENANTS = Metric("unitcost_unknown_tenants", "Exported tenants that the directory does not name.")
+SIMILAR_TENANTS = Metric(
+    "unitcost_similar_tenants_dollars",
+    "Cost of tenants whose name differs from another tenant's only by case, Unicode form or white space; `tenants.fold`"
+    " or aliases make them one.",
+    ("window",),
+    unit="dollars",
+)
 BUILD_INFO = Metric("unitcost_build_info", "Always 1; the version that serves this page.", ("version",))
 
 ALL: tuple[Metric, ...] = tuple(value for value in list(globals().values()) if isinstance(value, Metric))

@@ -272,6 +272,7 @@ def load(path: Path) -> tuple[Config, Directory]:
         if config.tenants.directory is not None:
             directory, wrong = Directory.read(config.tenants.directory)
             mistakes += wrong
+            mistakes += directory.clashes() if config.tenants.fold == "case" else []
         config = config.model_copy(update={"state_dir": folder / config.state_dir.expanduser()})
     if mistakes or config is None:
         raise ConfigError([f"{path}: {mistake}" for mistake in mistakes])

@@ -7,7 +7,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 
 from unitcost.config import Config, settings_digest
@@ -68,7 +68,7 @@ class Refresher:
         self._clock = clock
         self._model = Model.of(config, directory)
         self._stop = threading.Event()
-        context = config.context()
+        context = replace(config.context(), names=directory.names(config.tenants.fold))
         seen = {
             name: datetime.fromtimestamp(at, UTC)
             for name, at in ledger.rows("SELECT source, epoch(last_success) FROM source_state")

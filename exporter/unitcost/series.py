@@ -94,6 +94,7 @@ SELECTS: Sequence[tuple[Metric, str]] = (
             " FROM window_span ORDER BY ALL"
         ),
     ),
+    (catalogue.SIMILAR_TENANTS, "SELECT span, cost::DOUBLE FROM window_similar ORDER BY ALL"),
     (catalogue.TENANTS, "SELECT count(*)::DOUBLE FROM shown"),
     (catalogue.TENANTS_FOLDED, "SELECT count(*)::DOUBLE FROM shown WHERE label = '__other__'"),
 )

@@ -49,6 +49,8 @@ class Model:
     dimensions: list[str]
     settings: list[tuple[str, str]] = field(default_factory=list)
     """(source, digest of its present settings); of a source that is not named all days count as told under these."""
+    folding: bool = False
+    """Whether names fold (tenants.fold: case); the aliases are folded then, as names.Names.keys() has them."""
 
     @classmethod
     def of(cls, config: Config, directory: Directory) -> Model:
@@ -60,14 +62,13 @@ class Model:
             if kind == "cluster":
                 named = getattr(config.settings(name), "billed_by", None)
                 billed_by += [(name, bill) for bill in (bills if named is None else named)]
-        aliases = directory.aliases()
-        spelt = dict(aliases)
+        names = directory.names(config.tenants.fold)
         rules: list[tuple[int, dict[str, str], str, str | None]] = []
         fixed = []
         for number, rule in enumerate(config.sharing):
             if isinstance(rule.by, Fixed):
                 rules.append((number, dict(rule.match), "fixed", None))
-                fixed += [(number, spelt.get(tenant, tenant), share) for tenant, share in rule.by.fixed.items()]
+                fixed += [(number, names.tenant(tenant), share) for tenant, share in rule.by.fixed.items()]
             elif rule.by in METHODS:
                 rules.append((number, dict(rule.match), rule.by, None))
             else:
@@ -76,10 +77,11 @@ class Model:
             sources=[(name, kind, config.settings(name).required) for name, kind in kinds.items()],
             billed_by=billed_by,
             rates=sorted(config.currency.all_rates().items()),
-            aliases=aliases,
+            aliases=names.keys(),
             rules=rules,
             fixed=fixed,
             dimensions=list(config.dimensions),
+            folding=names.folding,
             settings=[(name, settings_digest(config, name)) for name in kinds],
         )
 
@@ -212,6 +214,9 @@ def _load_model(connection: duckdb.DuckDBPyConnection, model: Model) -> None:
     table("billed_by", {"source": "VARCHAR", "bill": "VARCHAR"}, [*model.billed_by])
     table("rate", {"currency": "VARCHAR", "rate": "DECIMAL(18, 8)"}, [*model.rates])
     table("alias", {"alias": "VARCHAR", "tenant": "VARCHAR"}, [*model.aliases])
+    connection.execute(
+        f"CREATE OR REPLACE TEMP MACRO alias_key(spelt) AS {'folded' if model.folding else 'tidy'}(spelt)"
+    )
     table("fixed_share", {"rule": "INTEGER", "tenant": "VARCHAR", "share": "DECIMAL(38, 12)"}, [*model.fixed])
     table("dimension", {"dimension": "VARCHAR"}, [(name,) for name in model.dimensions])
     table(

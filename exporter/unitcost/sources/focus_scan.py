@@ -130,7 +130,7 @@ FOCUS_HINT = "Point path at a FOCUS export"
 
 
 def require(schema: Schema, file: BillFile, cost: str, tenant: str | None) -> None:
-    """Raise SourceError `column`, `time`, `number` or `tags` when the columns are not enough to read a bill by."""
+    """Raise SourceError `column`, `time` or `number` when the columns are not enough to read a bill by."""
     for name in (cost, "BillingCurrency", "BillingPeriodStart", "ChargePeriodStart", *([tenant] if tenant else [])):
         if not schema.has(name):
             raise SourceError("column", str(file.path), f"has no column {name}", _likely(schema, name, cost))

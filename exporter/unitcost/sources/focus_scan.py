@@ -138,7 +138,7 @@ def require(schema: Schema, file: BillFile, cost: str, tenant: str | None) -> No
         hint = _likely(schema, "ServiceName", cost)
         raise SourceError("column", str(file.path), "has no column ServiceName or ServiceCategory", hint)
     for name in ("BillingPeriodStart", "BillingPeriodEnd", "ChargePeriodStart", "ChargePeriodEnd"):
-        if schema.has(name) and not re.fullmatch("VARCHAR|DATE|TIMESTAMP.*", kind := schema.type(name)):
+        if schema.has(name) and not re.fullmatch(r"VARCHAR|DATE|TIMESTAMP[^\[]*", kind := schema.type(name)):
             unit = ", whose unit (seconds, milliseconds, days) is not said" if "INT" in kind else ", which is no time"
             hint = "Write it as a timestamp, or as text such as 2026-11-01T00:00:00Z"
             raise SourceError("time", str(file.path), f"{name} is {_short(kind)}{unit}", hint)

@@ -14,10 +14,14 @@ from typing import Literal
 from unitcost.sources.focus_scan import Schema, literal
 
 CLUSTER_TAGS = ("aws:eks:cluster-name", "eks:cluster-name", "goog-k8s-cluster-name", "aks-managed-cluster-name")
+CLUSTER_NAME = "cluster-name"
+"""What all of CLUSTER_TAGS contain."""
 CLUSTER_PREFIX = "kubernetes.io/cluster/"
 ANY_PREFIX = "kubernetes.io/"
 CLUSTER_MARKS = (*CLUSTER_TAGS, ANY_PREFIX)
 """What marks a charge as Kubernetes: tag keys, and the prefix of tag keys."""
+AS_JSON = "json_extract_string(to_json({}), '$')"
+"""SQL that makes a nested value JSON text, which is told from a name; a plain cast would write {'v': acme}."""
 
 
 @dataclass(frozen=True)
@@ -38,10 +42,8 @@ class Tags:
         if not schema.has("Tags"):
             return cls("none", "NULL::VARCHAR")
         kind, raw = schema.type("Tags"), schema.raw("Tags")
-        # As JSON text, what is no scalar is told from a name; a plain cast writes {'v': acme}.
-        value = (
-            "json_extract_string(to_json({}), '$')" if re.search(r"[(, ](STRUCT|MAP|JSON)|\[\]\)", kind) else cls.value
-        )
+        nested = re.search(r"[(, ](STRUCT|MAP|JSON)|\[\]\)", kind)
+        value = AS_JSON if nested else cls.value
         if kind.startswith("MAP"):
             return cls("map", raw, value)
         if kind.startswith("STRUCT") and kind.endswith("[]"):
@@ -50,9 +52,8 @@ class Tags:
         if kind.startswith("STRUCT"):
             return cls("json", f"CAST(to_json({raw}) AS VARCHAR)")
         text = raw if kind == "VARCHAR" else f"CAST({raw} AS VARCHAR)"
-        return cls(
-            "json", f"CASE WHEN {text}[1] = '[' THEN {_as_object(text)} ELSE {text} END" if schema.lists else text
-        )
+        listed = f"CASE WHEN {text}[1] = '[' THEN {_as_object(text)} ELSE {text} END"
+        return cls("json", listed if schema.lists else text)
 
     @staticmethod
     def unreadable(kind: str) -> bool:
@@ -119,7 +120,11 @@ class Tags:
         if self.shape == "none":
             return ["false"] * len(CLUSTER_MARKS)
         if self.shape == "json":
-            return [f"coalesce(contains({self.column}, '{_in_json(mark)}'), false)" for mark in CLUSTER_MARKS]
+            some = f"contains({self.column}, '{CLUSTER_NAME}')"  # looked for once, since most rows have none of these
+            tagged = [
+                f"CASE WHEN {some} THEN contains({self.column}, '{mark}') ELSE false END" for mark in CLUSTER_TAGS
+            ]
+            return [*tagged, f"coalesce(contains({self.column}, '{_in_json(ANY_PREFIX)}'), false)"]
         any_key = f"list_filter({self.keys()}, lambda key: starts_with(key, '{ANY_PREFIX}'))"
         return [*(f"{self.get(key)} IS NOT NULL" for key in CLUSTER_TAGS), f"coalesce(len({any_key}) > 0, false)"]
 

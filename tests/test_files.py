@@ -171,6 +171,19 @@ def test_an_unquoted_comma_in_the_directory_shifts_no_cell(write: Write) -> None
     ]
 
 
+def test_an_unquoted_comma_is_found_where_the_cells_happen_to_fit(write: Write) -> None:
+    found, wrong = directory(write, "id,name,plan,aliases\nacme,Acme, Inc.,pro\nbeta,Beta,pro,B\n")
+    assert [tenant.id for tenant in found.tenants] == ["beta"]
+    (mistake,) = wrong
+    assert "line 2: ' Inc.' begins with a space: remove it, or quote values that hold commas" in mistake
+
+
+def test_a_directory_with_a_space_behind_every_comma_is_read(write: Write) -> None:
+    found, wrong = directory(write, "id, name, plan\nacme, Acme, pro\n")
+    assert wrong == []
+    assert [(tenant.name, tenant.plan) for tenant in found.tenants] == [("Acme", "pro")]
+
+
 def test_every_mistake_before_an_unclosed_quote_of_the_directory_is_told_with_it(write: Write) -> None:
     _, wrong = directory(write, 'id,name\n,x\nacme,"Acme\n')
     assert "line 2: has no id" in wrong[0]

@@ -74,6 +74,9 @@ class Directory:
             if "id" not in table:
                 return cls(), [f"{path}: has no column id; its first line must name the columns"]
             for number, row in table.lines(misfits, may_be_empty=True):
+                if shifted := _shifted(row):
+                    misfits.add(number, f"{shifted!r} begins with a space: remove it, or quote values that hold commas")
+                    continue
                 tenant = _tenant(row, f"{path} line {number}", mistakes)
                 if tenant is not None:
                     tenants.append(tenant)
@@ -90,6 +93,13 @@ class Directory:
                     )
                 owners.setdefault(spelling, tenant.id)
         return cls(tuple(tenants), path), mistakes
+
+
+def _shifted(row: Mapping[str, str]) -> str | None:
+    """Return a cell that looks like the rest of a name with an unquoted comma: Acme, Inc."""
+    if row.get("name", "")[:1].isspace():
+        return None  # a file with a space behind every comma
+    return next((row[name] for name in ("plan", "status", "aliases") if row.get(name, "")[:1].isspace()), None)
 
 
 def _tenant(row: Mapping[str, str], where: str, mistakes: list[str]) -> Tenant | None:

@@ -16,7 +16,7 @@ from unitcost.errors import SourceError
 from unitcost.records import COMPONENTS, Asked, Batch, Note, Problem
 from unitcost.sources.base import Context, ExistingPath, Settings, SourceKind
 from unitcost.sources.focus_days import SINCE
-from unitcost.sources.focus_facts import Facts, Options, any_tenant, frequent_keys, inspect
+from unitcost.sources.focus_facts import Facts, Options, any_tenant, frequent_keys, inspect, odd_values
 from unitcost.sources.focus_files import BillFile, find, fingerprint, overlap
 from unitcost.sources.focus_known import is_settled, known_days, restatement, tell_holes, told
 from unitcost.sources.focus_query import Bill, build
@@ -167,6 +167,9 @@ class Focus:
             if count := facts.periods[bill.key].broken_tags:
                 text = f"{count} rows of {bill.key} have Tags that are no JSON; their charges have no tenant"
                 yield Problem("tags", str(facts.file.path), text, "Repair the export")
+            if facts.schema and facts.periods[bill.key].odd_tags:
+                found = odd_values(facts.schema, facts.file, bill.key, options)
+                yield from [found] if found else []
         tagged = bill.sum("tagged")
         if not (tagged or options.tenant) or any_tenant(bill.scans, bill.key, options):
             return

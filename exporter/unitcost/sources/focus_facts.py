@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date, datetime
 from typing import Any
 
@@ -16,8 +16,8 @@ from unitcost.records import Problem
 from unitcost.sources.focus_csv import COPY_AGAIN, needs_copy, plain
 from unitcost.sources.focus_days import Charges, charge, first_day, is_long, last_day, period_month
 from unitcost.sources.focus_files import BillFile
-from unitcost.sources.focus_scan import Schema, clean, read_schema, require
-from unitcost.sources.focus_tags import CLUSTER_MARKS, Tags
+from unitcost.sources.focus_scan import Schema, literal, read_schema, require
+from unitcost.sources.focus_tags import CLUSTER_MARKS, Tags, named
 
 
 @dataclass(frozen=True)
@@ -42,9 +42,9 @@ class Period:
 
     starts, ends: its first and last UTC time (exclusive), ends None if unsaid. charges: all, summed by day and kind.
     days: UTC days on which charges start. long: some charge is of several days. moved: some charge does not count on
-    the UTC day that it starts. tagged: rows with any tags; broken_tags: rows whose tags are no JSON; costless: rows
-    without a cost. marks: those of CLUSTER_MARKS that may occur among the tags; cluster_services: managed Kubernetes
-    occurs.
+    the UTC day that it starts. tagged: rows with any tags; broken_tags: rows whose tags are no JSON; odd_tags: some may
+    be no names; costless: rows without a cost. marks: those of CLUSTER_MARKS that may occur among the tags;
+    cluster_services: managed Kubernetes occurs.
     """
 
     starts: datetime
@@ -53,6 +53,7 @@ class Period:
     days: set[date] = field(default_factory=set)
     tagged: int = 0
     broken_tags: int = 0
+    odd_tags: bool = False
     costless: int = 0
     long: bool = False
     moved: bool = False
@@ -99,7 +100,15 @@ def inspect(file: BillFile, options: Options, connection: duckdb.DuckDBPyConnect
 def _read(file: BillFile, options: Options, connection: duckdb.DuckDBPyConnection) -> Facts:
     schema = read_schema(file, connection)
     require(schema, file, options.cost, options.tenant)
-    return _scan(file, schema, options, connection)
+    if schema.has("Tags") and Tags.unreadable(kind := schema.type("Tags")):
+        text = f"Tags is {kind[:80]}, a list without key and value"
+        raise SourceError("tags", str(file.path), text, "Write it as MAP, or as JSON text")
+    facts = _scan(file, schema, options, connection)
+    if schema.has("Tags") and any(period.odd_tags for period in facts.periods.values()):
+        lists = f"SELECT bool_or(CAST({schema.raw('Tags')} AS VARCHAR)[1] = '[') FROM {schema.relation}"
+        if Tags.of(schema).shape == "json" and connection.execute(lists, [[file.pattern]]).fetchall() == [(True,)]:
+            return _scan(file, replace(schema, lists=True), options, connection)
+    return facts
 
 
 def _scan(file: BillFile, schema: Schema, options: Options, connection: duckdb.DuckDBPyConnection) -> Facts:
@@ -113,7 +122,7 @@ def _scan(file: BillFile, schema: Schema, options: Options, connection: duckdb.D
             {schema.time("BillingPeriodEnd", trying=True)} AS last, {start} AS start, {ended} AS ended,
             {schema.given("ChargePeriodEnd")} AS given_end,
             {given} AS given, {cost} AS cost, {schema.text("BillingCurrency")} AS currency,
-            {tags.present()} AS tagged, {tags.broken()} AS broken,
+            {tags.present()} AS tagged, {tags.broken()} AS broken, {tags.odd()} AS odd,
             {marks},
             {cluster_service(schema.raw("ServiceName"))} AS cluster_service
         FROM {schema.relation}"""
@@ -124,14 +133,14 @@ def _scan(file: BillFile, schema: Schema, options: Options, connection: duckdb.D
             kind, {charge("kind", "class")}, currency, start >= first AND coalesce(start < last, true) AS within,
             min(start), max(coalesce(ended, start)), count(*), coalesce(sum(cost), 0),
             min(first), max(last), bool_or(start::DATE <> {first_day("start", "ended")}),
-            count_if(tagged), count_if(broken), count_if(given IS NULL), bool_or(cluster_service),
+            count_if(tagged), count_if(broken), count_if(given IS NULL), bool_or(odd), bool_or(cluster_service),
             [{", ".join(f"bool_or(mark{at})" for at in range(len(CLUSTER_MARKS)))}],
             [{", ".join(f"count_if({fault.found})" for fault in FAULTS)}]
         FROM ({rows}) GROUP BY month, day, last_day, kind, class, currency, within ORDER BY month, day""",
         [[file.pattern]],
     ).fetchall()
     periods: dict[str, Period] = {}
-    for month, *summed, first, end, moved, tagged, broken, costless, service, marked, faults in found:
+    for month, *summed, first, end, moved, tagged, broken, costless, odd, service, marked, faults in found:
         for fault, count in zip(FAULTS, faults, strict=True):
             if count:
                 problem = _locate(fault, file, schema, options, rows, month, connection)
@@ -150,6 +159,7 @@ def _scan(file: BillFile, schema: Schema, options: Options, connection: duckdb.D
         period.tagged += tagged
         period.broken_tags += broken
         period.costless += costless
+        period.odd_tags |= odd
         period.marks |= {mark for mark, there in zip(CLUSTER_MARKS, marked, strict=True) if there}
         period.cluster_services |= service
     return Facts(file, schema, periods)
@@ -221,6 +231,32 @@ def _locate(
     return Problem(fault.reason, f"{file.path}, row {place}", f"{column} holds {shown}, which {fault.text}", hint)
 
 
+def odd_values(schema: Schema, file: BillFile, key: str, options: Options) -> Problem | None:
+    """Tell of tags of a billing period whose value is no name; None where there is none. Raises SourceError."""
+    header = 0 if schema.kind == "parquet" else 1
+    values = ", ".join(
+        f"{{tag: {literal(name)}, value: {value}}}"
+        for name, value in zip(options.keys, Tags.of(schema).get_all(options.keys), strict=True)
+    )
+    if not values:
+        return None
+    month = f"strftime({schema.time('BillingPeriodStart')}, '%Y-%m')"
+    rows = f"""
+        SELECT row_number() OVER () + {header} AS place, {month} AS month, unnest([{values}]) AS one
+        FROM (SELECT *, {Tags.of(schema).parsed(options.keys)} AS found FROM {schema.relation})"""
+    odd = f"one.value NOT IN ('', 'NULL') AND {named('one.value')} IS NULL"
+    sql = f"SELECT count(*), min(place), arg_min(one, place) FROM ({rows}) WHERE month = ? AND {odd}"
+    [(count, place, first)] = _ask(sql, file, key)
+    if not count:
+        return None
+    return Problem(
+        "tags",
+        f"{file.path}, row {place}",
+        f"the tag {first['tag']} holds {str(first['value'])[:80]!r}, which names nobody; {count} such values in {key}",
+        "Write a tag's value as one text",
+    )
+
+
 def any_tenant(scans: Sequence[tuple[Schema, BillFile]], key: str, options: Options) -> bool:
     """Tell whether any row of a billing period has a tenant; stops at the first. Raises SourceError."""
     for schema, file in scans:
@@ -241,7 +277,7 @@ def frequent_keys(scans: Sequence[tuple[Schema, BillFile]], key: str) -> list[st
 
 def _tenant(schema: Schema, options: Options) -> str:
     """Return SQL for the tenant, over the rows of `_rows`."""
-    return schema.text(options.tenant) if options.tenant else clean(Tags.of(schema).get_all(options.keys)[0])
+    return schema.text(options.tenant) if options.tenant else named(Tags.of(schema).get_all(options.keys)[0])
 
 
 def _rows(schema: Schema, keys: Sequence[str] = ()) -> str:

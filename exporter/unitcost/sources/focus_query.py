@@ -12,7 +12,7 @@ from unitcost.sources.focus_days import SINCE, UNTIL, Charges, charge, first_day
 from unitcost.sources.focus_facts import Facts, Options, Period, cluster_service, explain
 from unitcost.sources.focus_files import BillFile
 from unitcost.sources.focus_scan import LEDGER, Schema, clean, literal
-from unitcost.sources.focus_tags import Tags
+from unitcost.sources.focus_tags import Tags, named
 
 
 @dataclass(frozen=True)
@@ -92,13 +92,13 @@ def build(bill: Bill, options: Options, nodes: Sequence[tuple[str, str]]) -> Que
     params += _node_params(nodes) if nodes else []
     params += [[file.pattern for file in files] for files in groups.values()]
     keys = ", ".join(["day", "tenant", "service", "component", "currency", "cluster", "charge", *names])
-    cleaned = "".join(f", {clean(name)} AS {name}" for name in names)
+    cleaned = "".join(f", {named(name)} AS {name}" for name in names)
     sql = f"""
 WITH named AS MATERIALIZED (SELECT unnest(?::VARCHAR[]) AS name, unnest(?::VARCHAR[]) AS component),
 {NODES if nodes else ""}charges AS NOT MATERIALIZED ({" UNION ALL ".join(scans)}),
 daily AS NOT MATERIALIZED ({SPREAD if bill.any("long") else "SELECT * FROM charges"}),
 rows AS NOT MATERIALIZED (
-    SELECT day, {clean("tenant")} AS tenant,
+    SELECT day, {clean("tenant") if options.tenant else named("tenant")} AS tenant,
         coalesce({clean("service")}, {clean("category")}, 'unknown') AS service,
         coalesce(by_service.component, by_category.component, 'other') AS component,
         amount, {clean("currency")} AS currency,

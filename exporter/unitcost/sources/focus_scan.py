@@ -130,7 +130,7 @@ FOCUS_HINT = "Point path at a FOCUS export"
 
 
 def require(schema: Schema, file: BillFile, cost: str, tenant: str | None) -> None:
-    """Raise SourceError `column`, `time`, `number` or `tags` when the columns are not enough to read a bill by."""
+    """Raise SourceError `column`, `time` or `number` when the columns are not enough to read a bill by."""
     for name in (cost, "BillingCurrency", "BillingPeriodStart", "ChargePeriodStart", *([tenant] if tenant else [])):
         if not schema.has(name):
             raise SourceError("column", str(file.path), f"has no column {name}", _likely(schema, name, cost))
@@ -138,7 +138,7 @@ def require(schema: Schema, file: BillFile, cost: str, tenant: str | None) -> No
         hint = _likely(schema, "ServiceName", cost)
         raise SourceError("column", str(file.path), "has no column ServiceName or ServiceCategory", hint)
     for name in ("BillingPeriodStart", "BillingPeriodEnd", "ChargePeriodStart", "ChargePeriodEnd"):
-        if schema.has(name) and not re.fullmatch("VARCHAR|DATE|TIMESTAMP.*", kind := schema.type(name)):
+        if schema.has(name) and not re.fullmatch(r"VARCHAR|DATE|TIMESTAMP[^\[]*", kind := schema.type(name)):
             unit = ", whose unit (seconds, milliseconds, days) is not said" if "INT" in kind else ", which is no time"
             hint = "Write it as a timestamp, or as text such as 2026-11-01T00:00:00Z"
             raise SourceError("time", str(file.path), f"{name} is {_short(kind)}{unit}", hint)

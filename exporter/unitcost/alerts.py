@@ -35,6 +35,10 @@ def _days(value: str) -> str:
     return value
 
 
+TAKEN = ("namespace", "pod", "container", "node", "tenant", "of", "scraped", "job", "instance")
+"""Labels that the live rules need for something else, or that differ within a cluster."""
+
+
 def _cluster_label(value: str) -> str:
     if re.fullmatch(r"(?!__)[a-zA-Z_][a-zA-Z0-9_]*", value) is None:
         raise ValueError("must be the name of a label, such as cluster or cluster_id")
@@ -42,9 +46,6 @@ def _cluster_label(value: str) -> str:
         raise ValueError(f"must tell clusters apart: {value} has another meaning in the rules")
     return value
 
-
-TAKEN = ("namespace", "pod", "container", "node", "tenant", "of", "scraped", "job", "instance")
-"""Labels that the live rules need for something else, or that differ within a cluster."""
 
 Severity = Literal["info", "warning", "critical"]
 Span = Annotated[str, AfterValidator(_span)]

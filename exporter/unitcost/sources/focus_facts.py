@@ -14,7 +14,7 @@ import duckdb
 from unitcost.errors import SourceError
 from unitcost.records import Problem
 from unitcost.sources.focus_files import BillFile
-from unitcost.sources.focus_scan import COPY_AGAIN, Schema, clean, read_schema, require
+from unitcost.sources.focus_scan import COPY_AGAIN, Schema, clean, concerns_costs, read_schema, require
 from unitcost.sources.focus_tags import CLUSTER_MARKS, Tags
 
 
@@ -39,13 +39,15 @@ class Period:
     """What a file says about one billing period. end: exclusive, None if unsaid. problem: why it cannot be used.
 
     days: UTC days on which charges start. long: some charge covers more than a day. tagged: rows with any tags;
-    broken_tags: rows whose tags are no JSON; costless: rows without a cost.
+    broken_tags: rows whose tags are no JSON; costless: rows without a cost; zero: rows with a cost of 0.
     marks: those of CLUSTER_MARKS that may occur among the tags; cluster_services: managed Kubernetes occurs.
     """
 
     first: date
     end: date | None = None
     days: set[date] = field(default_factory=set)
+    rows: int = 0
+    zero: int = 0
     tagged: int = 0
     broken_tags: int = 0
     costless: int = 0
@@ -57,12 +59,16 @@ class Period:
 
 @dataclass(frozen=True)
 class Facts:
-    """A file's schema and periods by "YYYY-MM"; or the problem that left it unread."""
+    """A file's schema and periods by "YYYY-MM"; or the problem that left it unread.
+
+    other: the problem is that this is no cost dataset at all; beside files that are, it may be left out.
+    """
 
     file: BillFile
     schema: Schema | None = None
     periods: Mapping[str, Period] = field(default_factory=dict)
     problem: Problem | None = None
+    other: bool = False
 
 
 def cluster_service(service: str) -> str:
@@ -72,15 +78,17 @@ def cluster_service(service: str) -> str:
 
 def inspect(file: BillFile, options: Options, connection: duckdb.DuckDBPyConnection) -> Facts:
     """Read a file's periods and check every value that will be counted; never raises for what a file holds."""
+    other = False
     try:
         schema = read_schema(file, connection)
+        other = not concerns_costs(schema)
         require(schema, file, options.cost, options.tenant)
         return _scan(file, schema, options, connection)
     except duckdb.Error as error:
         found = explain(error, [file])
     except SourceError as error:
         found = error
-    return Facts(file, problem=Problem.of(found))
+    return Facts(file, problem=Problem.of(found), other=other)
 
 
 def _scan(file: BillFile, schema: Schema, options: Options, connection: duckdb.DuckDBPyConnection) -> Facts:
@@ -101,6 +109,7 @@ def _scan(file: BillFile, schema: Schema, options: Options, connection: duckdb.D
         SELECT date_trunc('month', first)::DATE AS month, start::DATE AS day, min(first)::DATE,
             max(last - INTERVAL 1 MICROSECOND)::DATE + 1,
             count_if(tagged), count_if(broken), count_if(given IS NULL),
+            count(*), count(*) FILTER (cost = 0),
             bool_or(coalesce(ended > start + INTERVAL 1 DAY, false)), bool_or(cluster_service),
             [{", ".join(f"bool_or(mark{at})" for at in range(len(CLUSTER_MARKS)))}],
             {", ".join(f"count_if({fault.found})" for fault in FAULTS)}
@@ -108,7 +117,7 @@ def _scan(file: BillFile, schema: Schema, options: Options, connection: duckdb.D
         [[file.pattern]],
     ).fetchall()
     periods: dict[str, Period] = {}
-    for month, day, first, end, tagged, broken, costless, long, service, marked, *faults in found:
+    for month, day, first, end, tagged, broken, costless, all_rows, zero, long, service, marked, *faults in found:
         for fault, count in zip(FAULTS, faults, strict=True):
             if count:
                 problem = _locate(fault, file, schema, options, rows, month, connection)
@@ -123,6 +132,8 @@ def _scan(file: BillFile, schema: Schema, options: Options, connection: duckdb.D
         period.tagged += tagged
         period.broken_tags += broken
         period.costless += costless
+        period.rows += all_rows
+        period.zero += zero
         period.long |= long
         period.marks |= {mark for mark, there in zip(CLUSTER_MARKS, marked, strict=True) if there}
         period.cluster_services |= service

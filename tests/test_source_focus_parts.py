@@ -30,6 +30,7 @@ from tests.test_source_focus import (
 )
 from unitcost.errors import SourceError
 from unitcost.records import Batch, Note, Problem
+from unitcost.sources import focus_parts
 
 Rows = list[dict[str, Any]]
 
@@ -102,6 +103,16 @@ def test_of_three_files_the_two_that_are_twins_are_named(tmp_path: Path) -> None
     told = refused(tmp_path)
     assert "x-2.csv and " in told
     assert "x-3.csv: hold 7 of 7 rows twice" in told
+
+
+def test_of_a_huge_export_a_sample_of_rows_is_enough(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    charges = [day(at % 30 + 1, ResourceId=f"i-{at}", EffectiveCost="3") for at in range(400)]
+    write_csv(tmp_path / "x-1.csv", charges)
+    write_csv(tmp_path / "x-2.csv", charges[:350])
+    monkeypatch.setattr(focus_parts, "SAMPLED_BYTES", sum(path.stat().st_size for path in tmp_path.iterdir()) // 4)
+    assert "rows twice" in refused(tmp_path)
+    write_csv(tmp_path / "x-2.csv", [one | {"ResourceId": f"o-{at}"} for at, one in enumerate(charges[:350])])
+    assert total(costs(tmp_path)) == 3 * 750
 
 
 def test_a_twin_in_another_folder_of_the_tree_is_refused(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from decimal import Decimal
 import duckdb
 
 from unitcost.records import Note, Problem
-from unitcost.sources.focus_facts import explain
+from unitcost.sources.focus_facts import explain, period_rows
 from unitcost.sources.focus_query import Bill
 from unitcost.sources.focus_scan import COSTS
 
@@ -76,12 +76,11 @@ def _others(bill: Bill, cost: str) -> Others:
         columns = [*sums, *(f"{one} FILTER ({lost})" for one in sums)]
         sql = (
             f"SELECT {', '.join([provider, f'count(*) FILTER ({charged})', f'count(*) FILTER ({lost})', *columns])}"
-            f" FROM {schema.relation}"
-            f" WHERE date_trunc('month', {schema.time('BillingPeriodStart')})::DATE = DATE '{bill.key}-01' GROUP BY ALL"
+            f" FROM ({period_rows(schema)}) GROUP BY ALL"
         )
         try:
             with duckdb.connect() as connection:
-                rows = connection.execute(sql, [[file.pattern]]).fetchall()
+                rows = connection.execute(sql, [[file.pattern], bill.key]).fetchall()
         except duckdb.Error as error:
             raise explain(error, [file]) from error
         for name, count, lost_rows, *amounts in rows:

@@ -195,7 +195,7 @@ def _locate(
 def any_tenant(scans: Sequence[tuple[Schema, BillFile]], key: str, options: Options) -> bool:
     """Tell whether any row of a billing period has a tenant; stops at the first. Raises SourceError."""
     for schema, file in scans:
-        rows = _rows(schema, options.keys)
+        rows = period_rows(schema, options.keys)
         if _ask(f"SELECT 1 FROM ({rows}) WHERE {_tenant(schema, options)} IS NOT NULL LIMIT 1", file, key):
             return True
     return False
@@ -205,17 +205,17 @@ def frequent_keys(scans: Sequence[tuple[Schema, BillFile]], key: str) -> list[st
     """Return the five tag keys that occur most in a billing period, most frequent first. Raises SourceError."""
     counts: Counter[str] = Counter()
     for schema, file in scans:
-        tags = f"SELECT unnest({Tags.of(schema).keys()}) AS tag FROM ({_rows(schema)})"
+        tags = f"SELECT unnest({Tags.of(schema).keys()}) AS tag FROM ({period_rows(schema)})"
         counts.update(dict(_ask(f"SELECT tag, count(*) FROM ({tags}) GROUP BY tag", file, key)))
     return sorted(counts, key=lambda tag: (-counts[tag], tag))[:5]
 
 
 def _tenant(schema: Schema, options: Options) -> str:
-    """Return SQL for the tenant, over the rows of `_rows`."""
+    """Return SQL for the tenant, over the rows of `period_rows`."""
     return schema.text(options.tenant) if options.tenant else clean(Tags.of(schema).get_all(options.keys)[0])
 
 
-def _rows(schema: Schema, keys: Sequence[str] = ()) -> str:
+def period_rows(schema: Schema, keys: Sequence[str] = ()) -> str:
     """Return SQL for one file's rows of one billing period (two parameters), their tags parsed for these keys."""
     month = f"strftime({schema.time('BillingPeriodStart')}, '%Y-%m')"
     return f"SELECT *, {Tags.of(schema).parsed(keys)} AS found FROM {schema.relation} WHERE {month} = ?"

@@ -11,12 +11,15 @@ from itertools import combinations
 
 import duckdb
 
-from unitcost.sources.focus_facts import Facts, explain
+from unitcost.sources.focus_facts import Facts, explain, period_rows
 from unitcost.sources.focus_files import BillFile, Overlap, copies, export_name, overlap
 from unitcost.sources.focus_scan import LEDGER, Schema
 
 SAMPLED_BYTES = 1 << 30
 """Of an export larger than this only each second, third … row (by its hash) is compared, to bound the memory."""
+
+NAMED = 3
+"""Of the columns that one file has alone, so many are named."""
 
 
 @dataclass(frozen=True)
@@ -36,11 +39,6 @@ class Part:
     def columns(self) -> set[str]:
         """The names of its columns, whose order and case mean nothing."""
         return {name.lower() for name, _ in self.schema.columns}
-
-    @property
-    def month(self) -> str:
-        """SQL that picks the rows of the period."""
-        return f"date_trunc('month', {self.schema.time('BillingPeriodStart')})::DATE = DATE '{self.key}-01'"
 
     def row(self, *, counted: bool) -> str:
         """Return SQL for a hash of a row, of all columns or (not counted) of what says which charge it is.
@@ -75,7 +73,8 @@ def delivered_twice(key: str, facts: Sequence[Facts], cost: str, *, adding: bool
         return found
     parts = [Part(one, one.schema, key) for one in facts if one.schema is not None and one.periods[key].days]
     common = {(one.file, other.file): at for one, other in combinations(parts, 2) if (at := one.days_with(other))}
-    sharing = [part for part in parts if any(part.file in pair for pair in common)]
+    named = {file for pair in common for file in pair}
+    sharing = [part for part in parts if part.file in named]
     if not sharing:
         return None
     if adding:
@@ -83,8 +82,8 @@ def delivered_twice(key: str, facts: Sequence[Facts], cost: str, *, adding: bool
     columns = {part.file: part.columns for part in sharing}
     for (one, other), at in common.items():
         if differing := sorted(columns[one] ^ columns[other]):
-            named = ", ".join(differing[:3]) + (" …" if len(differing) > 3 else "")  # noqa: PLR2004
-            return _because(at, f"have other columns ({named} in one of them only)")
+            some = ", ".join(differing[:NAMED]) + (" …" if len(differing) > NAMED else "")
+            return _because(at, f"have other columns ({some} in one of them only)")
     groups: dict[str, list[Part]] = {}
     for part in sharing:
         groups.setdefault(export_name(part.file.name), []).append(part)
@@ -104,7 +103,7 @@ def _same_rows(parts: Sequence[Part], common: Common) -> Overlap | None:
     with duckdb.connect() as connection:
         for part in parts:
             asked = f"SELECT count(*), sum({part.row(counted=True)}::HUGEINT)"
-            (found,) = _ask(connection, f"{asked} FROM {part.schema.relation} WHERE {part.month}", part.file)
+            (found,) = _ask(connection, f"{asked} FROM ({period_rows(part.schema)})", part)
             same = seen.setdefault((frozenset(part.columns), found), [])
             for before in same:
                 if at := common.get((before, part.file)):
@@ -126,12 +125,12 @@ def _same_charges(parts: Sequence[Part], common: Common, cost: str) -> Overlap |
             rows = (
                 f"SELECT {schema.time('ChargePeriodStart')}::DATE AS day, {schema.text(service)} AS service,"
                 f" {part.row(counted=False)} AS hash, {schema.cost(cost)} AS cost"
-                f" FROM {schema.relation} WHERE {part.month}"
+                f" FROM ({period_rows(schema)})"
             )
             grouped = (
                 f"SELECT {at}, day, service, CASE WHEN hash % {sampled} = 0 THEN hash END AS kept, count(*), sum(cost)"
             )
-            _ask(connection, f"INSERT INTO charges {grouped} FROM ({rows}) GROUP BY ALL", part.file)
+            _ask(connection, f"INSERT INTO charges {grouped} FROM ({rows}) GROUP BY ALL", part)
         for one, other, shared, fewer in connection.execute(SHARED).fetchall():
             if at_ := common.get((parts[one].file, parts[other].file)):
                 return _because(at_, f"hold {shared} of {fewer} rows twice, costs and quantities aside")
@@ -156,25 +155,25 @@ SELECT one, other, shared, fewer FROM shared JOIN rows USING (one, other) WHERE 
 # One amount alone may be two customers' same fee; a day at a boundary may hold little of either file.
 TOTALS = """
 WITH totals AS (SELECT file, day, service, sum(total) AS total FROM charges GROUP BY ALL HAVING sum(total) <> 0),
-groups AS (SELECT file, count(*) AS n FROM totals GROUP BY file),
+daily AS (SELECT file, day, count(*) AS n FROM totals GROUP BY ALL),
+files AS (SELECT file, sum(n) AS n FROM daily GROUP BY file),
 equal AS (
     SELECT one.file AS one, other.file AS other, count(*) AS equal
     FROM totals AS one JOIN totals AS other
-        ON one.day = other.day AND one.service IS NOT DISTINCT FROM other.service AND one.file < other.file
-        AND one.total = other.total
+        ON one.day = other.day AND one.service IS NOT DISTINCT FROM other.service AND one.total = other.total
+        AND one.file < other.file
     GROUP BY ALL HAVING count(DISTINCT one.total) > 1),
 common AS (
-    SELECT one, other, equal,
-        (SELECT count(*) FROM totals WHERE file = one AND day IN (SELECT day FROM totals WHERE file = other)) AS first,
-        (SELECT count(*) FROM totals WHERE file = other AND day IN (SELECT day FROM totals WHERE file = one)) AS second
-    FROM equal)
-SELECT one, other, equal FROM common JOIN groups AS f ON f.file = one JOIN groups AS s ON s.file = other
-WHERE equal = least(first, second) AND 2 * equal > least(f.n, s.n) ORDER BY ALL"""
+    SELECT one.file AS one, other.file AS other, least(sum(one.n), sum(other.n)) AS fewer
+    FROM daily AS one JOIN daily AS other ON one.day = other.day AND one.file < other.file GROUP BY ALL)
+SELECT one, other, equal FROM equal JOIN common USING (one, other)
+    JOIN files AS f ON f.file = one JOIN files AS s ON s.file = other
+WHERE equal = fewer AND 2 * equal > least(f.n, s.n) ORDER BY ALL"""
 """Pairs of files whose totals are equal in every (day, service) of one of them, most of that file."""
 
 
-def _ask(connection: duckdb.DuckDBPyConnection, sql: str, file: BillFile) -> list[tuple[object, ...]]:
+def _ask(connection: duckdb.DuckDBPyConnection, sql: str, part: Part) -> list[tuple[object, ...]]:
     try:
-        return connection.execute(sql, [[file.pattern]]).fetchall()
+        return connection.execute(sql, [[part.file.pattern], part.key]).fetchall()
     except duckdb.Error as error:
-        raise explain(error, [file]) from error
+        raise explain(error, [part.file]) from error

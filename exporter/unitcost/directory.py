@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-import csv
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
+from typing import Literal
 
+from unitcost.errors import SourceError
+from unitcost.names import Names
+from unitcost.names import fold as fold_name
 from unitcost.records import RESERVED
+from unitcost.sources.csv_file import Mistakes, Table
 
 BUDGET_LIMIT = Decimal(10) ** 12
 """The largest budget, in dollars a month: the ledger's decimals end soon after, sums included."""
@@ -36,8 +40,25 @@ class Directory:
     path: Path | None = field(default=None, compare=False)
 
     def aliases(self) -> list[tuple[str, str]]:
-        """Return (other spelling, tenant id) pairs."""
-        return [(alias, tenant.id) for tenant in self.tenants for alias in tenant.aliases]
+        """Return (spelling, tenant id) pairs, the ids' own spelling among them."""
+        return [(spelt, tenant.id) for tenant in self.tenants for spelt in (tenant.id, *tenant.aliases)]
+
+    def names(self, fold: Literal["case", "none"]) -> Names:
+        """Return which spelling means which tenant. fold: tenants.fold."""
+        return Names(self.aliases(), folding=fold == "case")
+
+    def clashes(self) -> list[str]:
+        """Return a mistake for each spelling that means two tenants once names fold."""
+        owners: dict[str, tuple[str, str]] = {}
+        wrong = []
+        for spelt, tenant in self.aliases():
+            before, owner = owners.setdefault(fold_name(spelt), (spelt, tenant))
+            if owner != tenant:
+                wrong.append(
+                    f"{self.path}: {before!r} of {owner!r} and {spelt!r} of {tenant!r} are one name under tenants.fold:"
+                    " case; make them one tenant with aliases, or set fold: none"
+                )
+        return wrong
 
     @classmethod
     def read(cls, path: Path) -> tuple[Directory, list[str]]:
@@ -47,17 +68,18 @@ class Directory:
         """
         mistakes: list[str] = []
         tenants: list[Tenant] = []
+        misfits = Mistakes(str(path))
         try:
-            with path.open(encoding="utf-8-sig", newline="") as file:
-                reader = csv.DictReader(file, strict=True)
-                if "id" not in (reader.fieldnames or ()):
-                    return cls(), [f"{path}: has no column id; its first line must name the columns"]
-                for row in reader:
-                    tenant = _tenant(row, f"{path} line {reader.line_num}", mistakes)
-                    if tenant is not None:
-                        tenants.append(tenant)
-        except (OSError, UnicodeDecodeError, csv.Error) as error:
-            return cls(), [f"{path}: cannot be read as a UTF-8 CSV file: {error}"]
+            table = Table(path, (), COLUMNS, {})
+            if "id" not in table:
+                return cls(), [f"{path}: has no column id; its first line must name the columns"]
+            for number, row in table.lines(misfits, may_be_empty=True):
+                tenant = _tenant(row, f"{path} line {number}", mistakes)
+                if tenant is not None:
+                    tenants.append(tenant)
+        except SourceError as error:
+            mistakes.append(str(error))
+        mistakes += [f"{path} line {number}: {text}" for number, text in misfits.named()]
         owners: dict[str, str] = {}
         for tenant in tenants:
             for spelling in (tenant.id, *tenant.aliases):
@@ -70,8 +92,8 @@ class Directory:
         return cls(tuple(tenants), path), mistakes
 
 
-def _tenant(row: dict[str, str], where: str, mistakes: list[str]) -> Tenant | None:
-    values = {column: (row.get(column) or "").strip() for column in COLUMNS}
+def _tenant(row: Mapping[str, str], where: str, mistakes: list[str]) -> Tenant | None:
+    values = {column: row.get(column, "").strip() for column in COLUMNS}
     if not values["id"]:
         mistakes.append(f"{where}: has no id")
         return None

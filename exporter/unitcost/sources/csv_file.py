@@ -1,23 +1,27 @@
 """What the CSV sources share: a file read whole and strictly, and every bad line of it named.
 
-RFC 4180 with a header line: commas, quotes (line breaks may stand in them), CRLF or LF, UTF-8 with or without
-a byte order mark. Other columns than ours are ignored. One bad line refuses the file: half a file would be a
-wrong sum, and what the file gave before stays in use.
+RFC 4180 with a header line, quotes (line breaks may stand in them), and what `csv_lines` reads besides: any line
+ends, semicolons or tabs, UTF-16 with a byte order mark. Other columns than ours are ignored. One bad line refuses
+the file: half a file would be a wrong sum, and what the file gave before stays in use.
 """
 
 from __future__ import annotations
 
-import csv
 import io
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
+from decimal import Decimal
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, NamedTuple, TypeVar
 
 from pydantic import AfterValidator
 
 from unitcost.errors import SourceError
+from unitcost.records import Problem
+from unitcost.sources import csv_lines
 from unitcost.sources.base import ExistingPath
-from unitcost.sources.values import shown
+from unitcost.sources.csv_lines import COMPLETE
+from unitcost.sources.values import EXACT, shown
 
 MAX_NAMED = 5
 """How many bad lines an error names; the others are counted."""
@@ -53,12 +57,16 @@ class Mistakes:
             self.add(line, f"{column} {error}")
             return None
 
+    def named(self) -> list[tuple[int, str]]:
+        """Return each bad line and what is wrong with it, by line."""
+        return sorted(self._by_line.items())
+
     def refuse(self) -> None:
         """Raise SourceError `value` when there are any."""
         count = len(self._by_line)
         if not count:
             return
-        named = [f"line {line}: {text}" for line, text in sorted(self._by_line.items())[:MAX_NAMED]]
+        named = [f"line {line}: {text}" for line, text in self.named()[:MAX_NAMED]]
         more = f"; and {count - MAX_NAMED} more" if count > MAX_NAMED else ""
         lines = "1 bad line" if count == 1 else f"{count} bad lines"
         raise SourceError("value", self.where, f"{lines}: {'; '.join(named)}{more}", "Correct them; nothing was read")
@@ -73,9 +81,12 @@ class Table:
     def __init__(self, path: Path, needed: Sequence[str], optional: Sequence[str], renames: Mapping[Any, str]) -> None:
         """Read the file. Raises SourceError: `missing` (file or column), `unreadable`, `format`."""
         self.where = str(path)
-        self._reader = csv.reader(io.StringIO(_text(path), newline=""), strict=True)
-        self.header = [name.strip() for _, cells in self._records() for name in cells]
         self.names = {ours: renames.get(ours, ours) for ours in (*needed, *optional)}
+        lines = _lines(path)
+        first = next(line for line in lines if line.strip())
+        self._mark = csv_lines.delimiter(first, self.names.values())
+        self._records = csv_lines.records(lines, self._mark, self.where)
+        self.header = [name.strip() for name in next(self._records)[1]]
         missing = [
             theirs
             for ours, theirs in self.names.items()
@@ -85,7 +96,7 @@ class Table:
             raise SourceError(
                 "missing",
                 self.where,
-                f"has no column {', '.join(missing)}; line 1 has {shown(','.join(self.header))}",
+                f"has no column {', '.join(missing)}; line 1 has {shown(self._mark.join(self.header))}",
                 "Name the columns in line 1, separated by commas, or map them with `columns`",
             )
         twice = sorted({theirs for theirs in self.names.values() if self.header.count(theirs) > 1})
@@ -96,43 +107,78 @@ class Table:
         """Say whether the file has one of our columns."""
         return self.names[column] in self.header
 
-    def lines(self, mistakes: Mistakes) -> Iterator[tuple[int, dict[str, str]]]:
+    def lines(self, mistakes: Mistakes, *, may_be_empty: bool = False) -> Iterator[tuple[int, dict[str, str]]]:
         """Yield each line's number in the file (where it starts) and its cells by our names; only once.
 
         Lines of another width than the header are noted as mistakes. Raises SourceError `format`.
         """
         places = [(ours, self.header.index(theirs)) for ours, theirs in self.names.items() if theirs in self.header]
         width = len(self.header)
-        found = False
-        for number, cells in self._records(first=False):
+        found = may_be_empty
+        for number, cells in self._records:
             found = True
             if len(cells) == width:
                 yield number, {ours: cells[place] for ours, place in places}
             else:
-                mistakes.add(number, f"has {len(cells)} cells and line 1 has {width}; quote values that hold commas")
+                mistakes.add(number, csv_lines.misfit(cells, width, self._mark))
         if not found:
             raise SourceError("format", self.where, "has a header and no lines", COMPLETE)
 
-    def _records(self, *, first: bool = True) -> Iterator[tuple[int, list[str]]]:
-        """Yield the header only, or all that follows, without empty lines."""
-        start = self._reader.line_num + 1
-        try:
-            for cells in self._reader:
-                if cells:
-                    yield start, cells
-                    if first:
-                        return
-                start = self._reader.line_num + 1
-        except csv.Error as error:
-            raise SourceError(
-                "format", self.where, f"line {start}: is not CSV ({error})", f"Close its quotes. {COMPLETE}"
-            ) from error
+
+class Row(NamedTuple):
+    """One amount of a file; group: what it may be added up with, such as its day and measure."""
+
+    line: int
+    group: Hashable
+    tenant: str
+    amount: Decimal
 
 
-COMPLETE = "If it was cut off while being written, write it elsewhere and move it here"
+def totals(rows: Sequence[Row], mistakes: Mistakes) -> list[Problem]:
+    """Note as a mistake each row that is named like a total and is one; return a Problem for each that is none.
+
+    A total is the sum of the other rows of its group, or of those since the total before it.
+    """
+    groups: dict[Hashable, list[Row]] = defaultdict(list)
+    for row in rows:
+        groups[row.group].append(row)
+    told = []
+    for group in groups.values():
+        suspects = {row.line for row in group if csv_lines.sounds_total(row.tenant)}
+        whole = _sum([row.amount for row in group if row.line not in suspects]) if suspects else Decimal(0)
+        part = Decimal(0)
+        for row in group if suspects else ():
+            if row.line not in suspects:
+                part = EXACT.add(part, row.amount)
+                continue
+            if row.amount and row.amount in {whole, part}:
+                mistakes.add(
+                    row.line,
+                    f"{shown(row.tenant)} is the sum of the other lines and would count them twice; remove it,"
+                    " or spell the name differently if it is a customer",
+                )
+            else:
+                told.append(
+                    Problem(
+                        "suspicious",
+                        f"{mistakes.where}, line {row.line}",
+                        f"{shown(row.tenant)} reads as a total, and counts as a tenant with {row.amount.normalize():f}",
+                        "Remove the line if it is one",
+                    )
+                )
+            part = Decimal(0)
+    return told
 
 
-def _text(path: Path) -> str:
+def _sum(amounts: Sequence[Decimal]) -> Decimal:
+    total = Decimal(0)
+    for amount in amounts:
+        total = EXACT.add(total, amount)
+    return total
+
+
+def _lines(path: Path) -> list[str]:
+    """Return the lines of a file, which holds more than white space."""
     where = str(path)
     try:
         content = path.read_bytes()
@@ -141,13 +187,11 @@ def _text(path: Path) -> str:
     except OSError as error:
         raise SourceError("unreadable", where, f"cannot be read: {error.strerror}") from error
     try:
-        text = content.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        line = content[: error.start].count(b"\n") + 1
-        raise SourceError("format", where, f"line {line}: is not UTF-8", "Save the file as CSV UTF-8") from error
-    if "\0" in text:
-        line = text[: text.index("\0")].count("\n") + 1
-        raise SourceError("format", where, f"line {line}: holds a zero byte", f"Save it as UTF-8. {COMPLETE}")
-    if not text.strip():
+        lines = list(csv_lines.lines(io.BytesIO(content)))
+    except csv_lines.NotUtf8Error as error:
+        raise SourceError("format", where, f"line {error.line}: is not UTF-8", "Save the file as CSV UTF-8") from error
+    if zero := next((number for number, line in enumerate(lines, 1) if "\0" in line), 0):
+        raise SourceError("format", where, f"line {zero}: holds a zero byte", f"Save it as UTF-8. {COMPLETE}")
+    if not any(line.strip() for line in lines):
         raise SourceError("format", where, "is empty", COMPLETE)
-    return text
+    return lines

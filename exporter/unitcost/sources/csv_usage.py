@@ -20,7 +20,7 @@ from pydantic import Field
 from unitcost.records import Asked, Batch, Note, Problem, Usage
 from unitcost.sources import values
 from unitcost.sources.base import Context, Settings, SourceKind
-from unitcost.sources.csv_file import CsvPath, Mistakes, Table
+from unitcost.sources.csv_file import CsvPath, Mistakes, Row, Table, totals
 
 NEEDED = ("day", "tenant", "measure", "quantity")
 
@@ -46,9 +46,10 @@ class CsvUsage:
         """Yield each UTC day of the history whose lines changed, newest first.
 
         Raises SourceError `missing`, `unreadable`, `format` or `value`; then nothing of the file is used.
-        Days after today are a Problem `value` and left out.
+        Days after today are a Problem `value` and left out; a tenant that reads as a total is one, `suspicious`.
         """
-        by_day = self._lines()
+        by_day, told = self._lines()
+        yield from told
         early = sorted(day for day in by_day if day > asked.today)
         if early:
             yield Problem(
@@ -67,12 +68,13 @@ class CsvUsage:
             if asked.stored.fingerprint(day.isoformat()) != fingerprint:
                 yield Batch(key=day.isoformat(), days=[day], fingerprint=fingerprint, usage=usage)
 
-    def _lines(self) -> Mapping[date, list[Usage]]:
+    def _lines(self) -> tuple[Mapping[date, list[Usage]], list[Problem]]:
         table = Table(self._settings.path, NEEDED, (), self._settings.columns)
         names = table.names
         mistakes = Mistakes(table.where)
         first_seen: dict[tuple[date, str, str], int] = {}
         by_day: dict[date, list[Usage]] = defaultdict(list)
+        rows: list[Row] = []
         for number, cells in table.lines(mistakes):
             day = mistakes.parse(number, names["day"], cells["day"], values.day)
             tenant = mistakes.parse(number, names["tenant"], cells["tenant"], values.tenant)
@@ -84,5 +86,7 @@ class CsvUsage:
             if first != number:
                 mistakes.add(number, f"{day}, {values.shown(tenant)}, {measure} stand on line {first} already")
             by_day[day].append(Usage(day, tenant, measure, quantity))
+            rows.append(Row(number, (day, measure), tenant, quantity))
+        told = totals(rows, mistakes)
         mistakes.refuse()
-        return by_day
+        return by_day, told

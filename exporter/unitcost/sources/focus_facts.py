@@ -6,15 +6,17 @@ import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import date
+from datetime import date, datetime
 from typing import Any
 
 import duckdb
 
 from unitcost.errors import SourceError
 from unitcost.records import Problem
+from unitcost.sources.focus_csv import COPY_AGAIN, needs_copy, plain
+from unitcost.sources.focus_days import Charges, charge, first_day, is_long, last_day, period_month
 from unitcost.sources.focus_files import BillFile
-from unitcost.sources.focus_scan import COPY_AGAIN, Schema, clean, concerns_costs, read_schema, require
+from unitcost.sources.focus_scan import Schema, clean, concerns_costs, read_schema, require
 from unitcost.sources.focus_tags import CLUSTER_MARKS, Tags
 
 
@@ -36,25 +38,33 @@ class Options:
 
 @dataclass
 class Period:
-    """What a file says about one billing period. end: exclusive, None if unsaid. problem: why it cannot be used.
+    """What a file says about one billing period. problem: why it cannot be used.
 
-    days: UTC days on which charges start. long: some charge covers more than a day. tagged: rows with any tags;
-    broken_tags: rows whose tags are no JSON; costless: rows without a cost; zero: rows with a cost of 0.
-    marks: those of CLUSTER_MARKS that may occur among the tags; cluster_services: managed Kubernetes occurs.
+    starts, ends: its first and last UTC time (exclusive), ends None if unsaid. charges: all, summed by day and kind.
+    days: UTC days on which charges start. long: some charge is of several days. moved: some charge does not count on
+    the UTC day that it starts. tagged: rows with any tags; broken_tags: rows whose tags are no JSON; costless: rows
+    without a cost; zero: rows with a cost of 0. marks: those of CLUSTER_MARKS that may occur among the tags;
+    cluster_services: managed Kubernetes occurs.
     """
 
-    first: date
-    end: date | None = None
+    starts: datetime
+    ends: datetime | None = None
+    charges: list[Charges] = field(default_factory=list)
     days: set[date] = field(default_factory=set)
-    rows: int = 0
     zero: int = 0
     tagged: int = 0
     broken_tags: int = 0
     costless: int = 0
     long: bool = False
+    moved: bool = False
     marks: set[str] = field(default_factory=set)
     cluster_services: bool = False
     problem: Problem | None = None
+
+    @property
+    def rows(self) -> int:
+        """How many charges there are."""
+        return sum(charges.count for charges in self.charges)
 
 
 @dataclass(frozen=True)
@@ -78,17 +88,31 @@ def cluster_service(service: str) -> str:
 
 def inspect(file: BillFile, options: Options, connection: duckdb.DuckDBPyConnection) -> Facts:
     """Read a file's periods and check every value that will be counted; never raises for what a file holds."""
-    other = False
+    is_csv = file.kind != "parquet"
     try:
-        schema = read_schema(file, connection)
-        other = not concerns_costs(schema)
-        require(schema, file, options.cost, options.tenant)
-        return _scan(file, schema, options, connection)
+        if is_csv and needs_copy(file):
+            file = plain(file)
+        try:
+            return _read(file, options, connection)
+        except duckdb.Error:
+            if not is_csv or file.copy:
+                raise
+            file = plain(file)
+            return _read(file, options, connection)
     except duckdb.Error as error:
         found = explain(error, [file])
     except SourceError as error:
         found = error
-    return Facts(file, problem=Problem.of(found), other=other)
+    return Facts(file, problem=Problem.of(found))
+
+
+def _read(file: BillFile, options: Options, connection: duckdb.DuckDBPyConnection) -> Facts:
+    schema = read_schema(file, connection)
+    try:
+        require(schema, file, options.cost, options.tenant)
+    except SourceError as error:
+        return Facts(file, problem=Problem.of(error), other=not concerns_costs(schema))
+    return _scan(file, schema, options, connection)
 
 
 def _scan(file: BillFile, schema: Schema, options: Options, connection: duckdb.DuckDBPyConnection) -> Facts:
@@ -98,7 +122,9 @@ def _scan(file: BillFile, schema: Schema, options: Options, connection: duckdb.D
     marks = ", ".join(f"{mark} AS mark{at}" for at, mark in enumerate(tags.marks()))
     rows = f"""
         SELECT {schema.time("BillingPeriodStart", trying=True)} AS first,
+            {schema.raw("ChargeCategory")}::VARCHAR AS kind, {schema.raw("ChargeClass")}::VARCHAR AS class,
             {schema.time("BillingPeriodEnd", trying=True)} AS last, {start} AS start, {ended} AS ended,
+            {schema.given("ChargePeriodEnd")} AS given_end,
             {given} AS given, {cost} AS cost, {schema.text("BillingCurrency")} AS currency,
             {tags.present()} AS tagged, {tags.broken()} AS broken,
             {marks},
@@ -106,18 +132,20 @@ def _scan(file: BillFile, schema: Schema, options: Options, connection: duckdb.D
         FROM {schema.relation}"""
     found = connection.execute(
         f"""
-        SELECT date_trunc('month', first)::DATE AS month, start::DATE AS day, min(first)::DATE,
-            max(last - INTERVAL 1 MICROSECOND)::DATE + 1,
-            count_if(tagged), count_if(broken), count_if(given IS NULL),
-            count(*), count(*) FILTER (cost = 0),
-            bool_or(coalesce(ended > start + INTERVAL 1 DAY, false)), bool_or(cluster_service),
+        SELECT {period_month("first")} AS month, {first_day("start", "ended")} AS day,
+            CASE WHEN {is_long("start", "ended")} THEN {last_day("ended")} END AS last_day,
+            kind, {charge("kind", "class")}, currency, start >= first AND coalesce(start < last, true) AS within,
+            min(start), max(coalesce(ended, start)), count(*), coalesce(sum(cost), 0),
+            min(first), max(last), bool_or(start::DATE <> {first_day("start", "ended")}),
+            count_if(tagged), count_if(broken), count_if(given IS NULL), count(*) FILTER (cost = 0),
+            bool_or(cluster_service),
             [{", ".join(f"bool_or(mark{at})" for at in range(len(CLUSTER_MARKS)))}],
-            {", ".join(f"count_if({fault.found})" for fault in FAULTS)}
-        FROM ({rows}) GROUP BY month, day ORDER BY month, day""",
+            [{", ".join(f"count_if({fault.found})" for fault in FAULTS)}]
+        FROM ({rows}) GROUP BY month, day, last_day, kind, class, currency, within ORDER BY month, day""",
         [[file.pattern]],
     ).fetchall()
     periods: dict[str, Period] = {}
-    for month, day, first, end, tagged, broken, costless, all_rows, zero, long, service, marked, *faults in found:
+    for month, *summed, first, end, moved, tagged, broken, costless, zero, service, marked, faults in found:
         for fault, count in zip(FAULTS, faults, strict=True):
             if count:
                 problem = _locate(fault, file, schema, options, rows, month, connection)
@@ -125,16 +153,18 @@ def _scan(file: BillFile, schema: Schema, options: Options, connection: duckdb.D
                     return Facts(file, schema, problem=problem)
                 periods.setdefault(f"{month:%Y-%m}", Period(first)).problem = problem
         period = periods.setdefault(f"{month:%Y-%m}", Period(first))
-        period.first = min(period.first, first)
-        period.end = max((one for one in (period.end, end) if one), default=None)
-        if day is not None:
-            period.days.add(day)
+        period.starts = min(period.starts, first)
+        period.ends = max((one for one in (period.ends, end) if one), default=None)
+        if summed[0] is not None:
+            charges = Charges(*summed)
+            period.charges.append(charges)
+            period.days.add(charges.first)
+            period.long |= charges.last is not None
+            period.moved |= moved
         period.tagged += tagged
         period.broken_tags += broken
         period.costless += costless
-        period.rows += all_rows
         period.zero += zero
-        period.long |= long
         period.marks |= {mark for mark, there in zip(CLUSTER_MARKS, marked, strict=True) if there}
         period.cluster_services |= service
     return Facts(file, schema, periods)
@@ -155,7 +185,18 @@ FAULTS = (
     Fault("time", "BillingPeriodStart", "first IS NULL", "is no UTC time", "Write it as 2026-11-01T00:00:00Z"),
     Fault("time", "ChargePeriodStart", "start IS NULL", "is no UTC time", "Write it as 2026-11-01T00:00:00Z"),
     Fault(
-        "number", "", "given IS NOT NULL AND cost IS NULL", "is no cost", "Write it as 1234.5, without commas or signs"
+        "time",
+        "ChargePeriodEnd",
+        "ended IS NULL AND given_end IS NOT NULL",
+        "is no UTC time",
+        "Write it as 2026-11-02T00:00:00Z",
+    ),
+    Fault(
+        "number",
+        "",
+        "given IS NOT NULL AND cost IS NULL",
+        "is no cost",
+        "Write it as 1234.5: a point for decimals, no commas or signs",
     ),
     Fault(
         "currency",
@@ -184,12 +225,15 @@ def _locate(
     )
     found = connection.execute(
         f"SELECT place, value FROM ({named}) WHERE {fault.found}"
-        " AND date_trunc('month', first)::DATE IS NOT DISTINCT FROM ? ORDER BY place LIMIT 1",
+        f" AND {period_month('first')} IS NOT DISTINCT FROM ? ORDER BY place LIMIT 1",
         [[file.pattern], month],
     ).fetchone()
     place, value = found or ("?", None)
     shown = "an empty value" if value is None else repr(str(value)[:80])
-    return Problem(fault.reason, f"{file.path}, row {place}", f"{column} holds {shown}, which {fault.text}", fault.hint)
+    hint = fault.hint
+    if value is None and fault.reason == "time":
+        hint = "Every charge has one; remove the row if it is a line of totals"
+    return Problem(fault.reason, f"{file.path}, row {place}", f"{column} holds {shown}, which {fault.text}", hint)
 
 
 def any_tenant(scans: Sequence[tuple[Schema, BillFile]], key: str, options: Options) -> bool:
@@ -217,7 +261,7 @@ def _tenant(schema: Schema, options: Options) -> str:
 
 def period_rows(schema: Schema, keys: Sequence[str] = ()) -> str:
     """Return SQL for one file's rows of one billing period (two parameters), their tags parsed for these keys."""
-    month = f"strftime({schema.time('BillingPeriodStart')}, '%Y-%m')"
+    month = f"strftime({period_month(schema.time('BillingPeriodStart'))}, '%Y-%m')"
     return f"SELECT *, {Tags.of(schema).parsed(keys)} AS found FROM {schema.relation} WHERE {month} = ?"
 
 
@@ -242,7 +286,7 @@ def explain(error: Exception, files: Sequence[BillFile]) -> SourceError:
         if found := re.search(pattern, said):
             return SourceError(reason, where, text.format(*found.groups()), hint)
     first = next((line for line in said.splitlines() if line.strip()), type(error).__name__)
-    return SourceError("format", where, f"cannot be read: {first}", COPY_AGAIN)
+    return SourceError("format", where, f"cannot be read: {first}", "If it was cut off, copy it again")
 
 
 _SAID = (

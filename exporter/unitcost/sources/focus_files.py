@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import re
+import weakref
 from collections.abc import Iterable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date
 from functools import lru_cache
 from pathlib import Path
@@ -38,14 +39,26 @@ _PART = re.compile(r"^(.*[-_.])(?:\d{1,5}|0\d+)$", re.DOTALL)
 _LETTERS = str.maketrans("0123456789", "abcdefghij")
 
 
+class Copy:
+    """A file of our own, gone as soon as nobody holds it."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        weakref.finalize(self, path.unlink, missing_ok=True)
+
+
 @dataclass(frozen=True, slots=True)
 class BillFile:
-    """One file as it stood when the folder was read; name is its path inside the configured one, with slashes."""
+    """One file as it stood when the folder was read; name is its path inside the configured one, with slashes.
+
+    copy: what is read in its stead, where DuckDB cannot read the file as it is spelt.
+    """
 
     path: Path
     name: str
     size: int
     mtime_ns: int
+    copy: Copy | None = field(default=None, compare=False)
 
     @property
     def kind(self) -> str:
@@ -65,9 +78,14 @@ class BillFile:
         return None
 
     @property
+    def stands(self) -> bool:
+        """False once someone has cleared away the copy."""
+        return self.copy is None or self.copy.path.exists()
+
+    @property
     def pattern(self) -> str:
         """The path as DuckDB reads it: its wildcards escaped."""
-        return re.sub(r"([*?\[])", r"[\1]", str(self.path))
+        return re.sub(r"([*?\[])", r"[\1]", str(self.copy.path if self.copy else self.path))
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,6 +11,7 @@ from itertools import combinations
 
 import duckdb
 
+from unitcost.sources.focus_days import first_day
 from unitcost.sources.focus_facts import Facts, explain, period_rows
 from unitcost.sources.focus_files import BillFile, Overlap, copies, export_name, overlap
 from unitcost.sources.focus_scan import LEDGER, Schema
@@ -122,8 +123,9 @@ def _same_charges(parts: Sequence[Part], common: Common, cost: str) -> Overlap |
         for at, part in enumerate(parts):
             schema = part.schema
             service = "ServiceName" if schema.has("ServiceName") else "ServiceCategory"
+            day = first_day(schema.time("ChargePeriodStart"), schema.time("ChargePeriodEnd"))
             rows = (
-                f"SELECT {schema.time('ChargePeriodStart')}::DATE AS day, {schema.text(service)} AS service,"
+                f"SELECT {day} AS day, {schema.text(service)} AS service,"
                 f" {part.row(counted=False)} AS hash, {schema.cost(cost)} AS cost"
                 f" FROM ({period_rows(schema)})"
             )

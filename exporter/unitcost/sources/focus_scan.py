@@ -5,10 +5,7 @@ Every function here that returns SQL returns one expression over the columns of 
 
 from __future__ import annotations
 
-import csv
-import gzip
 import re
-import zlib
 from dataclasses import dataclass
 from difflib import get_close_matches
 from functools import cached_property
@@ -16,6 +13,7 @@ from functools import cached_property
 import duckdb
 
 from unitcost.errors import SourceError
+from unitcost.sources.focus_csv import header
 from unitcost.sources.focus_files import BillFile
 
 COSTS = ("BilledCost", "EffectiveCost", "ContractedCost", "ListCost")
@@ -30,10 +28,15 @@ TIME = r"\d{4}-\d\d-\d\d([T ]\d\d:\d\d(:\d\d(\.\d+)?)?)?\s*(Z|UTC|[+-]\d\d(:?\d\
 
 @dataclass(frozen=True)
 class Schema:
-    """A file's kind and columns (name, DuckDB type); files with equal ones are read together."""
+    """A file's kind and columns (name, DuckDB type); files with equal ones are read together.
+
+    mark: the delimiter of a CSV. lists: some Tags of a CSV are JSON lists of keys and values.
+    """
 
     kind: str
     columns: tuple[tuple[str, str], ...]
+    mark: str = ","
+    lists: bool = False
 
     @cached_property
     def relation(self) -> str:
@@ -44,7 +47,7 @@ class Schema:
         columns = ", ".join(f"'c{at}': 'VARCHAR'" for at in range(len(self.columns)))
         compression = "gzip" if self.kind == "csv.gz" else "none"
         return (
-            "read_csv(?, auto_detect = false, header = true, delim = ',', quote = '\"', escape = '\"',"
+            f"read_csv(?, auto_detect = false, header = true, delim = '{self.mark}', quote = '\"', escape = '\"',"
             " nullstr = ['NULL', ''], hive_partitioning = false,"
             f" compression = '{compression}', columns = {{{columns}}})"
         )
@@ -76,8 +79,8 @@ class Schema:
         return clean(f"CAST({raw} AS VARCHAR)") if self.kind == "parquet" else raw
 
     def given(self, name: str) -> str:
-        """Return SQL that is NULL where the column, which is there, holds nothing; cheaper than text."""
-        return self.text(name) if self.type(name) == "VARCHAR" else self.raw(name)
+        """Return SQL that is NULL where the column holds nothing; cheaper than text."""
+        return self.text(name) if not self.has(name) or self.type(name) == "VARCHAR" else self.raw(name)
 
     def cost(self, name: str, *, trying: bool = False) -> str:
         """Return SQL for the cost, exact: text with up to 18 decimals, a double (AWS) as the decimal it prints as."""
@@ -119,39 +122,38 @@ def read_schema(file: BillFile, connection: duckdb.DuckDBPyConnection) -> Schema
             "DESCRIBE SELECT * FROM read_parquet(?, hive_partitioning = false)", [[file.pattern]]
         ).fetchall()
         return Schema("parquet", tuple((str(row[0]), str(row[1])) for row in found))
-    return Schema(file.kind, tuple((name.strip(), "VARCHAR") for name in _header(file)))
+    names, mark = header(file)
+    return Schema(file.kind, tuple((name, "VARCHAR") for name in names), mark)
 
 
-def _header(file: BillFile) -> list[str]:
-    opener = gzip.open if file.kind == "csv.gz" else open
-    try:
-        with opener(file.path, "rt", encoding="utf-8-sig", newline="") as opened:
-            header = next(csv.reader(opened), None)
-    except UnicodeDecodeError as error:
-        raise SourceError("encoding", str(file.path), "is not UTF-8", "Export it as UTF-8") from error
-    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
-        raise SourceError("truncated", str(file.path), f"is not a complete gzip file: {error}", COPY_AGAIN) from error
-    except csv.Error as error:
-        raise SourceError("format", str(file.path), f"has no CSV header: {error}", FOCUS_HINT) from error
-    except OSError as error:
-        raise SourceError("missing", str(file.path), f"cannot be read: {error}") from error
-    if not header:
-        raise SourceError("empty", str(file.path), "is empty", COPY_AGAIN)
-    return header
-
-
-COPY_AGAIN = "It may have been cut off while it was copied; copy it again"
 FOCUS_HINT = "Point path at a FOCUS export"
 
 
 def require(schema: Schema, file: BillFile, cost: str, tenant: str | None) -> None:
-    """Raise SourceError `column` when a column is missing without which the bill cannot be read."""
+    """Raise SourceError `column`, `time`, `number` or `tags` when the columns are not enough to read a bill by."""
     for name in (cost, "BillingCurrency", "BillingPeriodStart", "ChargePeriodStart", *([tenant] if tenant else [])):
         if not schema.has(name):
             raise SourceError("column", str(file.path), f"has no column {name}", _likely(schema, name, cost))
     if not (schema.has("ServiceName") or schema.has("ServiceCategory")):
         hint = _likely(schema, "ServiceName", cost)
         raise SourceError("column", str(file.path), "has no column ServiceName or ServiceCategory", hint)
+    for name in ("BillingPeriodStart", "BillingPeriodEnd", "ChargePeriodStart", "ChargePeriodEnd"):
+        if schema.has(name) and not re.fullmatch("VARCHAR|DATE|TIMESTAMP.*", kind := schema.type(name)):
+            unit = ", whose unit (seconds, milliseconds, days) is not said" if "INT" in kind else ", which is no time"
+            hint = "Write it as a timestamp, or as text such as 2026-11-01T00:00:00Z"
+            raise SourceError("time", str(file.path), f"{name} is {_short(kind)}{unit}", hint)
+    if not re.fullmatch(_AMOUNT, kind := schema.type(cost)):
+        text = f"{cost} is {_short(kind)}, which is no amount"
+        raise SourceError("number", str(file.path), text, "Write it as DECIMAL")
+
+
+def _short(kind: str) -> str:
+    return kind if len(kind) <= MAX_KIND else f"{kind[:MAX_KIND]}…"
+
+
+_AMOUNT = r"VARCHAR|DECIMAL\(.*\)|DOUBLE|FLOAT|U?(TINY|SMALL|BIG|HUGE)?INT(EGER)?"
+MAX_KIND = 60
+"""Characters of a type that an error shows."""
 
 
 def concerns_costs(schema: Schema) -> bool:

@@ -15,16 +15,20 @@ from pydantic import field_validator
 from unitcost.errors import SourceError
 from unitcost.records import COMPONENTS, Asked, Batch, Note, Problem
 from unitcost.sources.base import Context, ExistingPath, Settings, SourceKind
+from unitcost.sources.focus_costs import empty_cost, missing_costs
 from unitcost.sources.focus_days import SINCE
 from unitcost.sources.focus_facts import Facts, Options, any_tenant, frequent_keys, inspect, odd_values
-from unitcost.sources.focus_files import BillFile, find, fingerprint, overlap
+from unitcost.sources.focus_files import UNPACK, UNREAD, BillFile, Folder, find, fingerprint
 from unitcost.sources.focus_known import is_settled, known_days, restatement, tell_holes, told
+from unitcost.sources.focus_parts import delivered_twice
 from unitcost.sources.focus_query import Bill, build
 
 log = logging.getLogger(__name__)
 
-FORMAT = 2
+FORMAT = 3
 """Part of every fingerprint; raised when the same files would give other rows."""
+NAMED = 3
+"""Of the files that are left out, so many are named."""
 
 
 class FocusSettings(Settings):
@@ -33,8 +37,9 @@ class FocusSettings(Settings):
     cost: the cost column; BilledCost sums to the invoice, EffectiveCost spreads commitments. tenant: a column
     that names the tenant, instead of the tag `tenants.key`. components: ServiceName or ServiceCategory →
     component, on top of the built-in table. overlapping_files: two files with charges on the same day are an
-    error, unless they are parts of one export, or are to be added up (`sum`). missing_days: what a day without usage
-    is in a closed bill that has usage every day: `unknown`, or `zero` where it really cost nothing.
+    error, unless they are parts of one export, or are to be added up (`sum`, the very same rows excepted).
+    missing_days: what a day without usage is in a closed bill that has usage every day: `unknown`, or `zero` where it
+    really cost nothing.
     """
 
     type: Literal["focus"]
@@ -74,7 +79,8 @@ class Focus:
             {**context.components, **settings.components},
         )
         self._facts: dict[BillFile, Facts] = {}
-        self._told: dict[str, tuple[str, list[Problem]]] = {}
+        self._told: dict[str, tuple[str, list[Problem | Note]]] = {}
+        self._judged: dict[str, tuple[list[BillFile], Problem | None]] = {}
         self._restated: dict[str, str] = {}
 
     def batches(self, asked: Asked) -> Iterator[Batch | Problem | Note]:
@@ -82,8 +88,11 @@ class Focus:
 
         A file that cannot be read spoils the period that its folder names (BILLING_PERIOD=2026-11); raises its
         SourceError when no folder says. Raises SourceError `missing` or `empty` when there is no charge at all.
+        Files beside the bill's are named: in a Problem if they are packed, so that money may be missing, else a Note.
         """
-        self._inspect(find(self._settings.path))
+        found = find(self._settings.path)
+        self._inspect(found.files)
+        yield from self._left_out(found)
         broken: dict[str, list[Problem]] = {}
         bills: dict[str, list[Facts]] = {}
         for file, facts in self._facts.items():
@@ -112,21 +121,40 @@ class Focus:
         with duckdb.connect() as connection:
             self._facts = {file: known.get(file) or inspect(file, self._options, connection) for file in files}
 
+    def _left_out(self, found: Folder) -> Iterator[Problem | Note]:
+        """Name the files that are not read; forget those of them that were looked into."""
+        others = [facts for facts in self._facts.values() if facts.other]
+        if len(others) == len(self._facts):
+            if found.packed:
+                raise SourceError("format", str(found.packed[0]), UNREAD, UNPACK)
+            return
+        self._facts = {file: facts for file, facts in self._facts.items() if not facts.other}
+        for path in found.packed:
+            yield Problem("format", str(path), UNREAD, UNPACK)
+        names = sorted([*found.others, *(facts.file.name for facts in others)])
+        if names:
+            more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
+            yield Note(f"left out, as they are no cost dataset: {', '.join(names[:NAMED])}{more}")
+
     def _period(self, bill: Bill, before: Bill | None, asked: Asked) -> Iterator[Batch | Problem | Note]:
-        if problem := self._overlap(bill):
+        where = str(self._settings.path)
+        if problem := empty_cost(bill, self._options.cost, where):
             yield problem
             return
         days, holes = known_days(bill, before, asked.now, zero=self._settings.missing_days == "zero")
         nodes = asked.stored.nodes(bill.first, bill.last)
         options = self._options
         made_of = (FORMAT, options.cost, options.tenant, options.keys, sorted(options.components.items()), nodes)
-        digest = fingerprint(bill.files, [*made_of, days])
+        digest = fingerprint(bill.files, [*made_of, self._settings.overlapping_files, days])
         stored = asked.stored.fingerprint(bill.key)
         if stored != digest:
+            if problem := self._overlap(bill):
+                yield problem
+                return
             self._compare(bill, asked, known=stored is not None)
             yield Batch(bill.key, days, digest, cost=build(bill, options, nodes))
         if self._told.get(bill.key, ("",))[0] != digest:
-            self._told[bill.key] = digest, list(self._untold(bill))
+            self._told[bill.key] = digest, [*self._untold(bill), *missing_costs(bill, options.cost, where)]
         yield from self._told[bill.key][1]
         if bill.key in self._restated:
             yield Note(self._restated[bill.key])
@@ -135,8 +163,6 @@ class Focus:
         yield from map(Note, told(bill))
         if not options.tenant and not all(schema.has("Tags") for schema, _ in bill.scans):
             yield Note(f"{bill.key}: no column Tags, so no charge has a tenant; set tenant to a column if one names it")
-        if costless := bill.sum("costless"):
-            yield Note(f"{bill.key}: {costless} rows have no {options.cost} and count as 0")
 
     def _compare(self, bill: Bill, asked: Asked, *, known: bool) -> None:
         """Say that a closed month is about to get other dollars, in the log and from now on as a Note."""
@@ -147,18 +173,14 @@ class Focus:
             self._restated[bill.key] = text
 
     def _overlap(self, bill: Bill) -> Problem | None:
-        if self._settings.overlapping_files == "sum":
-            return None
-        found = overlap({facts.file: facts.periods[bill.key].days for facts in bill.facts})
-        if found is None:
-            return None
-        how = "are the same file twice" if found.same else "both have charges of the same days"
-        return Problem(
-            "overlap",
-            f"{found.first.path} and {found.second.path}",
-            f"{how}, the first is {found.day} of billing period {bill.key}",
-            "Keep one of them, or set overlapping_files: sum if their charges differ",
-        )
+        """Say which two files hold charges twice; the files are compared once, as long as they are the same."""
+        judged = self._judged.get(bill.key)
+        if judged is None or judged[0] != bill.files:
+            adding = self._settings.overlapping_files == "sum"
+            found = delivered_twice(bill.key, bill.facts, self._options.cost, adding=adding)
+            judged = bill.files, found.problem(bill.key) if found else None
+            self._judged[bill.key] = judged
+        return judged[1]
 
     def _untold(self, bill: Bill) -> Iterator[Problem]:
         """Say what leaves charges without a tenant. Their money counts all the same."""

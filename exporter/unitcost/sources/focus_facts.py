@@ -16,7 +16,7 @@ from unitcost.records import Problem
 from unitcost.sources.focus_csv import COPY_AGAIN, needs_copy, plain
 from unitcost.sources.focus_days import Charges, charge, first_day, is_long, last_day, period_month
 from unitcost.sources.focus_files import BillFile
-from unitcost.sources.focus_scan import Schema, literal, read_schema, require
+from unitcost.sources.focus_scan import Schema, concerns_costs, literal, read_schema, require
 from unitcost.sources.focus_tags import CLUSTER_MARKS, Tags, named
 
 
@@ -43,14 +43,15 @@ class Period:
     starts, ends: its first and last UTC time (exclusive), ends None if unsaid. charges: all, summed by day and kind.
     days: UTC days on which charges start. long: some charge is of several days. moved: some charge does not count on
     the UTC day that it starts. tagged: rows with any tags; broken_tags: rows whose tags are no JSON; odd_tags: some may
-    be no names; costless: rows without a cost. marks: those of CLUSTER_MARKS that may occur among the tags;
-    cluster_services: managed Kubernetes occurs.
+    be no names; costless: rows without a cost; zero: rows with a cost of 0. marks: those of CLUSTER_MARKS that may
+    occur among the tags; cluster_services: managed Kubernetes occurs.
     """
 
     starts: datetime
     ends: datetime | None = None
     charges: list[Charges] = field(default_factory=list)
     days: set[date] = field(default_factory=set)
+    zero: int = 0
     tagged: int = 0
     broken_tags: int = 0
     odd_tags: bool = False
@@ -61,15 +62,24 @@ class Period:
     cluster_services: bool = False
     problem: Problem | None = None
 
+    @property
+    def rows(self) -> int:
+        """How many charges there are."""
+        return sum(charges.count for charges in self.charges)
+
 
 @dataclass(frozen=True)
 class Facts:
-    """A file's schema and periods by "YYYY-MM"; or the problem that left it unread."""
+    """A file's schema and periods by "YYYY-MM"; or the problem that left it unread.
+
+    other: the problem is that this is no cost dataset at all; beside files that are, it may be left out.
+    """
 
     file: BillFile
     schema: Schema | None = None
     periods: Mapping[str, Period] = field(default_factory=dict)
     problem: Problem | None = None
+    other: bool = False
 
 
 def cluster_service(service: str) -> str:
@@ -99,7 +109,10 @@ def inspect(file: BillFile, options: Options, connection: duckdb.DuckDBPyConnect
 
 def _read(file: BillFile, options: Options, connection: duckdb.DuckDBPyConnection) -> Facts:
     schema = read_schema(file, connection)
-    require(schema, file, options.cost, options.tenant)
+    try:
+        require(schema, file, options.cost, options.tenant)
+    except SourceError as error:
+        return Facts(file, problem=Problem.of(error), other=not concerns_costs(schema))
     if schema.has("Tags") and Tags.unreadable(kind := schema.type("Tags")):
         text = f"Tags is {kind[:80]}, a list without key and value"
         raise SourceError("tags", str(file.path), text, "Write it as MAP, or as JSON text")
@@ -133,14 +146,15 @@ def _scan(file: BillFile, schema: Schema, options: Options, connection: duckdb.D
             kind, {charge("kind", "class")}, currency, start >= first AND coalesce(start < last, true) AS within,
             min(start), max(coalesce(ended, start)), count(*), coalesce(sum(cost), 0),
             min(first), max(last), bool_or(start::DATE <> {first_day("start", "ended")}),
-            count_if(tagged), count_if(broken), count_if(given IS NULL), bool_or(odd), bool_or(cluster_service),
+            count_if(tagged), count_if(broken), count_if(given IS NULL), count(*) FILTER (cost = 0), bool_or(odd),
+            bool_or(cluster_service),
             [{", ".join(f"bool_or(mark{at})" for at in range(len(CLUSTER_MARKS)))}],
             [{", ".join(f"count_if({fault.found})" for fault in FAULTS)}]
         FROM ({rows}) GROUP BY month, day, last_day, kind, class, currency, within ORDER BY month, day""",
         [[file.pattern]],
     ).fetchall()
     periods: dict[str, Period] = {}
-    for month, *summed, first, end, moved, tagged, broken, costless, odd, service, marked, faults in found:
+    for month, *summed, first, end, moved, tagged, broken, costless, zero, odd, service, marked, faults in found:
         for fault, count in zip(FAULTS, faults, strict=True):
             if count:
                 problem = _locate(fault, file, schema, options, rows, month, connection)
@@ -160,6 +174,7 @@ def _scan(file: BillFile, schema: Schema, options: Options, connection: duckdb.D
         period.broken_tags += broken
         period.costless += costless
         period.odd_tags |= odd
+        period.zero += zero
         period.marks |= {mark for mark, there in zip(CLUSTER_MARKS, marked, strict=True) if there}
         period.cluster_services |= service
     return Facts(file, schema, periods)
@@ -260,7 +275,7 @@ def odd_values(schema: Schema, file: BillFile, key: str, options: Options) -> Pr
 def any_tenant(scans: Sequence[tuple[Schema, BillFile]], key: str, options: Options) -> bool:
     """Tell whether any row of a billing period has a tenant; stops at the first. Raises SourceError."""
     for schema, file in scans:
-        rows = _rows(schema, options.keys)
+        rows = period_rows(schema, options.keys)
         if _ask(f"SELECT 1 FROM ({rows}) WHERE {_tenant(schema, options)} IS NOT NULL LIMIT 1", file, key):
             return True
     return False
@@ -270,17 +285,17 @@ def frequent_keys(scans: Sequence[tuple[Schema, BillFile]], key: str) -> list[st
     """Return the five tag keys that occur most in a billing period, most frequent first. Raises SourceError."""
     counts: Counter[str] = Counter()
     for schema, file in scans:
-        tags = f"SELECT unnest({Tags.of(schema).keys()}) AS tag FROM ({_rows(schema)})"
+        tags = f"SELECT unnest({Tags.of(schema).keys()}) AS tag FROM ({period_rows(schema)})"
         counts.update(dict(_ask(f"SELECT tag, count(*) FROM ({tags}) GROUP BY tag", file, key)))
     return sorted(counts, key=lambda tag: (-counts[tag], tag))[:5]
 
 
 def _tenant(schema: Schema, options: Options) -> str:
-    """Return SQL for the tenant, over the rows of `_rows`."""
+    """Return SQL for the tenant, over the rows of `period_rows`."""
     return schema.text(options.tenant) if options.tenant else named(Tags.of(schema).get_all(options.keys)[0])
 
 
-def _rows(schema: Schema, keys: Sequence[str] = ()) -> str:
+def period_rows(schema: Schema, keys: Sequence[str] = ()) -> str:
     """Return SQL for one file's rows of one billing period (two parameters), their tags parsed for these keys."""
     month = f"strftime({period_month(schema.time('BillingPeriodStart'))}, '%Y-%m')"
     return f"SELECT *, {Tags.of(schema).parsed(keys)} AS found FROM {schema.relation} WHERE {month} = ?"

@@ -13,10 +13,16 @@ from functools import lru_cache
 from pathlib import Path
 
 from unitcost.errors import SourceError
+from unitcost.records import Problem
 
 KINDS = {".csv": "csv", ".csv.gz": "csv.gz", ".parquet": "parquet"}
 
 _SUFFIX = re.compile(r"((?:\.[a-z]+)*?)(\.csv\.gz|\.csv|\.parquet)$", re.IGNORECASE)
+# Archives and sheets, and any other compression: DuckDB takes a .zst that was cut off for a whole one.
+_PACKED = re.compile(
+    r"\.(?:zip|7z|rar|tar|tgz|gz|bz2|xz|zst|lz4|lzo|snappy|br|z|xlsx|xlsm|xlsb|xls|ods|orc|avro)$", re.IGNORECASE
+)
+_PACKED_TEXT = re.compile(r"\.(?:json|txt|log|md|ya?ml|xml|sql|html?)\.[a-z0-9]+$", re.IGNORECASE)
 _BESIDE = re.compile(r"(^|[-_.])(manifest|metadata)$", re.IGNORECASE)
 _PARTITION = re.compile(r"^billing_period=(\d{4}-\d{2})$", re.IGNORECASE)
 # 2026-11-02, 20261102, 2026-11, 202611 and 2026, each with a time of day behind it or not.
@@ -59,9 +65,8 @@ class BillFile:
         """One of the values of KINDS; SourceError `format` for any other file."""
         found = _SUFFIX.search(self.path.name)
         if found is None:
-            raise SourceError(
-                "format", str(self.path), "is neither .csv, .csv.gz nor .parquet", "Point path at a FOCUS export"
-            )
+            hint = UNPACK if _PACKED.search(self.path.name) else "Point path at a FOCUS export"
+            raise SourceError("format", str(self.path), UNREAD, hint)
         return KINDS[found.group(2).lower()]
 
     @property
@@ -83,35 +88,59 @@ class BillFile:
         return re.sub(r"([*?\[])", r"[\1]", str(self.copy.path if self.copy else self.path))
 
 
-def find(path: Path) -> list[BillFile]:
-    """Return the bill files under a path, or the file itself, sorted by name.
+@dataclass(frozen=True, slots=True)
+class Folder:
+    """What stands under a path: bill files, files in a packed form that is not read, and others, each by name."""
 
-    Left out are hidden and underscored files and folders, and manifests and metadata. Raises SourceError
-    `missing` when there is none, or when one goes away while it is looked at.
+    files: list[BillFile]
+    packed: list[Path]
+    others: list[str]
+
+
+def find(path: Path) -> Folder:
+    """Return the bill files under a path, or the file itself, sorted by name, and what stands beside them.
+
+    Hidden and underscored files and folders are passed over; manifests, metadata and files of other kinds are
+    `others`. Raises SourceError `missing` when there is no bill file, or when one goes away while it is looked at.
     """
+    found = Folder([], [], [])
     try:
         if path.is_file():
-            return [_bill_file(path, path.name)]
-        found = [
-            _bill_file(file, relative.as_posix())
-            for file in sorted(path.rglob("*"))
-            if _counts(relative := file.relative_to(path)) and file.is_file()
-        ]
+            return Folder([_bill_file(path, path.name)], [], [])
+        for file in sorted(path.rglob("*")):
+            relative = file.relative_to(path)
+            if any(part.startswith((".", "_")) for part in relative.parts) or not file.is_file():
+                continue
+            if _counts(relative):
+                found.files.append(_bill_file(file, relative.as_posix()))
+            elif not _beside(relative) and _PACKED.search(file.name) and not _PACKED_TEXT.search(file.name):
+                found.packed.append(file)
+            else:
+                found.others.append(relative.as_posix())
     except OSError as error:
         raise SourceError("missing", str(path), f"cannot be read: {error}") from error
-    if not found:
+    if not found.files and found.packed:
+        raise SourceError("format", str(found.packed[0]), UNREAD, UNPACK)
+    if not found.files:
         raise SourceError(
             "missing", str(path), "holds no .csv, .csv.gz or .parquet file", "Point path at a FOCUS export"
         )
     return found
 
 
+UNREAD = "is neither .csv, .csv.gz nor .parquet, so its charges are not read"
+UNPACK = "Unpack it or export it in one of these forms; if it holds what is read already, move it out of the folder"
+
+
 def _counts(relative: Path) -> bool:
-    if any(part.startswith((".", "_")) for part in relative.parts):
-        return False
+    return _SUFFIX.search(relative.name) is not None and not _beside(relative)
+
+
+def _beside(relative: Path) -> bool:
+    """Tell whether this is a manifest, metadata or the lock of an open sheet (~$bill.csv)."""
     suffix = _SUFFIX.search(relative.name)
-    beside = (*relative.parts[:-1], relative.name[: suffix.start()] if suffix else "")
-    return suffix is not None and not any(_BESIDE.search(part) for part in beside)
+    stems = (*relative.parts[:-1], relative.name[: suffix.start()] if suffix else relative.stem)
+    return relative.name.startswith("~") or any(_BESIDE.search(part) for part in stems)
 
 
 def _bill_file(path: Path, name: str) -> BillFile:
@@ -138,28 +167,37 @@ def export_name(name: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Overlap:
-    """Two files of different exports that both have charges on a day (the first such day); same: equal bytes."""
+    """Two files that both have charges on a day (the first such day), and why they are no parts of one export.
+
+    same: what they hold is equal to the last digit.
+    """
 
     first: BillFile
     second: BillFile
     day: date
-    same: bool
+    why: str
+    same: bool = False
+
+    def problem(self, key: str) -> Problem:
+        """Return what is wrong with billing period `key`."""
+        where = f"{self.first.path} and {self.second.path}"
+        text = f"{self.why}; the first day that both have is {self.day} of billing period {key}"
+        hint = "Keep one of them" if self.same else "Keep the newer, or set overlapping_files: sum if both count"
+        return Problem("overlap", where, text, hint)
 
 
 def overlap(days: Mapping[BillFile, AbstractSet[date]]) -> Overlap | None:
-    """Return the first day that stands in two files, given the charge days of each file, or None."""
-    if copies := _copies(days):
-        return copies
+    """Return the first day that stands in two files of different names, given the charge days of each, or None."""
     seen: dict[date, BillFile] = {}
     each = ((day, file) for file, found in days.items() for day in found)
     for day, file in sorted(each, key=lambda at: (at[0], at[1].name)):
         before = seen.setdefault(day, file)
         if export_name(before.name) != export_name(file.name):
-            return Overlap(before, file, day, same=False)
+            return Overlap(before, file, day, "both have charges of the same days")
     return None
 
 
-def _copies(days: Mapping[BillFile, AbstractSet[date]]) -> Overlap | None:
+def copies(days: Mapping[BillFile, AbstractSet[date]]) -> Overlap | None:
     """Return two files with the same bytes, parts of one export or not: a part is never delivered twice."""
     by_size: dict[int, list[BillFile]] = {}
     for file, found in days.items():
@@ -170,7 +208,7 @@ def _copies(days: Mapping[BillFile, AbstractSet[date]]) -> Overlap | None:
         for file in files if len(files) > 1 else ():
             before = seen.setdefault(_digest(file), file)
             if before is not file:
-                return Overlap(before, file, min(days[file]), same=True)
+                return Overlap(before, file, min(days[file]), "are the same file twice", same=True)
     return None
 
 

@@ -156,6 +156,17 @@ MAX_KIND = 60
 """Characters of a type that an error shows."""
 
 
+def concerns_costs(schema: Schema) -> bool:
+    """Tell whether a file is, or was meant to be, of FOCUS's cost dataset, and not of another or no FOCUS file.
+
+    Contract commitments, billing periods and invoices (FOCUS 1.3, 1.4) have no charge periods. A name counts
+    wherever it stands in the header, which may be split by another sign than a comma.
+    """
+    header = " ".join(name for name, _ in schema.columns).lower()
+    charges = "chargeperiodstart" in header or "chargeperiodend" in header
+    return charges or ("invoicedetailid" not in header and any(name.lower() in header for name in COSTS))
+
+
 def _likely(schema: Schema, name: str, cost: str) -> str:
     others = [column for column in COSTS if schema.has(column)]
     if name == cost and others:

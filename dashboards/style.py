@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from dashboards.panels import Json, override, steps, values_as
+from unitcost.catalogue_external import CLUSTER
 from unitcost.config import load
 from unitcost.records import COMPONENTS
 
@@ -44,10 +45,14 @@ _GRAFANA_KNOWS = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """What of unitcost.yaml shows on the pages. currency: its code; tenant_key: the label that names tenants."""
+    """What of unitcost.yaml shows on the pages.
+
+    currency: its code. tenant_key: the label that names tenants. cluster_label: the one that tells clusters apart.
+    """
 
     currency: str = "USD"
     tenant_key: str = "tenant"
+    cluster_label: str = CLUSTER
 
     @property
     def money(self) -> str:
@@ -65,7 +70,7 @@ def settings(path: Path | None) -> Settings:
     if path is None:
         return Settings()
     config, _ = load(path)
-    return Settings(currency=config.currency.code, tenant_key=config.tenants.key[0])
+    return Settings(config.currency.code, config.tenants.key[0], config.alerts.cluster_label)
 
 
 def revenue_line(name: str = "revenue") -> Json:

@@ -19,7 +19,8 @@ FINE, USAGE = 0, 2
 
 DESCRIPTION = """\
 Write the recording rules and alerts: OUTPUT/prometheus/*.yml for Prometheus' rule_files, OUTPUT/operator/*.yaml as
-PrometheusRule. Thresholds, owners and links come from `alerts:` of the configuration, the pod label from tenants.key.
+PrometheusRule. Thresholds, owners, links and the label of clusters come from `alerts:` of the configuration, the pod
+label from tenants.key.
 """
 
 
@@ -66,7 +67,7 @@ def rule_files(config: Config) -> tuple[RuleFile, ...]:
     ]
     if missing:
         raise ConfigError(missing)
-    return recording(), alerting(config), live(config.tenants.key[0])
+    return recording(), alerting(config), live(config.tenants.key[0], config.alerts.cluster_label)
 
 
 if __name__ == "__main__":

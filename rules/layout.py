@@ -15,6 +15,8 @@ def layout(promql: str, room: int = WIDTH) -> str:
     """Return the expression in lines of about `room` characters."""
     if len(promql) <= room:
         return promql
+    if promql.endswith(","):
+        return layout(promql[:-1], room - 1) + ","
     for operators in OPERATORS:
         parts = _split(promql, operators)
         if len(parts) > 1:

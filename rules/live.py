@@ -1,14 +1,20 @@
-"""Live rules straight over OpenCost's metrics: what runs now, in dollars an hour, cores and GiB, by tenant.
+"""Live rules straight over OpenCost's metrics: what runs now, in dollars an hour, cores and GiB, by cluster and tenant.
 
-Correct with two OpenCosts, with kube-state-metrics beside it, and where kube-state-metrics has no allowlist for the
-label: series are made one by `max by` before any join, and kube_pod_labels is filtered before that. Pods without a
-tenant are summed up under tenant="", so the sum over tenants is all that is allocated. Like OpenCost, a pod without
-the label has its namespace's. OpenCost must be scraped with honor_labels.
+Correct with two OpenCosts, with kube-state-metrics beside it, where kube-state-metrics has no allowlist for the label,
+with several clusters in one Prometheus, and with or without honor_labels: series are read by their own labels and made
+one by `max by` before any join, and kube_pod_labels is filtered before that. Pods without a tenant are summed up under
+tenant="", so the sum over tenants is all that is allocated. Like OpenCost, a pod without the label has its namespace's.
+
+The label that tells clusters apart is in every key and every join, and stays on what is recorded: so it is the same
+whether one Prometheus holds all clusters, or each records its own and an external label is added on the way to where
+the pages look. A label that no series has changes nothing in PromQL: a single cluster needs none, and one without it
+beside others is a cluster of its own. Other labels (a replica's, a region's) are in no key.
 """
 
 from __future__ import annotations
 
-from rules.expressions import one
+from dataclasses import dataclass
+
 from rules.model import Group, Record, RuleFile
 from rules.promql import other_than, over, select
 from unitcost import catalogue_external as e
@@ -16,65 +22,102 @@ from unitcost import catalogue_recorded as r
 from unitcost.catalogue import Metric
 
 GIBIBYTE = "2^30"
-POD = ("namespace", "pod")
 RATE = "5m"
 
 
-def live(key: str) -> RuleFile:
-    """Return the file of live rules. key: the pod label that names the tenant."""
-    allocated = _by_tenant(over("sum", POD, one(e.CPU_ALLOCATION)))
-    memory = _by_tenant(over("sum", POD, one(e.MEMORY_ALLOCATION)))
+def live(key: str, cluster: str = e.CLUSTER) -> RuleFile:
+    """Return the file of live rules. key: the pod label that names the tenant. cluster: the label of clusters."""
+    by = _By(cluster)
     rules = (
-        Record(r.POD_TENANT, _pod_tenant(key)),
-        Record(r.LIVE_COMPUTE, _by_tenant(_dollars())),
-        Record(r.LIVE_ALLOCATED, over("sum", (), select(r.LIVE_COMPUTE))),
-        Record(r.LIVE_NODES, over("sum", (), one(e.NODE_PRICE))),
-        Record(r.LIVE_CPU, allocated),
-        Record(r.LIVE_MEMORY, f"{memory} / {GIBIBYTE}"),
-        Record(r.LIVE_CPU_USED, _by_tenant(_used(f"rate({_containers(e.CPU_USED)}[{RATE}])"))),
-        Record(r.LIVE_MEMORY_USED, f"{_by_tenant(_used(_containers(e.MEMORY_USED)))} / {GIBIBYTE}"),
+        Record(r.POD_CPU, by.allocated(e.CPU_ALLOCATION)),
+        Record(r.POD_MEMORY, by.allocated(e.MEMORY_ALLOCATION)),
+        Record(r.POD_COMPUTE, by.dollars()),
+        Record(r.POD_CPU_USED, by.used(e.CPU_USED, f"rate({{}}[{RATE}])")),
+        Record(r.POD_MEMORY_USED, by.used(e.MEMORY_USED, "{}")),
+        Record(r.POD_TENANT, by.pod_tenant(key)),
+        Record(r.LIVE_COMPUTE, by.tenant(r.POD_COMPUTE)),
+        Record(r.LIVE_ALLOCATED, over("sum", (cluster,), select(r.LIVE_COMPUTE))),
+        Record(r.LIVE_NODES, over("sum", (cluster,), by.price(e.NODE_PRICE))),
+        Record(r.LIVE_CPU, by.tenant(r.POD_CPU)),
+        Record(r.LIVE_MEMORY, f"{by.tenant(r.POD_MEMORY)} / {GIBIBYTE}"),
+        Record(r.LIVE_CPU_USED, by.tenant(r.POD_CPU_USED)),
+        Record(r.LIVE_MEMORY_USED, f"{by.tenant(r.POD_MEMORY_USED)} / {GIBIBYTE}"),
     )
     return RuleFile("unitcost-opencost", (Group("unitcost-opencost-live", rules),))
 
 
-def _named(metric: Metric, key: str, by: tuple[str, ...]) -> str:
-    """Return 1 for each pod or namespace with the label, its value in `tenant`; one series even if two disagree."""
-    metric = e.with_tenant_label(metric, key)
-    spellings = [
-        f'label_replace({select(metric, **{label: other_than("")})}, "tenant", "$1", "{label}", "(.+)")'
-        for label in e.label_names(key)
-    ]
-    return over("topk", by, f"1, {over('max', (*by, 'tenant'), ' or '.join(spellings))}")
+def _own(metric: Metric, expression: str) -> str:
+    """Return series with the labels that their program gave them, whatever honor_labels was.
 
-
-def _pod_tenant(key: str) -> str:
-    """Return 1 for each pod, with its tenant: the pod's label, else its namespace's, else none."""
-    pods = over("group", POD, f"{select(e.CPU_ALLOCATION)} or {select(e.MEMORY_ALLOCATION)}")
-    by_namespace = f"{pods} * on (namespace) group_left (tenant) {_named(e.NAMESPACE_LABELS, key, ('namespace',))}"
-    return f"{_named(e.POD_LABELS, key, POD)} or on (namespace, pod) {by_namespace} or on (namespace, pod) {pods}"
-
-
-def _dollars() -> str:
-    """Return dollars an hour by pod: cores and GiB at the prices of their node.
-
-    label_replace keeps cores and memory apart, so that a container with only one of them counts too.
+    label_join keeps the target's labels: series that only those tell apart would be twins, which PromQL refuses.
     """
-    cores = f"{one(e.CPU_ALLOCATION)} * on (node) group_left () {one(e.NODE_CPU_PRICE)}"
-    memory = f"{one(e.MEMORY_ALLOCATION)} / {GIBIBYTE} * on (node) group_left () {one(e.NODE_MEMORY_PRICE)}"
-    parts = [f'label_replace({part}, "of", "{of}", "", "")' for part, of in ((cores, "cpu"), (memory, "memory"))]
-    return over("sum", POD, " or ".join(parts))
+    own = [label for label in metric.labels if label in e.RENAMED]
+    names = ", ".join(f'"{label}"' for label in own)
+    read = f'label_join({expression}, "scraped", "/", {names})'
+    for label in own:
+        read = f'label_replace({read}, "{label}", "$1", "{e.exported(label)}", "(.+)")'
+    return read
 
 
-def _containers(metric: Metric) -> str:
-    """Leave out cAdvisor's sums over whole pods, which have no container."""
-    return select(metric, container=other_than(""))
+@dataclass(frozen=True)
+class _By:
+    """Expressions by pod, node and tenant of each cluster. cluster: the label that tells clusters apart."""
 
+    cluster: str
 
-def _used(expression: str) -> str:
-    return over("sum", POD, over("max", (*POD, "container"), expression))
+    @property
+    def pod(self) -> tuple[str, ...]:
+        return (self.cluster, "namespace", "pod")
 
+    @property
+    def node(self) -> tuple[str, ...]:
+        return (self.cluster, "node")
 
-def _by_tenant(expression: str) -> str:
-    """Sum by the tenant of each pod; pods that OpenCost does not know of have none."""
-    joined = f"{expression} * on (namespace, pod) group_left (tenant) {select(r.POD_TENANT)}"
-    return over("sum", ("tenant",), f"{joined} or on (namespace, pod) {expression}")
+    def allocated(self, metric: Metric) -> str:
+        """Return what is allocated to each pod, by the node it is on."""
+        containers = over("max", (*self.pod, "container", "node"), _own(metric, select(metric)))
+        return over("sum", (*self.pod, "node"), containers)
+
+    def used(self, metric: Metric, rate: str) -> str:
+        """Return what each pod uses, without cAdvisor's sums over whole pods, which have no container."""
+        containers = _own(metric, rate.format(select(metric, container=other_than(""))))
+        return over("sum", self.pod, over("max", (*self.pod, "container"), containers))
+
+    def price(self, metric: Metric) -> str:
+        """Return a price of each node."""
+        return over("max", self.node, _own(metric, select(metric)))
+
+    def dollars(self) -> str:
+        """Return dollars an hour by pod: cores and GiB at the prices of their node.
+
+        label_replace keeps cores and memory apart, so that a pod with only one of them counts too.
+        """
+        at = f"* on ({', '.join(self.node)}) group_left ()"
+        cores = f"{select(r.POD_CPU)} {at} {self.price(e.NODE_CPU_PRICE)}"
+        memory = f"{select(r.POD_MEMORY)} / {GIBIBYTE} {at} {self.price(e.NODE_MEMORY_PRICE)}"
+        parts = [f'label_replace({part}, "of", "{of}", "", "")' for part, of in ((cores, "cpu"), (memory, "memory"))]
+        return over("sum", self.pod, " or ".join(parts))
+
+    def pod_tenant(self, key: str) -> str:
+        """Return 1 for each pod, with its tenant: the pod's label, else its namespace's, else none."""
+        namespace, on = (self.cluster, "namespace"), f"on ({', '.join(self.pod)})"
+        pods = over("group", self.pod, f"{select(r.POD_CPU)} or {select(r.POD_MEMORY)}")
+        labelled = self._labelled(e.NAMESPACE_LABELS, key, namespace)
+        by_namespace = f"{pods} * on ({', '.join(namespace)}) group_left (tenant) {labelled}"
+        return f"{self._labelled(e.POD_LABELS, key, self.pod)} or {on} {by_namespace} or {on} {pods}"
+
+    def _labelled(self, metric: Metric, key: str, by: tuple[str, ...]) -> str:
+        """Return 1 for each pod or namespace with the label, its value in `tenant`; one series even if two disagree."""
+        metric = e.with_tenant_label(metric, key)
+        spellings = [
+            f'label_replace({select(metric, **{label: other_than("")})}, "tenant", "$1", "{label}", "(.+)")'
+            for label in e.label_names(key)
+        ]
+        named = _own(metric, " or ".join(spellings))
+        return over("topk", by, f"1, {over('max', (*by, 'tenant'), named)}")
+
+    def tenant(self, metric: Metric) -> str:
+        """Sum by the tenant of each pod; pods that OpenCost does not know of have none."""
+        on = f"on ({', '.join(self.pod)})"
+        joined = f"{select(metric)} * {on} group_left (tenant) {select(r.POD_TENANT)}"
+        return over("sum", (self.cluster, "tenant"), f"{joined} or {on} {select(metric)}")

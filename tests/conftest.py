@@ -6,12 +6,17 @@ import logging
 import os
 import shutil
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
+
+UNPACKED = Path(__file__).parents[1] / ".make" / "tools" / "usr" / "bin"
+"""Where tools/setup puts programs."""
 
 
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "needs(tool, ...): programs that must be on PATH for this test")
+    os.environ["PATH"] = f"{UNPACKED}{os.pathsep}{os.environ['PATH']}"  # as `make test` has it
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:

@@ -12,8 +12,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.fakes.company import NOW, YESTERDAY, Company, cost, days_until, mrr
+from tests.fakes.company import NOW, RATES, YESTERDAY, Company, cost, days_until, mrr
 from tests.fakes.stored import utc
+from unitcost.records import Batch
 
 TODAY = NOW.date()
 MONTH = days_until(YESTERDAY, 22)
@@ -31,17 +32,15 @@ def forecast(daily: Mapping[date, Decimal], complete: set[date], today: date) ->
     ]
     if not weeks:
         return {}
-    over = [day for day in newest if (day.year, day.month) == (today.year, today.month)]
-    past = sum((Fraction(daily.get(day, Decimal(0))) for day in over), Fraction(0))
-    left = calendar.monthrange(today.year, today.month)[1] - len(over)
-    so_far = sum(
-        (Fraction(amount) for day, amount in daily.items() if today.replace(day=1) <= day <= today), Fraction(0)
-    )
-    return {
-        "low": float(max(past + left * min(weeks), so_far)),
-        "expected": float(max(past + left * weeks[0], so_far)),
-        "high": float(max(past + left * max(weeks), so_far)),
-    }
+    month = [today.replace(day=n + 1) for n in range(calendar.monthrange(today.year, today.month)[1])]
+    past = sum((Fraction(daily.get(day, Decimal(0))) for day in month if day in newest), Fraction(0))
+
+    def whole(average: Fraction) -> float:
+        average = max(average, Fraction(0))
+        spoken_of = [Fraction(daily[day]) if daily.get(day) else average for day in month if day not in newest]
+        return float(past + sum(max(average, amount) for amount in spoken_of))
+
+    return {"low": whole(min(weeks)), "expected": whole(weeks[0]), "high": whole(max(weeks))}
 
 
 def billed(daily: Mapping[date, str], tenant: str | None = "acme", known: list[date] | None = None) -> Company:
@@ -91,6 +90,23 @@ def test_on_the_first_day_of_the_month_all_of_it_is_forecast() -> None:
 def test_todays_part_does_not_count() -> None:
     company = billed(dict.fromkeys(days_until(TODAY, 30), "10") | {TODAY: "4"})
     assert of(company)["expected"] == 300.0
+
+
+def test_a_fee_that_is_billed_for_a_day_to_come_counts_where_it_is_more_than_an_average_day() -> None:
+    company = billed(dict.fromkeys(MONTH, "10"))
+    fees = [cost("acme", "99", day=date(2026, 11, 25)), cost("acme", "4", day=date(2026, 11, 27))]
+    company.ledger.put("bill", "", Batch("fees", [YESTERDAY], cost=fees), NOW, RATES)
+    assert of(company) == {"low": 389.0, "expected": 389.0, "high": 389.0}
+    found = company.gauges(("mtd",))
+    assert found[PLATFORM]["expected",] == 389.0
+    assert found["platform_cost_dollars"]["compute", "mtd"] == 220.0
+
+
+def test_what_is_known_of_a_day_that_a_source_lacks_counts_where_it_is_more_than_an_average_day() -> None:
+    gap = date(2026, 11, 18)
+    company = billed(dict.fromkeys([day for day in days_until(YESTERDAY, 30) if day != gap], "10"))
+    company.put("cluster", [gap], cost=[cost("acme", "35", day=gap)])
+    assert of(company)["expected"] == 325.0
 
 
 def test_it_is_never_less_than_what_is_spent_already() -> None:
@@ -213,7 +229,7 @@ def test_it_needs_no_window_that_holds_the_month() -> None:
 
 def test_of_an_earlier_day_it_knows_nothing_later() -> None:
     company = billed({day: str(day.day) for day in days_until(YESTERDAY, 30)})
-    before = billed({day: str(day.day) for day in days_until(date(2026, 11, 9), 17)})
+    before = billed({day: str(day.day) for day in days_until(date(2026, 11, 10), 18)})
     company.gauges()
     then = utc(2026, 11, 10, 23)
     assert company.seen(now=then)[TENANT] == before.gauges(now=then)[TENANT] != {}

@@ -168,6 +168,7 @@ alerts:
   wait: 1h
   keep: 0s
   disabled: [UnitcostTenantsFolded]
+  cluster_label: cluster_id
   margin: {window: 7d, loss_dollars: 12.5}
   budget: {levels: {80: warning, 120: critical}, minimum_dollars: 0, wait: 3m}
   burn: {fast: {window: 7d, rate: 2.5}}
@@ -204,6 +205,8 @@ alerts:
     assert 'kube_pod_labels{label_app_io_tenantID!=""}' in live
     assert 'kube_pod_labels{label_app_io_tenant_id!=""}' in live
     assert '"label_app_io_tenant_id"' in live
+    assert "on (cluster_id, node) group_left" in live
+    assert re.search(r"\bcluster\b", live) is None
 
 
 @pytest.mark.needs("promtool")
@@ -239,6 +242,9 @@ def test_the_rules_of_another_configuration_are_rules_too(tmp_path: Path) -> Non
         ("alerts: {cost_spike: {baseline: 1d}}", "alerts.cost_spike: baseline must be longer than a day"),
         ("alerts: {cost_per_request: {baseline: 30d}}", "cost_per_request: window and baseline are the same"),
         ("alerts: {reconciliation: {low: 1.2}}", "reconciliation: low must be less than high"),
+        ("alerts: {cluster_label: cluster-id}", "alerts.cluster_label: must be the name of a label, such as cluster"),
+        ("alerts: {cluster_label: ''}", "alerts.cluster_label: must be the name of a label, such as cluster"),
+        ("alerts: {cluster_label: node}", "alerts.cluster_label: must tell clusters apart: node has another meaning"),
         ("alerts: {margin: {loss: 3}}", "alerts.margin.loss: unknown key"),
     ],
 )
@@ -325,6 +331,9 @@ def test_the_queries_of_a_runbook_read_what_exists(path: Path) -> None:
         ("max_over_time((sum by (plan) (tenant_mrr_dollars))[1h:5m])", "sum by: no label plan"),
         ("topk by (plan) (3, tenant_mrr_dollars)", "topk by: no label plan"),
         ("-sum without (windw) (margin_ratio)", "sum by: no label windw"),
+        ('label_join(tenant_mrr_dollars, "a", "/", "tenant", "nod")', "label_join from: no label nod"),
+        ("max by (cluster) (tenant_mrr_dollars)", "max by: no label cluster"),
+        ("max by (exported_pod) (node_cpu_hourly_cost)", "max by: no label exported_pod"),
     ],
 )
 def test_the_reader_of_names_sees_what_would_be_silently_empty(promql: str, problem: str) -> None:

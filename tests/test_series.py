@@ -92,6 +92,7 @@ def test_nothing_known_is_nothing_said() -> None:
         "unitcost_tenants_folded",
         "unitcost_unknown_tenants",
         "unitcost_source_rows",
+        "unitcost_source_former_settings",
         "unitcost_snapshot_timestamp_seconds",
         "unitcost_build_info",
     }

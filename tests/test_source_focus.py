@@ -184,18 +184,17 @@ def test_a_batch_is_a_billing_period_newest_first(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("now", "last"),
+    ("now", "days"),
     [
-        (utc(2026, 11, 5, 23), date(2026, 10, 5)),
-        (utc(2026, 11, 6), date(2026, 10, 31)),
+        (utc(2026, 11, 5, 23), [5]),
+        (utc(2026, 11, 6), list(range(1, 32))),
     ],
 )
-def test_a_bill_speaks_for_its_charge_days_and_for_all_once_five_days_have_passed(
-    tmp_path: Path, now: datetime, last: date
+def test_a_bill_speaks_for_its_days_of_usage_and_for_all_once_five_days_have_passed(
+    tmp_path: Path, now: datetime, days: list[int]
 ) -> None:
     path = write_csv(tmp_path / "bill.csv", [charge()])
-    days = bills(path, asked(now, FIRST))["2026-10"].days
-    assert (days[0], days[-1], len(days)) == (date(2026, 10, 1), last, last.day)
+    assert [day.day for day in bills(path, asked(now, FIRST))["2026-10"].days] == days
 
 
 def test_an_unchanged_bill_is_handed_over_once_and_its_problems_each_time(
@@ -584,15 +583,16 @@ def test_a_monthly_fee_is_spread_over_its_days_and_sums_to_itself(tmp_path: Path
     [
         ("2026-10-05 00:00:00", "2026-10-06 00:00:00", date(2026, 10, 5), 1),
         ("2026-10-05 23:30:00", "2026-10-06 00:30:00", date(2026, 10, 5), 1),
-        ("2026-10-05 12:00:00", "2026-10-06 13:00:00", date(2026, 10, 5), 2),
+        ("2026-10-05 12:00:00", "2026-10-06 13:00:00", date(2026, 10, 6), 1),
+        ("2026-10-05 12:00:00", "2026-10-07 12:00:00", date(2026, 10, 6), 2),
         ("2026-09-20 00:00:00", "2026-10-04 00:00:00", date(2026, 10, 1), 3),
         ("2026-10-30 00:00:00", "2027-10-30 00:00:00", date(2026, 10, 30), 2),
-        ("2026-09-01 00:00:00", "2026-09-15 00:00:00", date(2026, 9, 1), 1),
-        ("2026-12-01 00:00:00", "2027-01-01 00:00:00", date(2026, 12, 1), 1),
+        ("2026-09-01 00:00:00", "2026-09-15 00:00:00", date(2026, 10, 1), 1),
+        ("2026-12-01 00:00:00", "2027-01-01 00:00:00", date(2026, 10, 1), 1),
         ("2026-10-05 00:00:00", "2026-10-01 00:00:00", date(2026, 10, 5), 1),
     ],
 )
-def test_days_outside_the_billing_period_get_nothing_unless_all_are_outside(
+def test_days_outside_the_billing_period_get_nothing(
     tmp_path: Path, start: str, end: str, first: date, days: int
 ) -> None:
     found = spread(tmp_path, ChargePeriodStart=start, ChargePeriodEnd=end)
@@ -710,6 +710,7 @@ def test_an_empty_folder_is_named(tmp_path: Path) -> None:
         ({"ChargePeriodStart": "10/05/2026"}, "time", 4, "ChargePeriodStart holds '10/05/2026'"),
         ({"ChargePeriodStart": "2026-10-05 00:00:00 Europe/Paris"}, "time", 4, "Europe/Paris"),
         ({"ChargePeriodStart": "NULL"}, "time", 4, "an empty value"),
+        ({"ChargePeriodEnd": "soon"}, "time", 4, "ChargePeriodEnd holds 'soon'"),
         ({"BillingCurrency": ""}, "currency", 4, "BillingCurrency holds an empty value"),
     ],
 )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import gzip
 import os
+import re
 import signal
 import socket
 import ssl
@@ -463,12 +464,16 @@ def openssl(*args: str) -> None:
     subprocess.run(["openssl", *args], check=True, capture_output=True)
 
 
+USAGE = "digitalSignature,keyCertSign"
+
+
 def make_certificate(folder: Path, name: str, issuer: str | None = None) -> None:
     """Write name.crt and name.key; self-signed, or signed by issuer.key."""
     key, certificate = str(folder / f"{name}.key"), str(folder / f"{name}.crt")
     signed = ["-CA", str(folder / f"{issuer}.crt"), "-CAkey", str(folder / f"{issuer}.key")] if issuer else []
     new = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-keyout", key]
-    names = ["-subj", f"/CN={name}", "-addext", "subjectAltName=DNS:localhost"]
+    # Python 3.13 refuses a CA without key usage.
+    names = ["-subj", f"/CN={name}", "-addext", "subjectAltName=DNS:localhost", "-addext", f"keyUsage=critical,{USAGE}"]
     openssl("req", "-x509", *new, "-out", certificate, "-days", "2", *names, *signed)
 
 
@@ -509,6 +514,17 @@ def test_tls_is_served_from_paths_relative_to_the_file(certificates: Path) -> No
         old.maximum_version = ssl.TLSVersion.TLSv1_2
         with pytest.raises(ssl.SSLError):
             ask(server.port, "/metrics", tls=old)
+
+
+@needs_openssl
+def test_the_certificates_of_the_docs_are_served_and_trusted(tmp_path: Path) -> None:
+    page = (Path(__file__).parents[1] / "docs" / "configuration.md").read_text(encoding="utf-8")
+    [commands] = re.findall(r"```sh\n(openssl req -x509.*?)```", page, re.DOTALL)
+    subprocess.run(["sh", "-ec", commands], cwd=tmp_path, check=True, capture_output=True)
+    with running(filled(), WebConfig.load(web_file(tmp_path, f"{TLS}}}"))) as server:
+        strict = trusting(tmp_path)
+        strict.verify_flags |= ssl.VERIFY_X509_STRICT  # as Python 3.13 does by itself
+        assert ask(server.port, "/metrics", tls=strict)[1] == SNAPSHOT.text
 
 
 @needs_openssl

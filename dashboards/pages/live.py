@@ -12,13 +12,11 @@ from dashboards.tables import CUSTOMER, Figure, joined, tenant_link
 from rules.promql import Match, over, select
 from unitcost import catalogue as c
 from unitcost import catalogue_recorded as r
+from unitcost.catalogue_external import CLUSTER
 
 HOURS_A_MONTH = 730
 NOTHING_LIVE = "nothing live"
-NOT_LIVE = (
-    "Nothing live: scrape OpenCost and kube-state-metrics with honor_labels, and load the rule file"
-    " unitcost-opencost.yml."
-)
+NOT_LIVE = "Nothing live: scrape OpenCost and kube-state-metrics, and load the rule file unitcost-opencost.yml."
 NOT_USED = "No use known: scrape cAdvisor (the kubelet) and load the rule file unitcost-opencost.yml."
 
 
@@ -26,29 +24,34 @@ def live(settings: Settings) -> list[Row]:
     """Return the rows of what runs now."""
     return [
         section("Right now, from OpenCost's own metrics"),
-        row(2, (24, _needs())),
-        row(6, *((4, pair) for pair in _live(settings)), (8, _used())),
-        row(8, (12, _hours(settings)), (12, _cores())),
+        row(2, (24, _needs(settings))),
+        row(6, *((4, pair) for pair in _live(settings)), (8, _used(settings))),
+        row(8, (12, _hours(settings)), (12, _cores(settings))),
         row(table_height(11), (24, _live_customers(settings))),
     ]
 
 
-def _needs() -> Panel:
+def _needs(settings: Settings) -> Panel:
     return text(
         "At list prices: no bill and no discount. These figures have no past before the day their rules were loaded."
-        " They need OpenCost and kube-state-metrics scraped with `honor_labels: true`, the kubelet's cAdvisor for what"
-        " is used, and the rule file `unitcost-opencost.yml`."
+        " They need OpenCost and kube-state-metrics, the kubelet's cAdvisor for what is used, and the rule file"
+        " `unitcost-opencost.yml`. Several clusters are added up: the label that tells them apart is"
+        f" `{settings.cluster_label}`."
     )
 
 
-def _recorded(metric: c.Metric, by: tuple[str, ...] = (), **labels: str | Match) -> str:
-    """Return a live series, counted once, summed by labels: two Prometheis may hold what each recorded."""
-    return over("sum", by, once(metric.labels, select(metric, **labels)))
+def _recorded(settings: Settings, metric: c.Metric, by: tuple[str, ...] = (), **labels: str | Match) -> str:
+    """Return a live series of all clusters, summed by labels; what two Prometheis recorded of one cluster counts once.
+
+    Where each cluster's Prometheus recorded its own, the clusters differ in this label alone, added on the way here.
+    """
+    every = tuple(settings.cluster_label if label == CLUSTER else label for label in metric.labels)
+    return over("sum", by, once(every, select(metric, **labels)))
 
 
 def _live(settings: Settings) -> list[Column]:
-    nodes, allocated = _recorded(r.LIVE_NODES), _recorded(r.LIVE_ALLOCATED)
-    nobodys = _recorded(r.LIVE_COMPUTE, tenant="")
+    nodes, allocated = _recorded(settings, r.LIVE_NODES), _recorded(settings, r.LIVE_ALLOCATED)
+    nobodys = _recorded(settings, r.LIVE_COMPUTE, tenant="")
     idle = f"clamp_min({nodes} - {allocated}, 0)"
     an_hour = f"{settings.sign}/hour"
     no_customer = _part(ratio(nobodys, allocated), "has no customer", steps((None, "text"), (0.5, ORANGE)))
@@ -106,7 +109,7 @@ def _hours(settings: Settings) -> Panel:
         "Nodes and what is allocated of them, last 24 hours",
         "Dollars an hour for all nodes, and for the cores and memory that pods request or use, whichever is more. The"
         " space between is idle, and GPUs.",
-        [Query(_recorded(r.LIVE_NODES), "nodes"), Query(_recorded(r.LIVE_ALLOCATED), "allocated")],
+        [Query(_recorded(settings, r.LIVE_NODES), "nodes"), Query(_recorded(settings, r.LIVE_ALLOCATED), "allocated")],
         unit=settings.money,
         decimals=2,
         calcs=("lastNotNull", "min", "max"),
@@ -121,12 +124,12 @@ def _hours(settings: Settings) -> Panel:
     )
 
 
-def _cores() -> Panel:
+def _cores(settings: Settings) -> Panel:
     return timeseries(
         "Cores: allocated and used, last 24 hours",
         "Cores that all pods are allocated (requested or used, whichever is more), and cores that they used in the 5"
         " minutes before each point.",
-        [Query(_recorded(r.LIVE_CPU), "allocated"), Query(_recorded(r.LIVE_CPU_USED), "used")],
+        [Query(_recorded(settings, r.LIVE_CPU), "allocated"), Query(_recorded(settings, r.LIVE_CPU_USED), "used")],
         unit="none",
         decimals=1,
         calcs=("lastNotNull", "min", "max"),
@@ -141,9 +144,9 @@ def _cores() -> Panel:
     )
 
 
-def _used() -> Panel:
-    cores, used_cores = _recorded(r.LIVE_CPU), _recorded(r.LIVE_CPU_USED)
-    memory, used_memory = _recorded(r.LIVE_MEMORY), _recorded(r.LIVE_MEMORY_USED)
+def _used(settings: Settings) -> Panel:
+    cores, used_cores = _recorded(settings, r.LIVE_CPU), _recorded(settings, r.LIVE_CPU_USED)
+    memory, used_memory = _recorded(settings, r.LIVE_MEMORY), _recorded(settings, r.LIVE_MEMORY_USED)
     return bar_gauge(
         "Used of what is allocated, now",
         "Cores used in the last 5 minutes and memory in use, of what pods are allocated (requested or used,"
@@ -159,9 +162,9 @@ def _used() -> Panel:
 
 def _live_customers(settings: Settings) -> Panel:
     sign, by = settings.sign, ("tenant",)
-    dollars = _recorded(r.LIVE_COMPUTE, by)
-    cores, used_cores = _recorded(r.LIVE_CPU, by), _recorded(r.LIVE_CPU_USED, by)
-    memory, used_memory = _recorded(r.LIVE_MEMORY, by), _recorded(r.LIVE_MEMORY_USED, by)
+    dollars = _recorded(settings, r.LIVE_COMPUTE, by)
+    cores, used_cores = _recorded(settings, r.LIVE_CPU, by), _recorded(settings, r.LIVE_CPU_USED, by)
+    memory, used_memory = _recorded(settings, r.LIVE_MEMORY, by), _recorded(settings, r.LIVE_MEMORY_USED, by)
     known = f"({info('name', 'plan')} and on (tenant) {dollars})"
     others = f'label_join({dollars} unless on (tenant) {info("name")}, "name", "", "tenant")'
     amount: Cell = {"unit": "none", "decimals": 1, "noValue": "-"}

@@ -35,9 +35,21 @@ def _days(value: str) -> str:
     return value
 
 
+def _cluster_label(value: str) -> str:
+    if re.fullmatch(r"(?!__)[a-zA-Z_][a-zA-Z0-9_]*", value) is None:
+        raise ValueError("must be the name of a label, such as cluster or cluster_id")
+    if value in TAKEN:
+        raise ValueError(f"must tell clusters apart: {value} has another meaning in the rules")
+    return value
+
+
+TAKEN = ("namespace", "pod", "container", "node", "tenant", "of", "scraped", "job", "instance")
+"""Labels that the live rules need for something else, or that differ within a cluster."""
+
 Severity = Literal["info", "warning", "critical"]
 Span = Annotated[str, AfterValidator(_span)]
 WindowName = Annotated[str, AfterValidator(_window)]
+ClusterLabel = Annotated[str, AfterValidator(_cluster_label)]
 DayWindow = Annotated[str, AfterValidator(_days)]
 Dollars = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Factor = Annotated[float, Field(gt=0, allow_inf_nan=False)]
@@ -154,6 +166,8 @@ class Alerts(Section):
     runbooks: folder or URL of the pages in docs/runbooks. grafana: URL that the links to pages begin with. wait: how
     long a condition about money must hold first (`for`); budgets have their own. keep: how long an alert outlives
     its condition (`keep_firing_for`), so that a restarted exporter resolves nothing. disabled: alerts to leave out.
+    cluster_label: the label that tells clusters apart in OpenCost's series, those of kube-state-metrics and cAdvisor
+    alike, for the live rules and the page that reads them.
     """
 
     owners: Owners = Owners()
@@ -162,6 +176,7 @@ class Alerts(Section):
     wait: Span = "15m"
     keep: Span = "15m"
     disabled: tuple[str, ...] = ()
+    cluster_label: ClusterLabel = "cluster"
     margin: Margin = Margin()
     budget: BudgetUse = BudgetUse()
     burn: Burns = Burns()

@@ -88,7 +88,7 @@ TENANT_FORECAST = Metric(
     "tenant_cost_forecast_dollars",
     "A tenant's cost of the whole calendar month: its complete days (over, and known to every required cost source),"
     " and for each other day the average of the last 7 complete days (expected), or of the cheapest (low) or dearest"
-    " (high) 7 in a row of the last 28; never less than spent so far. Absent with fewer than 7 complete days.",
+    " (high) 7 in a row of the last 28; more where more is billed already. Absent with fewer than 7 complete days.",
     ("tenant", "bound"),
     unit="dollars",
 )
@@ -177,6 +177,12 @@ SOURCE_DURATION = Metric(
     unit="seconds",
 )
 SOURCE_ROWS = Metric("unitcost_source_rows", "Rows of the source in the ledger.", ("source",))
+SOURCE_FORMER_DAYS = Metric(
+    "unitcost_source_former_settings",
+    "Days of the history that the source told under settings of before and cannot tell again under the present ones;"
+    " their costs count, attributed as before, and windows with them are incomplete.",
+    ("source",),
+)
 SOURCE_ERRORS = Metric(
     "unitcost_source_errors_total",
     "Errors of the source since the start, by reason.",
@@ -191,6 +197,13 @@ TENANTS = Metric(
 )
 TENANTS_FOLDED = Metric("unitcost_tenants_folded", 'Tenants beyond limits.tenants, summed up in tenant="__other__".')
 UNKNOWN_TENANTS = Metric("unitcost_unknown_tenants", "Exported tenants that the directory does not name.")
+SIMILAR_TENANTS = Metric(
+    "unitcost_similar_tenants_dollars",
+    "Cost of tenants whose name differs from another tenant's only by case, Unicode form or white space; `tenants.fold`"
+    " or aliases make them one.",
+    ("window",),
+    unit="dollars",
+)
 BUILD_INFO = Metric("unitcost_build_info", "Always 1; the version that serves this page.", ("version",))
 
 ALL: tuple[Metric, ...] = tuple(value for value in list(globals().values()) if isinstance(value, Metric))

@@ -1,7 +1,7 @@
 """Series of other programs that our rules and pages read, with the labels that are used of them.
 
-Every scraped series has `job` and `instance` too. OpenCost must be scraped with `honor_labels: true`: its own
-namespace, pod and node are meant, not those of its pod.
+The labels here are those that the program itself gives; Prometheus adds more, see `stored_labels`. The namespace, pod,
+container and node of a series are meant, not those of the program that serves it.
 """
 
 from __future__ import annotations
@@ -13,6 +13,16 @@ from unitcost.catalogue import Metric
 
 SCRAPED_LABELS = ("job", "instance")
 """What Prometheus itself adds to every series it scrapes, ours included."""
+
+CLUSTER = "cluster"
+"""The label that tells clusters apart, where alerts.cluster_label names no other; kubernetes-mixin's rules read it too.
+
+It comes from a target or is an external label of an agent. It is safe as a default: where no series has it, it is ""
+for all of them, in every `by` and `on`.
+"""
+
+RENAMED = ("namespace", "pod", "container", "node")
+"""Labels that targets found through Kubernetes may have too: without honor_labels a series' own are renamed."""
 
 CPU_ALLOCATION = Metric(
     "container_cpu_allocation",
@@ -61,6 +71,17 @@ ALERTS = Metric(
 )
 
 EXTERNAL: tuple[Metric, ...] = tuple(value for value in list(globals().values()) if isinstance(value, Metric))
+
+
+def exported(label: str) -> str:
+    """Return what Prometheus calls a series' own label where its target has one of that name, without honor_labels."""
+    return f"exported_{label}"
+
+
+def stored_labels(metric: Metric) -> tuple[str, ...]:
+    """Return the labels that a series of another program can have in Prometheus."""
+    renamed = tuple(exported(label) for label in metric.labels if label in RENAMED)
+    return (CLUSTER, *metric.labels, *renamed, *SCRAPED_LABELS)
 
 
 def label_names(key: str) -> tuple[str, ...]:

@@ -1,7 +1,8 @@
 """Series that our recording rules write, named level:metric:operation. `window` is a label, as in the catalogue.
 
 Prometheus records them from the day the rules are loaded on; a page that shows the past reads the gauges instead.
-The live ones speak of now and are written from OpenCost's own metrics, whose list prices know no discount.
+The live ones speak of now and are written from OpenCost's own metrics, whose list prices know no discount. They keep
+`cluster` (or what alerts.cluster_label names): where series have it, sums over all clusters are the reader's.
 """
 
 from __future__ import annotations
@@ -101,50 +102,82 @@ PLATFORM_MONTH_GROWTH = Metric(
     "platform:platform_cost_dollars:growth30d",
     "platform:platform_cost_dollars:delta30d divided by the cost of the 30 days before; absent where that was 0.",
 )
+POD_CPU = Metric(
+    "namespace_pod:container_cpu_allocation:sum",
+    "Live: cores allocated to a pod: requested or used by each container, whichever is more.",
+    ("cluster", "namespace", "pod", "node"),
+    unit="cores",
+)
+POD_MEMORY = Metric(
+    "namespace_pod:container_memory_allocation_bytes:sum",
+    "Live: bytes allocated to a pod: requested or used by each container, whichever is more.",
+    ("cluster", "namespace", "pod", "node"),
+    unit="bytes",
+)
+POD_COMPUTE = Metric(
+    "namespace_pod:opencost_compute_dollars_per_hour:sum",
+    "Live: dollars an hour for the cores and memory allocated to a pod, at its node's prices.",
+    ("cluster", "namespace", "pod"),
+    unit="dollars",
+)
+POD_CPU_USED = Metric(
+    "namespace_pod:container_cpu_used_cores:sum",
+    "Live: cores that a pod used in the last 5 minutes.",
+    ("cluster", "namespace", "pod"),
+    unit="cores",
+)
+POD_MEMORY_USED = Metric(
+    "namespace_pod:container_memory_used_bytes:sum",
+    "Live: bytes that a pod uses (working set).",
+    ("cluster", "namespace", "pod"),
+    unit="bytes",
+)
 POD_TENANT = Metric(
     "namespace_pod:kube_pod_labels:tenant",
     "Live: always 1; the tenant of each pod that OpenCost knows: the pod's label, else its namespace's, else \"\".",
-    ("namespace", "pod", "tenant"),
+    ("cluster", "namespace", "pod", "tenant"),
 )
 LIVE_COMPUTE = Metric(
     "tenant:opencost_compute_dollars_per_hour:sum",
     "Live: dollars an hour for the cores and memory allocated to a tenant's pods, at their nodes' prices;"
     ' tenant="" for pods without the label. Aliases are not applied.',
-    ("tenant",),
+    ("cluster", "tenant"),
     unit="dollars",
 )
 LIVE_NODES = Metric(
     "platform:opencost_node_dollars_per_hour:sum",
     "Live: dollars an hour for all nodes, GPUs included.",
+    ("cluster",),
     unit="dollars",
 )
 LIVE_ALLOCATED = Metric(
     "platform:opencost_allocated_dollars_per_hour:sum",
     "Live: dollars an hour for the cores and memory allocated to all pods; the rest of the nodes is idle or GPU.",
+    ("cluster",),
     unit="dollars",
 )
 LIVE_CPU = Metric(
     "tenant:opencost_cpu_allocated_cores:sum",
     "Live: cores allocated to a tenant's pods: requested or used, whichever is more.",
-    ("tenant",),
+    ("cluster", "tenant"),
     unit="cores",
 )
 LIVE_CPU_USED = Metric(
     "tenant:container_cpu_used_cores:sum",
     "Live: cores that a tenant's pods used in the last 5 minutes; absent where cAdvisor is not scraped.",
-    ("tenant",),
+    ("cluster", "tenant"),
     unit="cores",
 )
 LIVE_MEMORY = Metric(
     "tenant:opencost_memory_allocated_gibibytes:sum",
     "Live: GiB allocated to a tenant's pods: requested or used, whichever is more.",
-    ("tenant",),
+    ("cluster", "tenant"),
     unit="gibibytes",
 )
 LIVE_MEMORY_USED = Metric(
     "tenant:container_memory_used_gibibytes:sum",
     "Live: GiB that a tenant's pods use (working set); absent where cAdvisor is not scraped.",
-    ("tenant",),
+    ("cluster", "tenant"),
     unit="gibibytes",
 )
 

@@ -1,13 +1,15 @@
-"""`unitcost check`: ask every source once and say what it answered, without touching the ledger in state_dir."""
+"""`unitcost check`: ask every source once and say what it answered; the ledger in state_dir is read, not touched."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
+from pathlib import Path
 from typing import TextIO
 
-from unitcost.config import Config
+from unitcost.config import Config, settings_digest
 from unitcost.directory import Directory
+from unitcost.ledger.held import former_days
 from unitcost.ledger.store import Ledger
 from unitcost.refresh import Desk, Refresher
 from unitcost.snapshot import Current
@@ -16,8 +18,13 @@ RECENT = timedelta(days=7)
 """How far back `check` asks: enough to hold a day against its neighbours, quick enough to wait for."""
 
 
-def check(config: Config, directory: Directory, clock: Callable[[], datetime], out: TextIO) -> bool:
-    """Print a paragraph for every source; return whether all answered without a problem."""
+def check(
+    config: Config, directory: Directory, clock: Callable[[], datetime], state_dir: Path | None, out: TextIO
+) -> bool:
+    """Print a paragraph for every source; return whether all answered without a problem.
+
+    state_dir: where the exporter's ledger is, whose days of former settings are told too; None: it keeps none.
+    """
     print("configuration: fine", file=out)
     ledger = Ledger(None)
     try:
@@ -40,7 +47,25 @@ def check(config: Config, directory: Directory, clock: Callable[[], datetime], o
                 good = False
     finally:
         ledger.close()
+    if state_dir is not None:
+        _describe_ledger(config, state_dir, clock().date() - config.history, out)
     return good
+
+
+def _describe_ledger(config: Config, state_dir: Path, first: date, out: TextIO) -> None:
+    """Say which days of the ledger were told under former settings. Raises LedgerError when it cannot be read."""
+    former = former_days(state_dir, {name: settings_digest(config, name) for name in config.sources}, first)
+    if former is None:
+        print(f"ledger: none yet in {state_dir}", file=out)
+        return
+    print(f"ledger: {state_dir}", file=out)
+    for one in former:
+        print(
+            f"  - {one.source}: {one.count} days, {one.first} to {one.last}, were told under former settings; the next"
+            " refresh asks for them again. Those that the source has forgotten stay attributed as before, windows with"
+            " them are incomplete, and unitcost_source_former_settings counts them",
+            file=out,
+        )
 
 
 def _describe(desk: Desk, config: Config, ledger: Ledger, out: TextIO) -> None:

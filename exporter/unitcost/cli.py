@@ -18,6 +18,7 @@ from unitcost.check import check
 from unitcost.config import Config, load
 from unitcost.directory import Directory
 from unitcost.errors import ConfigError, UnitcostError
+from unitcost.ledger.rewound import rewound
 from unitcost.ledger.store import Ledger
 from unitcost.refresh import Refresher
 from unitcost.report import FORMATS, report
@@ -149,11 +150,23 @@ def _company(args: argparse.Namespace) -> Iterator[tuple[Config, Directory]]:
         yield load(path)
 
 
+@contextmanager
+def _state_dir(args: argparse.Namespace, config: Config) -> Iterator[Path | None]:
+    """Give the ledger's folder; None for the sample, which keeps none. A fixed clock sees nothing from after it."""
+    if args.sample:
+        yield None
+    elif args.as_of is None:
+        yield config.state_dir
+    else:
+        with rewound(config.state_dir, args.as_of) as folder:
+            yield folder
+
+
 def _serve(args: argparse.Namespace) -> int:
-    with _company(args) as (config, directory):
+    with _company(args) as (config, directory), _state_dir(args, config) as state_dir:
         current = Current()
         web_config = WebConfig.load(config.web.config_file) if config.web.config_file is not None else None
-        ledger = Ledger(None if args.sample else config.state_dir)
+        ledger = Ledger(state_dir)
         try:
             refresher = Refresher(config, directory, ledger, current, _clock(args))
             if args.once:
@@ -175,19 +188,18 @@ def _serve(args: argparse.Namespace) -> int:
 
 def _check(args: argparse.Namespace) -> int:
     with _company(args) as (config, directory):
-        return FINE if check(config, directory, _clock(args), sys.stdout) else FAILED
+        state_dir = None if args.sample else config.state_dir
+        return FINE if check(config, directory, _clock(args), state_dir, sys.stdout) else FAILED
 
 
 def _report(args: argparse.Namespace) -> int:
-    with _company(args) as (config, directory):
-        now = _clock(args)
-        good = report(config, directory, now, args.window, args.format, None if args.sample else config.state_dir)
+    with _company(args) as (config, directory), _state_dir(args, config) as state_dir:
+        good = report(config, directory, _clock(args), args.window, args.format, state_dir)
     return FINE if good else FAILED
 
 
 def _backfill(args: argparse.Namespace) -> int:
-    with _company(args) as (config, directory):
-        state_dir = None if args.sample else config.state_dir
+    with _company(args) as (config, directory), _state_dir(args, config) as state_dir:
         good, remarks = backfill(config, directory, _clock(args), args.first, args.last, args.output, state_dir)
     for remark in remarks:
         print(remark, file=sys.stderr)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import date, timedelta
 from decimal import Decimal
 from pathlib import Path
@@ -16,7 +18,7 @@ from unitcost.alerts import Alerts
 from unitcost.directory import BUDGET_LIMIT, Directory
 from unitcost.errors import ConfigError
 from unitcost.records import COMPONENTS
-from unitcost.sources.base import Context, ExistingPath, Section, Settings, SourceKind
+from unitcost.sources.base import Context, ExistingPath, HttpSettings, Section, Settings, SourceKind
 from unitcost.sources.table import TYPES
 from unitcost.windows import DEFAULT_WINDOWS, is_window
 from unitcost.yaml_file import read_yaml
@@ -229,6 +231,24 @@ class Config(Section):
         )
 
 
+def settings_digest(config: Config, name: str) -> str:
+    """Digest what decides the content of a source's batches; not how it is reached, nor what it does not use.
+
+    What a source told under another digest cannot be compared with what it would tell now.
+    """
+    context = config.context()
+    uses: Mapping[SourceKind, Sequence[object]] = {
+        "cluster": (context.tenant_keys, context.dimensions, context.currency),
+        "bill": (context.tenant_keys, context.fold, context.dimensions, sorted(context.components.items())),
+        "usage": (context.tenant_keys,),
+        "revenue": (context.currency,),
+    }
+    skipped = {*HttpSettings.model_fields, "path", "billed_by", "partial_guard"}
+    mattering = config.settings(name).model_dump(mode="json", exclude=skipped)
+    parts = [config.settings(name).type, mattering, uses[config.kinds()[name]]]
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
+
+
 def load(path: Path) -> tuple[Config, Directory]:
     """Read the configuration and the tenant directory it names.
 
@@ -252,6 +272,7 @@ def load(path: Path) -> tuple[Config, Directory]:
         if config.tenants.directory is not None:
             directory, wrong = Directory.read(config.tenants.directory)
             mistakes += wrong
+            mistakes += directory.clashes() if config.tenants.fold == "case" else []
         config = config.model_copy(update={"state_dir": folder / config.state_dir.expanduser()})
     if mistakes or config is None:
         raise ConfigError([f"{path}: {mistake}" for mistake in mistakes])

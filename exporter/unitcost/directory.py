@@ -6,8 +6,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
+from typing import Literal
 
 from unitcost.errors import SourceError
+from unitcost.names import Names
+from unitcost.names import fold as fold_name
 from unitcost.records import RESERVED
 from unitcost.sources.csv_file import Mistakes, Table
 
@@ -37,8 +40,25 @@ class Directory:
     path: Path | None = field(default=None, compare=False)
 
     def aliases(self) -> list[tuple[str, str]]:
-        """Return (other spelling, tenant id) pairs."""
-        return [(alias, tenant.id) for tenant in self.tenants for alias in tenant.aliases]
+        """Return (spelling, tenant id) pairs, the ids' own spelling among them."""
+        return [(spelt, tenant.id) for tenant in self.tenants for spelt in (tenant.id, *tenant.aliases)]
+
+    def names(self, fold: Literal["case", "none"]) -> Names:
+        """Return which spelling means which tenant. fold: tenants.fold."""
+        return Names(self.aliases(), folding=fold == "case")
+
+    def clashes(self) -> list[str]:
+        """Return a mistake for each spelling that means two tenants once names fold."""
+        owners: dict[str, tuple[str, str]] = {}
+        wrong = []
+        for spelt, tenant in self.aliases():
+            before, owner = owners.setdefault(fold_name(spelt), (spelt, tenant))
+            if owner != tenant:
+                wrong.append(
+                    f"{self.path}: {before!r} of {owner!r} and {spelt!r} of {tenant!r} are one name under tenants.fold:"
+                    " case; make them one tenant with aliases, or set fold: none"
+                )
+        return wrong
 
     @classmethod
     def read(cls, path: Path) -> tuple[Directory, list[str]]:

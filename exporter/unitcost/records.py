@@ -101,9 +101,10 @@ class Batch:
     """The unit that is replaced as a whole, in one transaction: a day of OpenCost, a billing period, a file.
 
     key: unique within its source ("2026-11-19", "2026-11", "mrr.csv"). days: the UTC days the batch speaks
-    for, with or without rows; a day is known to the source once such a batch is stored. An empty list says
-    that the source was asked and had nothing (the key is asked again a day later, and stays unknown).
-    fingerprint: what the batch was made from; the same one again means nothing changed.
+    for, with or without rows; a day is known to the source once such a batch is stored. Rows of other days count
+    too, and leave them unknown. A batch without days and rows says that the source was asked and had nothing (the key
+    is asked again a day later, and stays unknown). fingerprint: what the batch was made from; the same one again means
+    nothing changed.
     """
 
     key: str
@@ -113,6 +114,11 @@ class Batch:
     usage: Sequence[Usage] | Query = ()
     revenue: Sequence[Revenue] | Query = ()
     nodes: Sequence[Node] = ()
+
+    @property
+    def empty(self) -> bool:
+        """Whether the source had nothing: no day and no row (a Query always counts as rows)."""
+        return not (self.days or self.cost or self.usage or self.revenue or self.nodes)
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,13 +154,16 @@ class Stored(Protocol):
         """Return the fingerprint of the stored batch, or None if that batch is not stored."""
 
     def keys(self) -> set[str]:
-        """Return the keys of all stored batches that speak for at least one day."""
+        """Return the keys of all stored batches that are not empty."""
 
     def asked_empty(self, key: str) -> datetime | None:
         """Return when the source last said that it has nothing for this key, or None."""
 
     def costs(self, key: str) -> list[Cost]:
         """Return the cost rows of a stored batch, as they were handed over (dimensions may be left out)."""
+
+    def totals(self, key: str) -> dict[str, Decimal]:
+        """Return what the cost rows of a stored batch sum to, by currency."""
 
     def nodes(self, first_day: date, last_day: date) -> list[tuple[str, str]]:
         """Return (provider_id, cluster) of every Node that any source reported in these days, sorted."""

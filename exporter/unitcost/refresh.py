@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import logging
 import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 
-from unitcost.config import Config
+from unitcost.config import Config, settings_digest
 from unitcost.directory import Directory
 from unitcost.errors import SourceError, UnitcostError, describe
 from unitcost.ledger.derive import Model, derive, look
@@ -23,7 +21,7 @@ from unitcost.page import render_page
 from unitcost.records import Asked, Batch, Problem
 from unitcost.series import SourceState, families
 from unitcost.snapshot import Current, Snapshot
-from unitcost.sources.base import HttpSettings, Source
+from unitcost.sources.base import Source
 from unitcost.sources.table import TYPES
 
 log = logging.getLogger(__name__)
@@ -70,7 +68,7 @@ class Refresher:
         self._clock = clock
         self._model = Model.of(config, directory)
         self._stop = threading.Event()
-        context = config.context()
+        context = replace(config.context(), names=directory.names(config.tenants.fold))
         seen = {
             name: datetime.fromtimestamp(at, UTC)
             for name, at in ledger.rows("SELECT source, epoch(last_success) FROM source_state")
@@ -79,7 +77,7 @@ class Refresher:
             Desk(
                 name,
                 TYPES[settings.type].source(name, settings, context),
-                _digest(config, name),
+                settings_digest(config, name),
                 last_success=seen.get(name),
             )
             for name, settings in config.sources.items()
@@ -206,20 +204,3 @@ class Refresher:
             log.exception("the numbers were not renewed, the last good ones stay; please report this")
             return False
         return True
-
-
-def _digest(config: Config, name: str) -> str:
-    """Digest what decides the content of a source's batches; not how it is reached."""
-    settings = config.settings(name)
-    skipped = set(HttpSettings.model_fields) | {"path", "billed_by", "partial_guard"}
-    mattering = settings.model_dump(mode="json", exclude=skipped)
-    context = config.context()
-    parts = [
-        mattering,
-        context.tenant_keys,
-        context.fold,
-        context.dimensions,
-        context.currency,
-        sorted(context.components.items()),
-    ]
-    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()

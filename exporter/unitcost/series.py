@@ -94,6 +94,7 @@ SELECTS: Sequence[tuple[Metric, str]] = (
             " FROM window_span ORDER BY ALL"
         ),
     ),
+    (catalogue.SIMILAR_TENANTS, "SELECT span, cost::DOUBLE FROM window_similar ORDER BY ALL"),
     (catalogue.TENANTS, "SELECT count(*)::DOUBLE FROM shown"),
     (catalogue.TENANTS_FOLDED, "SELECT count(*)::DOUBLE FROM shown WHERE label = '__other__'"),
 )
@@ -121,6 +122,9 @@ def families(
     found[catalogue.SOURCE_ROWS] = ledger.rows(
         "SELECT source, coalesce(sum(rows), 0)::DOUBLE FROM source LEFT JOIN batch USING (source)"
         " GROUP BY ALL ORDER BY ALL"
+    )
+    found[catalogue.SOURCE_FORMER_DAYS] = ledger.rows(
+        "SELECT source, count(day)::DOUBLE FROM source LEFT JOIN former_day USING (source) GROUP BY ALL ORDER BY ALL"
     )
     if with_directory:
         found[catalogue.UNKNOWN_TENANTS] = ledger.rows("SELECT count(*)::DOUBLE FROM tenant_profile WHERE NOT known")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from calendar import monthrange
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 
@@ -23,6 +24,11 @@ class Window:
     def days(self) -> list[date]:
         """Return the complete days of the window, those a required source must know."""
         return [self.first + timedelta(n) for n in range((self.needs_until - self.first).days)]
+
+
+def days_in_month(day: date) -> int:
+    """Return how many days the calendar month of a day has."""
+    return monthrange(day.year, day.month)[1]
 
 
 def is_window(name: str) -> bool:

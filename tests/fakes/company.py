@@ -38,7 +38,7 @@ class Company:
             sources=[*sources],
             billed_by=[("cluster", "bill")],
             rates=[("USD", Decimal(1))],
-            aliases=directory.aliases(),
+            aliases=directory.names("none").keys(),
             rules=rules or [],
             fixed=[],
             dimensions=["feature"],

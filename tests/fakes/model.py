@@ -70,7 +70,7 @@ def count_day(
     rates: Mapping[str, Decimal],
     billed: bool,
 ) -> Answer:
-    """Count one day of one bill and one cluster. billed: the day lies in the span the bill has Kubernetes rows for."""
+    """Count one day of one bill and one cluster. billed: the bill, not OpenCost, says what it cost."""
 
     def converted(cost: Cost) -> Decimal:
         return (cost.amount * rates[cost.currency]).quantize(Decimal("1e-12"))

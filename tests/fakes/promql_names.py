@@ -67,10 +67,17 @@ class Reading:
             self.problems.append(f"{name or node} is not in the catalogue")
             return frozenset()
         self.metrics.setdefault(name, set()).update(matched)
-        scraped = () if ":" in name or name == "ALERTS" else catalogue_external.SCRAPED_LABELS
-        labels = frozenset((*metric.labels, *scraped))
+        labels = frozenset(self._stored(metric))
         self._expect(matched, labels, name)
         return labels
+
+    def _stored(self, metric: Metric) -> tuple[str, ...]:
+        """Return the labels that a metric has in Prometheus."""
+        if ":" in metric.name or metric is catalogue_external.ALERTS:
+            return metric.labels
+        if metric in catalogue_external.EXTERNAL:
+            return catalogue_external.stored_labels(metric)
+        return (*metric.labels, *catalogue_external.SCRAPED_LABELS)
 
     def _aggregate(self, node: pp.AggregateExpr) -> Labels:
         inner = self._visit(node.expr)
@@ -114,6 +121,10 @@ class Reading:
             target, source = (self._text(node.args[place]) for place in (1, 3))
             self._expect({source} - {""}, inner, "label_replace from")
             return inner | {target}
+        if name == "label_join":
+            inner = self._visit(node.args[0])
+            self._expect(map(self._text, node.args[3:]), inner, "label_join from")
+            return inner | {self._text(node.args[1])}
         inner = frozenset[str]().union(*(self._visit(arg) for arg in node.args))
         if name in ("absent", "absent_over_time"):
             selector = node.args[0]

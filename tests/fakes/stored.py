@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from typing import TypeVar
@@ -45,6 +46,12 @@ class MemoryStored:
         batch = self.batches.get(key)
         return rows(Cost, batch.cost) if batch else []
 
+    def totals(self, key: str) -> dict[str, Decimal]:
+        found: dict[str, Decimal] = {}
+        for cost in self.costs(key):
+            found[cost.currency] = found.get(cost.currency, Decimal(0)) + cost.amount
+        return found
+
     def nodes(self, first_day: date, last_day: date) -> list[tuple[str, str]]:
         found = {
             (node.provider_id, node.cluster)
@@ -60,8 +67,9 @@ class MemoryStored:
         for item in given:
             if isinstance(item, Problem):
                 problems.append(item)
-            elif isinstance(item, Batch) and item.days:
-                self.batches[item.key] = item
+            elif isinstance(item, Batch) and not item.empty:
+                # What a Query reads may change afterwards; what is stored does not.
+                self.batches[item.key] = replace(item, cost=rows(Cost, item.cost))
             elif isinstance(item, Batch):
                 self.empty[item.key] = self.now
         return problems

@@ -3,9 +3,9 @@
 
 -- Each spelling is looked at once, not once a row.
 CREATE OR REPLACE TEMP TABLE spelling AS
-SELECT s.spelt, coalesce(a.tenant, tenant_id(s.spelt)) AS tenant
+SELECT s.spelt, coalesce(a.tenant, tenant_id(alias_key(s.spelt))) AS tenant
 FROM (SELECT tenant AS spelt FROM cost UNION SELECT tenant FROM usage UNION SELECT tenant FROM revenue) s
-LEFT JOIN alias a ON a.alias = tidy(s.spelt)
+LEFT JOIN alias a ON a.alias = alias_key(s.spelt)
 WHERE s.spelt IS NOT NULL;
 
 CREATE OR REPLACE TEMP TABLE line AS

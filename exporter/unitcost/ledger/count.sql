@@ -18,7 +18,7 @@ UNION ALL
 SELECT o.day, o.source, o.cluster, o.tenant, o.service, o.component, o.dimensions,
     o.source IN (SELECT source FROM billed_by), o.amount
 FROM opencost_line o
-LEFT JOIN billed_now b ON b.source = o.source AND b.cluster = o.cluster AND o.day BETWEEN b.first_day AND b.last_day
+LEFT JOIN billed_now b ON b.source = o.source AND b.cluster = o.cluster AND b.day = o.day
 WHERE b.source IS NULL;
 
 INSERT INTO counted_day
@@ -36,5 +36,5 @@ billed AS (
 )
 SELECT o.day, o.source, o.cluster, coalesce(b.amount, 0), o.amount
 FROM opencost o
-JOIN billed_now r ON r.source = o.source AND r.cluster = o.cluster AND o.day BETWEEN r.first_day AND r.last_day
+JOIN billed_now r ON r.source = o.source AND r.cluster = o.cluster AND r.day = o.day
 LEFT JOIN billed b ON b.source = o.source AND b.cluster = o.cluster AND b.day = o.day;

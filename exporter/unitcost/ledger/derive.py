@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-import calendar
 import hashlib
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from functools import partial
 
 import duckdb
 
-from unitcost.config import MATCH_FIELDS, METHODS, Config, Fixed
+from unitcost.config import MATCH_FIELDS, METHODS, Config, Fixed, settings_digest
 from unitcost.directory import Directory
 from unitcost.errors import LedgerError
 from unitcost.ledger.store import Ledger, step
-from unitcost.windows import window
+from unitcost.windows import days_in_month, window
 
 DAY_TABLES = (
     "tenant_day",
@@ -48,6 +47,10 @@ class Model:
     rules: list[tuple[int, dict[str, str], str, str | None]]
     fixed: list[tuple[int, str, Decimal]]
     dimensions: list[str]
+    settings: list[tuple[str, str]] = field(default_factory=list)
+    """(source, digest of its present settings); of a source that is not named all days count as told under these."""
+    folding: bool = False
+    """Whether names fold (tenants.fold: case); the aliases are folded then, as names.Names.keys() has them."""
 
     @classmethod
     def of(cls, config: Config, directory: Directory) -> Model:
@@ -59,14 +62,13 @@ class Model:
             if kind == "cluster":
                 named = getattr(config.settings(name), "billed_by", None)
                 billed_by += [(name, bill) for bill in (bills if named is None else named)]
-        aliases = directory.aliases()
-        spelt = dict(aliases)
+        names = directory.names(config.tenants.fold)
         rules: list[tuple[int, dict[str, str], str, str | None]] = []
         fixed = []
         for number, rule in enumerate(config.sharing):
             if isinstance(rule.by, Fixed):
                 rules.append((number, dict(rule.match), "fixed", None))
-                fixed += [(number, spelt.get(tenant, tenant), share) for tenant, share in rule.by.fixed.items()]
+                fixed += [(number, names.tenant(tenant), share) for tenant, share in rule.by.fixed.items()]
             elif rule.by in METHODS:
                 rules.append((number, dict(rule.match), rule.by, None))
             else:
@@ -75,23 +77,29 @@ class Model:
             sources=[(name, kind, config.settings(name).required) for name, kind in kinds.items()],
             billed_by=billed_by,
             rates=sorted(config.currency.all_rates().items()),
-            aliases=aliases,
+            aliases=names.keys(),
             rules=rules,
             fixed=fixed,
             dimensions=list(config.dimensions),
+            folding=names.folding,
+            settings=[(name, settings_digest(config, name)) for name in kinds],
         )
 
     def digest(self) -> str:
         """Return a digest; another one means that every day must be derived again."""
-        return hashlib.sha256(json.dumps([*vars(self).items()], default=str).encode()).hexdigest()
+        counting = {name: value for name, value in vars(self).items() if name != "settings"}
+        return hashlib.sha256(json.dumps([*counting.items()], default=str).encode()).hexdigest()
 
 
 def derive(ledger: Ledger, model: Model, now: datetime, history: timedelta) -> list[date]:
     """Derive every day of the history that changed since it was last derived; return these days, sorted.
 
+    So are days to come of this month of which a bill speaks already: the forecast counts them.
+
     For every day: Σ tenant_day + Σ unallocated_day = Σ counted_day, exactly. Raises LedgerError when the ledger
     cannot be written or holds a currency without a rate; then all derived days stay as they were.
     """
+    today = now.date()
     with ledger.transaction() as connection:
         _load_model(connection, model)
         _refuse_unknown_currencies(connection)
@@ -105,7 +113,7 @@ def derive(ledger: Ledger, model: Model, now: datetime, history: timedelta) -> l
                 UNION ALL SELECT c.day FROM cost c JOIN source USING (source)
             ) ANTI JOIN derived_day USING (day) WHERE day BETWEEN ? AND ? ORDER BY day
             """,
-            [now.date() - history, now.date()],
+            [today - history, today.replace(day=days_in_month(today))],
         ).fetchall()
         days = [day for (day,) in found]
         _remember_changes(connection, days, now)
@@ -164,11 +172,11 @@ def look(ledger: Ledger, config: Config, directory: Directory, now: datetime) ->
             [(span.name, span.first, span.end, span.needs_until) for span in spans],
         )
         today = now.date()
-        month_days = calendar.monthrange(today.year, today.month)[1]
+        month_days = days_in_month(today)
         table(
             "clock",
-            {"today": "DATE", "month_first": "DATE", "month_days": "INTEGER"},
-            [(today, today.replace(day=1), month_days)],
+            {**dict.fromkeys(("today", "first_day", "month_first", "month_last"), "DATE"), "month_days": "INTEGER"},
+            [(today, today - config.history, today.replace(day=1), today.replace(day=month_days), month_days)],
         )
         table("tenant_limit", {"tenants": "BIGINT"}, [(config.limits.tenants,)])
         table(
@@ -202,9 +210,13 @@ def _table(
 def _load_model(connection: duckdb.DuckDBPyConnection, model: Model) -> None:
     table = partial(_table, connection)
     table("source", {"source": "VARCHAR", "kind": "VARCHAR", "required": "BOOLEAN"}, [*model.sources])
+    table("present", {"source": "VARCHAR", "settings": "VARCHAR"}, [*model.settings])
     table("billed_by", {"source": "VARCHAR", "bill": "VARCHAR"}, [*model.billed_by])
     table("rate", {"currency": "VARCHAR", "rate": "DECIMAL(18, 8)"}, [*model.rates])
     table("alias", {"alias": "VARCHAR", "tenant": "VARCHAR"}, [*model.aliases])
+    connection.execute(
+        f"CREATE OR REPLACE TEMP MACRO alias_key(spelt) AS {'folded' if model.folding else 'tidy'}(spelt)"
+    )
     table("fixed_share", {"rule": "INTEGER", "tenant": "VARCHAR", "share": "DECIMAL(38, 12)"}, [*model.fixed])
     table("dimension", {"dimension": "VARCHAR"}, [(name,) for name in model.dimensions])
     table(
@@ -247,21 +259,17 @@ def _forget_other_models(connection: duckdb.DuckDBPyConnection, model: Model) ->
 
 
 def _forget_moved_days(connection: duckdb.DuckDBPyConnection) -> None:
-    """Forget days that a bill, reaching further than before, takes over from OpenCost's estimate, and vice versa."""
+    """Forget days that a bill takes over from OpenCost's estimate, and vice versa."""
     connection.execute(
         """
         DELETE FROM derived_day WHERE day IN (
-            SELECT d.day FROM derived_day d
-            CROSS JOIN (SELECT source, cluster FROM billed_range UNION SELECT source, cluster FROM billed_now) c
-            LEFT JOIN billed_range o ON o.source = c.source AND o.cluster = c.cluster
-            LEFT JOIN billed_now n ON n.source = c.source AND n.cluster = c.cluster
-            WHERE coalesce(d.day BETWEEN o.first_day AND o.last_day, false)
-               <> coalesce(d.day BETWEEN n.first_day AND n.last_day, false)
+            SELECT day FROM (FROM billed_day EXCEPT FROM billed_now)
+            UNION ALL SELECT day FROM (FROM billed_now EXCEPT FROM billed_day)
         )
         """
     )
-    connection.execute("DELETE FROM billed_range")
-    connection.execute("INSERT INTO billed_range SELECT * FROM billed_now")
+    connection.execute("DELETE FROM billed_day")
+    connection.execute("INSERT INTO billed_day FROM billed_now")
 
 
 def _check_conservation(connection: duckdb.DuckDBPyConnection) -> None:

@@ -16,7 +16,8 @@ agreed AS (
 ),
 whole AS (SELECT tenant, CAST(sum(dollars) AS DECIMAL(38, 12)) AS dollars FROM agreed WHERE dollars > 0 GROUP BY ALL),
 spent AS (
-    SELECT tenant, sum(cost) AS cost FROM recent_cost WHERE day >= (SELECT month_first FROM clock) GROUP BY ALL
+    SELECT r.tenant, sum(r.cost) AS cost FROM recent_cost r JOIN clock c ON r.day BETWEEN c.month_first AND c.today
+    GROUP BY ALL
 ),
 -- As with windows: the month's cost is known when a cost source knows one of its days.
 known AS (
@@ -29,8 +30,8 @@ FROM whole w CROSS JOIN known k LEFT JOIN spent s USING (tenant);
 
 -- The complete days of the month as they are, and for each other one (today, days to come, days a source lacks) the
 -- average of 7 complete days in a row: the last ones (expected), the cheapest (low) or the dearest (high) of the last
--- 28. Never less than what the month has cost already, today's part included. The whole company has tenant NULL: all
--- tenants and what is unallocated.
+-- 28, but no credits; or what is said of that day already, where that is more: a bill knows of fees on days to come.
+-- The whole company has tenant NULL: all tenants and what is unallocated.
 CREATE OR REPLACE TEMP TABLE forecast AS
 WITH
 tenant_cost AS (
@@ -52,15 +53,19 @@ week AS (
         sum(cost) OVER (PARTITION BY tenant ORDER BY number ROWS BETWEEN CURRENT ROW AND 6 FOLLOWING) AS seven
     FROM every_day
 ),
-so_far AS (
-    SELECT tenant, sum(cost) AS cost FROM (
-        SELECT s.label AS tenant, r.cost FROM recent_cost r JOIN shown s USING (tenant) CROSS JOIN clock c
-        WHERE r.day >= c.month_first
-        UNION ALL
-        SELECT NULL, r.cost FROM recent_cost r CROSS JOIN clock c WHERE r.day >= c.month_first
-        UNION ALL
-        SELECT NULL, u.amount FROM unallocated_day u CROSS JOIN clock c WHERE u.day BETWEEN c.month_first AND c.today
-    ) GROUP BY ALL
+-- A day to come that a source knows is one that has come since: who looks back must not see it (backfill).
+open_day AS (
+    SELECT unnest(generate_series(month_first, month_last, INTERVAL 1 DAY))::DATE AS day FROM clock
+    EXCEPT SELECT day FROM complete_day
+    EXCEPT SELECT k.day FROM known_day k JOIN source s USING (source) CROSS JOIN clock c
+    WHERE s.kind IN ('cluster', 'bill') AND k.day > c.today
+),
+open_cost AS (
+    SELECT tenant, day, CAST(sum(cost) AS DECIMAL(38, 12)) AS cost FROM (
+        SELECT s.label AS tenant, r.day, r.cost FROM recent_cost r JOIN shown s USING (tenant)
+        UNION ALL SELECT NULL, day, cost FROM recent_cost
+        UNION ALL SELECT NULL, day, amount FROM unallocated_day
+    ) JOIN open_day USING (day) GROUP BY ALL
 ),
 month AS (
     SELECT c.month_days - count(*) FILTER (d.this_month) AS days_left, least(28, count(*)) - 6 AS weeks
@@ -76,6 +81,12 @@ basis AS (
     WHERE m.weeks >= 1 GROUP BY ALL
 )
 SELECT b.tenant, b.bound,
-    CAST(greatest(b.past + dollars(b.days_left * units(b.seven) // 7), coalesce(s.cost, 0)) AS DECIMAL(38, 12)) AS dollars
-FROM (SELECT * FROM basis UNPIVOT (seven FOR bound IN (low, expected, high))) b
-LEFT JOIN so_far s ON s.tenant IS NOT DISTINCT FROM b.tenant;
+    CAST(b.past + dollars((
+        (b.days_left - count(o.day)) * b.seven
+        + coalesce(sum(greatest(b.seven, 7 * units(o.cost))) FILTER (o.day IS NOT NULL), 0)
+    ) // 7) AS DECIMAL(38, 12)) AS dollars
+FROM (
+    SELECT * REPLACE (greatest(units(seven), 0) AS seven) FROM basis UNPIVOT (seven FOR bound IN (low, expected, high))
+) b
+LEFT JOIN open_cost o ON o.tenant IS NOT DISTINCT FROM b.tenant
+GROUP BY b.tenant, b.bound, b.past, b.days_left, b.seven;

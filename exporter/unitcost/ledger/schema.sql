@@ -37,9 +37,8 @@ CREATE TABLE IF NOT EXISTS derived_day (day DATE PRIMARY KEY);
 -- When what is said of a day last changed. A day that vanished stays, known no more. Ledgers that were written before
 -- this table was thought of have days that are not in it.
 CREATE TABLE IF NOT EXISTS changed_day (day DATE PRIMARY KEY, changed_at TIMESTAMPTZ NOT NULL, known BOOLEAN NOT NULL);
-CREATE TABLE IF NOT EXISTS billed_range (
-    source VARCHAR NOT NULL, cluster VARCHAR NOT NULL, first_day DATE NOT NULL, last_day DATE NOT NULL
-);
+CREATE TABLE IF NOT EXISTS billed_day (source VARCHAR NOT NULL, cluster VARCHAR NOT NULL, day DATE NOT NULL);
+DROP TABLE IF EXISTS billed_range;  -- its forerunner
 CREATE TABLE IF NOT EXISTS tenant_day (
     day DATE NOT NULL, tenant VARCHAR NOT NULL, component VARCHAR NOT NULL,
     direct DECIMAL(38, 12) NOT NULL, shared DECIMAL(38, 12) NOT NULL

@@ -9,6 +9,12 @@ CREATE OR REPLACE TEMP MACRO quantity_units(quantity) AS
 CREATE OR REPLACE TEMP MACRO dollars(count) AS
     CAST(CAST(count AS DECIMAL(26, 0)) * 0.000000000001::DECIMAL(12, 12) AS DECIMAL(38, 12));
 
+-- What names have in common that differ only by case, Unicode form or white space; as names.fold.
+CREATE OR REPLACE TEMP MACRO folded(spelt) AS
+    lower(nfc_normalize(trim(regexp_replace(
+        regexp_replace(spelt, '\p{Cf}+', '', 'g'), '[\t\n\x{0b}\x{0c}\r\x{85}\p{Z}]+', ' ', 'g'
+    ))));
+
 -- A tenant's id from what a source spelt: reserved and empty names are nobody; a very long one is cut, with a
 -- digest so that two long ones stay two tenants (Mimir and others refuse label values beyond 2,048 bytes).
 CREATE OR REPLACE TEMP MACRO tidy(spelt) AS trim(spelt, chr(9) || chr(10) || chr(13) || ' ');

@@ -48,7 +48,7 @@ class StoredBatches:
         return str(found[0][0]) if found else None
 
     def keys(self) -> set[str]:
-        """Return the keys of all stored batches that speak for at least one day."""
+        """Return the keys of all stored batches that are not empty."""
         sql = "SELECT key FROM batch WHERE source = ? AND settings = ? AND NOT empty"
         return {key for (key,) in self.ledger.rows(sql, [self.source, self.settings])}
 
@@ -68,6 +68,11 @@ class StoredBatches:
             [self.source, key],
         )
         return [Cost(*row) for row in found]
+
+    def totals(self, key: str) -> dict[str, Decimal]:
+        """Return what the cost rows of a stored batch sum to, by currency."""
+        sql = "SELECT currency, sum(amount) FROM cost WHERE source = ? AND batch = ? GROUP BY currency"
+        return dict(self.ledger.rows(sql, [self.source, key]))
 
     def nodes(self, first_day: date, last_day: date) -> list[tuple[str, str]]:
         """Return (provider_id, cluster) of every Node that any source reported in these days, sorted."""
@@ -189,7 +194,7 @@ class Ledger:
             stored = connection.execute(
                 "SELECT 1 FROM batch WHERE source = ? AND key = ? AND NOT empty", where
             ).fetchone()
-            if not batch.days:
+            if batch.empty:
                 if stored is None:
                     _record(connection, source, settings, batch, now, 0)
                 return
@@ -247,7 +252,7 @@ def _record(
     connection.execute("DELETE FROM batch WHERE source = ? AND key = ?", [source, batch.key])
     connection.execute(
         "INSERT INTO batch VALUES (?, ?, ?, ?, ?, ?, ?)",
-        [source, batch.key, batch.fingerprint, settings, not batch.days, now, rows],
+        [source, batch.key, batch.fingerprint, settings, batch.empty, now, rows],
     )
 
 

@@ -1,5 +1,5 @@
 -- reads: tenant_day, unallocated_day, counted_day, dimension_day, usage_day, revenue_day, reconciled_day, known_day,
---        recent_cost, and of this run: window_span, clock, source, tenant_limit, directory
+--        recent_cost, former_day, and of this run: window_span, clock, source, tenant_limit, directory
 -- writes: the temporary tables that snapshot rows are read from; tenants beyond the limit are summed up in __other__
 
 CREATE OR REPLACE TEMP TABLE window_tenant_component AS
@@ -97,6 +97,16 @@ CREATE OR REPLACE TEMP TABLE newest_mrr AS
 SELECT tenant, mrr FROM revenue_day
 WHERE day = (SELECT max(day) FROM revenue_day WHERE day <= (SELECT today FROM clock));
 
+-- Tenants that are told apart only by case, Unicode form or white space of their names, which are seldom two customers.
+CREATE OR REPLACE TEMP TABLE similar_tenant AS
+SELECT tenant, folded(tenant) AS name FROM shown QUALIFY count(*) OVER (PARTITION BY folded(tenant)) > 1;
+
+CREATE OR REPLACE TEMP TABLE window_similar AS
+SELECT k.span, CAST(coalesce(sum(c.cost), 0) AS DECIMAL(38, 12)) AS cost
+FROM cost_window k
+LEFT JOIN (SELECT c.* FROM window_tenant_component c SEMI JOIN similar_tenant USING (tenant)) c USING (span)
+GROUP BY ALL;
+
 CREATE OR REPLACE TEMP TABLE mrr_now AS
 SELECT s.label AS tenant, CAST(sum(m.mrr) AS DECIMAL(38, 12)) AS mrr
 FROM newest_mrr m JOIN shown s USING (tenant) GROUP BY ALL;
@@ -107,8 +117,8 @@ SELECT s.tenant, s.label, coalesce(d.name, s.tenant) AS name, coalesce(d.plan, p
 FROM shown s
 LEFT JOIN directory d USING (tenant)
 LEFT JOIN (
-    SELECT coalesce(a.tenant, tenant_id(v.tenant)) AS tenant, arg_max(v.plan, v.first_day) AS plan
-    FROM revenue v JOIN source USING (source) LEFT JOIN alias a ON a.alias = tidy(v.tenant)
+    SELECT coalesce(a.tenant, tenant_id(alias_key(v.tenant))) AS tenant, arg_max(v.plan, v.first_day) AS plan
+    FROM revenue v JOIN source USING (source) LEFT JOIN alias a ON a.alias = alias_key(v.tenant)
     WHERE v.plan IS NOT NULL AND v.first_day <= (SELECT today FROM clock) GROUP BY ALL
 ) p USING (tenant);
 
@@ -141,7 +151,7 @@ SELECT w.name AS span, s.source, d.day
 FROM window_span w
 CROSS JOIN (SELECT * FROM source WHERE required) s
 CROSS JOIN LATERAL (SELECT CAST(unnest(generate_series(w.first_day, w.needs_until - 1, INTERVAL 1 DAY)) AS DATE) AS day) d
-ANTI JOIN known_day k ON k.source = s.source AND k.day = d.day;
+ANTI JOIN (SELECT source, day FROM known_day EXCEPT FROM former_day) k ON k.source = s.source AND k.day = d.day;
 
 -- The whole company in a window. Unallocated costs belong to it, tenants or not.
 CREATE OR REPLACE TEMP TABLE platform AS

@@ -11,6 +11,7 @@ from typing import Annotated, Any, ClassVar, Literal, Protocol
 from pydantic import AfterValidator, BaseModel, ConfigDict, SecretStr, ValidationInfo, model_validator
 
 from unitcost.errors import SourceError
+from unitcost.names import Names
 from unitcost.records import Asked, Batch, Note, Problem
 
 SourceKind = Literal["cluster", "bill", "usage", "revenue"]
@@ -24,7 +25,7 @@ class Context:
     whether names that differ only by case, Unicode form or white space are one. dimensions: further keys whose
     values are kept. currency: the configured code, the default for sources that say none. components: FOCUS
     ServiceCategory or ServiceName → component, users' overrides included. bills: whether any source is a
-    bill, so that provider ids are worth asking for.
+    bill, so that provider ids are worth asking for. names: which tenant a spelling means.
     """
 
     tenant_keys: tuple[str, ...] = ("tenant",)
@@ -33,6 +34,7 @@ class Context:
     currency: str = "USD"
     components: Mapping[str, str] = field(default_factory=dict)
     bills: bool = False
+    names: Names = field(default_factory=Names)
 
 
 class Section(BaseModel):

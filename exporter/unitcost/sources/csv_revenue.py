@@ -1,8 +1,11 @@
 """Monthly recurring revenue from a CSV file: tenant, mrr and, where they are there, currency, plan, as_of.
 
-With `as_of` the file is its own history. `rows: changes`: a line holds from its as_of until the tenant's next
-line; a customer who left needs a line with mrr 0. `rows: snapshots`: a line holds until the next as_of that
-appears anywhere in the file; who is absent there has left. Days before the first as_of stay unknown, and an
+A tenant is whom a spelling means, through aliases and folding: a renamed customer is one. With a column
+`subscription` a tenant may have several lines that hold together, one a subscription, and their sum is its MRR.
+
+With `as_of` the file is its own history. `rows: changes`: a line holds from its as_of until the next line of the same
+tenant and subscription; a customer who left needs a line with mrr 0. `rows: snapshots`: a line holds until the next
+as_of that appears anywhere in the file; who is absent there has left. Days before the first as_of stay unknown, and an
 as_of after today waits for its day.
 
 Without `as_of` the file says what is so now. That counts for today and for days of the history of which
@@ -30,7 +33,7 @@ from unitcost.sources.base import Context, Settings, SourceKind
 from unitcost.sources.csv_file import CsvPath, Mistakes, Row, Table, totals
 
 NEEDED = ("tenant", "mrr")
-OPTIONAL = ("currency", "plan", "as_of")
+OPTIONAL = ("currency", "plan", "as_of", "subscription")
 DAY = timedelta(days=1)
 
 HOLDING = """
@@ -44,19 +47,28 @@ CODE_LENGTH = 3
 """Letters of an ISO 4217 code."""
 
 
+Column = Literal["tenant", "mrr", "currency", "plan", "as_of", "subscription"]
+
+
 class CsvRevenueSettings(Settings):
     """rows: what a line with `as_of` means. columns: our names → the file's, where they differ."""
 
     type: Literal["csv_revenue"] = "csv_revenue"
     path: CsvPath
     rows: Literal["changes", "snapshots"] = "changes"
-    columns: dict[Literal["tenant", "mrr", "currency", "plan", "as_of"], str] = Field(default_factory=dict)
+    columns: dict[Literal["tenant", "mrr", "currency", "plan", "as_of", "subscription"], str] = Field(
+        default_factory=dict
+    )
 
 
 class Line(NamedTuple):
-    """One line of the file; as_of is date.min where the file has no such column."""
+    """One line of the file; as_of is date.min where the file has no such column.
+
+    tenant: as it is spelt. whose: the tenant that is meant, and the subscription ("" where the file has none).
+    """
 
     as_of: date
+    whose: tuple[str, str]
     tenant: str
     mrr: Decimal
     currency: str
@@ -72,6 +84,7 @@ class CsvRevenue:
         self.name = name
         self._settings = settings
         self._currency = context.currency
+        self._names = context.names
 
     def batches(self, asked: Asked) -> Iterator[Batch | Problem | Note]:
         """Yield each UTC day whose revenue differs from what is stored, newest first.
@@ -106,6 +119,8 @@ class CsvRevenue:
             raise SourceError(
                 "value", str(self._settings.path), "every as_of is after today", f"Today is {asked.today} (UTC)"
             )
+        if self._settings.rows == "changes":
+            yield from _renamed(ordered, str(self._settings.path))
         holding: Holding | None = None
         for day in _days_back(asked.today, max(asked.first_day, ordered[0].as_of)):
             if holding is None or day < holding.since:
@@ -117,21 +132,25 @@ class CsvRevenue:
         until = [line for line in ordered if line.as_of <= day]
         if self._settings.rows == "snapshots":
             return [line for line in until if line.as_of == until[-1].as_of]
-        return list({line.tenant: line for line in until}.values())
+        return list({line.whose: line for line in until}.values())
 
     def _lines(self, table: Table) -> tuple[list[Line], list[Problem]]:
         mistakes = Mistakes(table.where)
-        first_seen: dict[tuple[str, date], int] = {}
+        first_seen: dict[tuple[tuple[str, str], date], tuple[int, str]] = {}
         lines = []
         rows: list[Row] = []
         for number, cells in table.lines(mistakes):
             line = self._line(number, cells, table, mistakes)
             if line is None:
                 continue
-            first = first_seen.setdefault((line.tenant, line.as_of), number)
+            first, spelt = first_seen.setdefault((line.whose, line.as_of), (number, line.tenant))
             if first != number:
                 as_of = f" as of {line.as_of}" if "as_of" in table else ""
-                mistakes.add(number, f"tenant {values.shown(line.tenant)}{as_of} stands on line {first} already")
+                same = "" if spelt == line.tenant else f" as {values.shown(spelt)}, the same tenant"
+                again = f"tenant {values.shown(line.tenant)}{as_of} stands on line {first} already{same}"
+                mistakes.add(
+                    number, f"{again}; several subscriptions need a column subscription, or one line with their sum"
+                )
             lines.append(line)
             rows.append(Row(number, line.as_of, line.tenant, line.mrr))
         told = totals(rows, mistakes)
@@ -151,7 +170,22 @@ class CsvRevenue:
             as_of = mistakes.parse(number, names["as_of"], cells["as_of"], values.day)
         if tenant is None or mrr is None or currency is None or as_of is None:
             return None
-        return Line(as_of, tenant, mrr, currency, cells.get("plan", "").strip() or None)
+        whose = self._names.tenant(tenant), cells.get("subscription", "").strip()
+        return Line(as_of, whose, tenant, mrr, currency, cells.get("plan", "").strip() or None)
+
+
+def _renamed(ordered: Sequence[Line], where: str) -> Iterator[Note]:
+    """Say where a line of one spelling ends what another spelling of the same tenant said."""
+    before: dict[tuple[str, str], Line] = {}
+    for line in ordered:
+        old = before.get(line.whose)
+        before[line.whose] = line
+        if old is not None and old.tenant != line.tenant and old.mrr and line.mrr:
+            yield Note(
+                f"{where}: {values.shown(line.tenant)} with {line.mrr.normalize():f} from {line.as_of} replaces"
+                f" {values.shown(old.tenant)} with {old.mrr.normalize():f}: both mean {values.shown(line.whose[0])}."
+                " If they are two subscriptions, tell them apart with a column subscription"
+            )
 
 
 class Holding:

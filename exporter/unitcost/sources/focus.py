@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import logging
 from calendar import monthrange
 from collections.abc import Iterator, Mapping
-from datetime import UTC, date, datetime, time, timedelta
+from datetime import timedelta
+from itertools import pairwise
 from typing import ClassVar, Literal
 
 import duckdb
@@ -13,14 +15,16 @@ from pydantic import field_validator
 from unitcost.errors import SourceError
 from unitcost.records import COMPONENTS, Asked, Batch, Note, Problem
 from unitcost.sources.base import Context, ExistingPath, Settings, SourceKind
+from unitcost.sources.focus_days import SINCE
 from unitcost.sources.focus_facts import Facts, Options, any_tenant, frequent_keys, inspect, odd_values
 from unitcost.sources.focus_files import BillFile, find, fingerprint, overlap
+from unitcost.sources.focus_known import is_settled, known_days, restatement, tell_holes, told
 from unitcost.sources.focus_query import Bill, build
+
+log = logging.getLogger(__name__)
 
 FORMAT = 2
 """Part of every fingerprint; raised when the same files would give other rows."""
-SETTLED = timedelta(days=5)
-"""After its end a bill is said to be complete: providers close a month within five days."""
 
 
 class FocusSettings(Settings):
@@ -29,7 +33,8 @@ class FocusSettings(Settings):
     cost: the cost column; BilledCost sums to the invoice, EffectiveCost spreads commitments. tenant: a column
     that names the tenant, instead of the tag `tenants.key`. components: ServiceName or ServiceCategory →
     component, on top of the built-in table. overlapping_files: two files with charges on the same day are an
-    error, unless they are parts of one export, or are to be added up (`sum`).
+    error, unless they are parts of one export, or are to be added up (`sum`). missing_days: what a day without usage
+    is in a closed bill that has usage every day: `unknown`, or `zero` where it really cost nothing.
     """
 
     type: Literal["focus"]
@@ -38,6 +43,7 @@ class FocusSettings(Settings):
     tenant: str | None = None
     components: Mapping[str, str] = {}
     overlapping_files: Literal["error", "sum"] = "error"
+    missing_days: Literal["unknown", "zero"] = "unknown"
 
     @field_validator("components")
     @classmethod
@@ -49,10 +55,10 @@ class FocusSettings(Settings):
 
 
 class Focus:
-    """One FOCUS export; a batch is a billing period ("YYYY-MM", by the UTC month it starts in), replaced whole.
+    """One FOCUS export; a batch is a billing period ("YYYY-MM", by the month it starts in), replaced whole.
 
-    Amounts are summed with 18 decimals and rounded to 12 per row. A charge of more than 24 hours is spread
-    evenly over its UTC days inside its billing period; any other stays on the UTC day it starts.
+    Amounts are summed with 18 decimals and rounded to 12 per row. A charge of more than 25 hours is spread evenly over
+    its days inside its billing period, any other counts on one day; focus_days says which, focus_known what is known.
     """
 
     kind: ClassVar[SourceKind] = "bill"
@@ -69,6 +75,7 @@ class Focus:
         )
         self._facts: dict[BillFile, Facts] = {}
         self._told: dict[str, tuple[str, list[Problem]]] = {}
+        self._restated: dict[str, str] = {}
 
     def batches(self, asked: Asked) -> Iterator[Batch | Problem | Note]:
         """Yield the billing periods that changed, newest first, and a Problem for each that cannot be read.
@@ -91,11 +98,13 @@ class Focus:
                     broken.setdefault(key, []).append(period.problem)
         if not bills and not broken:
             raise SourceError("empty", str(self._settings.path), "holds no charge", "Wait for the first export")
+        made = {key: _bill(key, facts) for key, facts in bills.items()}
+        before = {key: made[earlier] for earlier, key in pairwise(sorted(made))}
         for key in sorted({*bills, *broken}, reverse=True):
             if key in broken:
                 yield from broken[key]
             else:
-                yield from self._period(_bill(key, bills[key]), asked)
+                yield from self._period(made[key], before.get(key), asked)
 
     def _inspect(self, files: list[BillFile]) -> None:
         """Look into the files that are new or have changed, and again into those that could not be read."""
@@ -103,24 +112,39 @@ class Focus:
         with duckdb.connect() as connection:
             self._facts = {file: known.get(file) or inspect(file, self._options, connection) for file in files}
 
-    def _period(self, bill: Bill, asked: Asked) -> Iterator[Batch | Problem | Note]:
+    def _period(self, bill: Bill, before: Bill | None, asked: Asked) -> Iterator[Batch | Problem | Note]:
         if problem := self._overlap(bill):
             yield problem
             return
-        days = _days(bill, asked.now)
-        nodes = asked.stored.nodes(bill.first, bill.end - timedelta(days=1))
+        days, holes = known_days(bill, before, asked.now, zero=self._settings.missing_days == "zero")
+        nodes = asked.stored.nodes(bill.first, bill.last)
         options = self._options
         made_of = (FORMAT, options.cost, options.tenant, options.keys, sorted(options.components.items()), nodes)
-        digest = fingerprint(bill.files, [*made_of, days[-1]])
-        if asked.stored.fingerprint(bill.key) != digest:
+        digest = fingerprint(bill.files, [*made_of, days])
+        stored = asked.stored.fingerprint(bill.key)
+        if stored != digest:
+            self._compare(bill, asked, known=stored is not None)
             yield Batch(bill.key, days, digest, cost=build(bill, options, nodes))
         if self._told.get(bill.key, ("",))[0] != digest:
             self._told[bill.key] = digest, list(self._untold(bill))
         yield from self._told[bill.key][1]
+        if bill.key in self._restated:
+            yield Note(self._restated[bill.key])
+        if holes:
+            yield Note(tell_holes(bill.key, holes, settled=is_settled(bill, asked.now)))
+        yield from map(Note, told(bill))
         if not options.tenant and not all(schema.has("Tags") for schema, _ in bill.scans):
             yield Note(f"{bill.key}: no column Tags, so no charge has a tenant; set tenant to a column if one names it")
         if costless := bill.sum("costless"):
             yield Note(f"{bill.key}: {costless} rows have no {options.cost} and count as 0")
+
+    def _compare(self, bill: Bill, asked: Asked, *, known: bool) -> None:
+        """Say that a closed month is about to get other dollars, in the log and from now on as a Note."""
+        if not known or not is_settled(bill, asked.now):
+            return
+        if text := restatement(bill, asked.stored.totals(bill.key)):
+            log.warning("%s: %s", self.name, text)
+            self._restated[bill.key] = text
 
     def _overlap(self, bill: Bill) -> Problem | None:
         if self._settings.overlapping_files == "sum":
@@ -163,17 +187,10 @@ class Focus:
 def _bill(key: str, facts: list[Facts]) -> Bill:
     """Put together what the files say about a billing period; without BillingPeriodEnd it is a calendar month."""
     parts = [one.periods[key] for one in facts]
-    first = min(part.first for part in parts)
-    end = max((part.end for part in parts if part.end), default=None)
-    if end is None or end <= first:
-        end = first.replace(day=monthrange(first.year, first.month)[1]) + timedelta(days=1)
-    return Bill(key, first, end, facts)
-
-
-def _days(bill: Bill, now: datetime) -> list[date]:
-    """Return the days that the bill speaks for: to the last day of a charge, or all once it is settled."""
-    last = bill.end - timedelta(days=1)
-    if now < datetime.combine(bill.end, time(), UTC) + SETTLED:
-        inside = [day for part in bill.parts for day in part.days if bill.first <= day < bill.end]
-        last = max(inside, default=bill.first)
-    return [bill.first + timedelta(days=at) for at in range((last - bill.first).days + 1)]
+    starts = min(part.starts for part in parts)
+    ends = max((part.ends for part in parts if part.ends), default=None)
+    if ends is None or ends <= starts:
+        first = (starts + SINCE).date()
+        month = timedelta(days=monthrange(first.year, first.month)[1] - first.day + 1)
+        ends = starts + month
+    return Bill(key, starts, ends, facts)

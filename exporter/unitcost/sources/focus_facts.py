@@ -6,7 +6,7 @@ import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import date
+from datetime import date, datetime
 from typing import Any
 
 import duckdb
@@ -14,6 +14,7 @@ import duckdb
 from unitcost.errors import SourceError
 from unitcost.records import Problem
 from unitcost.sources.focus_csv import COPY_AGAIN, needs_copy, plain
+from unitcost.sources.focus_days import Charges, charge, first_day, is_long, last_day, period_month
 from unitcost.sources.focus_files import BillFile
 from unitcost.sources.focus_scan import Schema, literal, read_schema, require
 from unitcost.sources.focus_tags import CLUSTER_MARKS, Tags, named
@@ -37,21 +38,25 @@ class Options:
 
 @dataclass
 class Period:
-    """What a file says about one billing period. end: exclusive, None if unsaid. problem: why it cannot be used.
+    """What a file says about one billing period. problem: why it cannot be used.
 
-    days: UTC days on which charges start. long: some charge covers more than a day. tagged: rows with any tags;
-    broken_tags: rows whose tags are no JSON; odd_tags: some may be no names; costless: rows without a cost.
-    marks: those of CLUSTER_MARKS that may occur among the tags; cluster_services: managed Kubernetes occurs.
+    starts, ends: its first and last UTC time (exclusive), ends None if unsaid. charges: all, summed by day and kind.
+    days: UTC days on which charges start. long: some charge is of several days. moved: some charge does not count on
+    the UTC day that it starts. tagged: rows with any tags; broken_tags: rows whose tags are no JSON; odd_tags: some
+    may be no names; costless: rows without a cost. marks: those of CLUSTER_MARKS that may occur among the tags;
+    cluster_services: managed Kubernetes occurs.
     """
 
-    first: date
-    end: date | None = None
+    starts: datetime
+    ends: datetime | None = None
+    charges: list[Charges] = field(default_factory=list)
     days: set[date] = field(default_factory=set)
     tagged: int = 0
     broken_tags: int = 0
     odd_tags: bool = False
     costless: int = 0
     long: bool = False
+    moved: bool = False
     marks: set[str] = field(default_factory=set)
     cluster_services: bool = False
     problem: Problem | None = None
@@ -113,7 +118,9 @@ def _scan(file: BillFile, schema: Schema, options: Options, connection: duckdb.D
     marks = ", ".join(f"{mark} AS mark{at}" for at, mark in enumerate(tags.marks()))
     rows = f"""
         SELECT {schema.time("BillingPeriodStart", trying=True)} AS first,
+            {schema.raw("ChargeCategory")}::VARCHAR AS kind, {schema.raw("ChargeClass")}::VARCHAR AS class,
             {schema.time("BillingPeriodEnd", trying=True)} AS last, {start} AS start, {ended} AS ended,
+            {schema.given("ChargePeriodEnd")} AS given_end,
             {given} AS given, {cost} AS cost, {schema.text("BillingCurrency")} AS currency,
             {tags.present()} AS tagged, {tags.broken()} AS broken, {tags.odd()} AS odd,
             {marks},
@@ -121,17 +128,19 @@ def _scan(file: BillFile, schema: Schema, options: Options, connection: duckdb.D
         FROM {schema.relation}"""
     found = connection.execute(
         f"""
-        SELECT date_trunc('month', first)::DATE AS month, start::DATE AS day, min(first)::DATE,
-            max(last - INTERVAL 1 MICROSECOND)::DATE + 1,
-            count_if(tagged), count_if(broken), count_if(given IS NULL), bool_or(odd),
-            bool_or(coalesce(ended > start + INTERVAL 1 DAY, false)), bool_or(cluster_service),
+        SELECT {period_month("first")} AS month, {first_day("start", "ended")} AS day,
+            CASE WHEN {is_long("start", "ended")} THEN {last_day("ended")} END AS last_day,
+            kind, {charge("kind", "class")}, currency, start >= first AND coalesce(start < last, true) AS within,
+            min(start), max(coalesce(ended, start)), count(*), coalesce(sum(cost), 0),
+            min(first), max(last), bool_or(start::DATE <> {first_day("start", "ended")}),
+            count_if(tagged), count_if(broken), count_if(given IS NULL), bool_or(odd), bool_or(cluster_service),
             [{", ".join(f"bool_or(mark{at})" for at in range(len(CLUSTER_MARKS)))}],
-            {", ".join(f"count_if({fault.found})" for fault in FAULTS)}
-        FROM ({rows}) GROUP BY month, day ORDER BY month, day""",
+            [{", ".join(f"count_if({fault.found})" for fault in FAULTS)}]
+        FROM ({rows}) GROUP BY month, day, last_day, kind, class, currency, within ORDER BY month, day""",
         [[file.pattern]],
     ).fetchall()
     periods: dict[str, Period] = {}
-    for month, day, first, end, tagged, broken, costless, odd, long, service, marked, *faults in found:
+    for month, *summed, first, end, moved, tagged, broken, costless, odd, service, marked, faults in found:
         for fault, count in zip(FAULTS, faults, strict=True):
             if count:
                 problem = _locate(fault, file, schema, options, rows, month, connection)
@@ -139,15 +148,18 @@ def _scan(file: BillFile, schema: Schema, options: Options, connection: duckdb.D
                     return Facts(file, schema, problem=problem)
                 periods.setdefault(f"{month:%Y-%m}", Period(first)).problem = problem
         period = periods.setdefault(f"{month:%Y-%m}", Period(first))
-        period.first = min(period.first, first)
-        period.end = max((one for one in (period.end, end) if one), default=None)
-        if day is not None:
-            period.days.add(day)
+        period.starts = min(period.starts, first)
+        period.ends = max((one for one in (period.ends, end) if one), default=None)
+        if summed[0] is not None:
+            charges = Charges(*summed)
+            period.charges.append(charges)
+            period.days.add(charges.first)
+            period.long |= charges.last is not None
+            period.moved |= moved
         period.tagged += tagged
         period.broken_tags += broken
         period.costless += costless
         period.odd_tags |= odd
-        period.long |= long
         period.marks |= {mark for mark, there in zip(CLUSTER_MARKS, marked, strict=True) if there}
         period.cluster_services |= service
     return Facts(file, schema, periods)
@@ -167,6 +179,13 @@ class Fault:
 FAULTS = (
     Fault("time", "BillingPeriodStart", "first IS NULL", "is no UTC time", "Write it as 2026-11-01T00:00:00Z"),
     Fault("time", "ChargePeriodStart", "start IS NULL", "is no UTC time", "Write it as 2026-11-01T00:00:00Z"),
+    Fault(
+        "time",
+        "ChargePeriodEnd",
+        "ended IS NULL AND given_end IS NOT NULL",
+        "is no UTC time",
+        "Write it as 2026-11-02T00:00:00Z",
+    ),
     Fault(
         "number",
         "",
@@ -201,7 +220,7 @@ def _locate(
     )
     found = connection.execute(
         f"SELECT place, value FROM ({named}) WHERE {fault.found}"
-        " AND date_trunc('month', first)::DATE IS NOT DISTINCT FROM ? ORDER BY place LIMIT 1",
+        f" AND {period_month('first')} IS NOT DISTINCT FROM ? ORDER BY place LIMIT 1",
         [[file.pattern], month],
     ).fetchone()
     place, value = found or ("?", None)
@@ -221,7 +240,7 @@ def odd_values(schema: Schema, file: BillFile, key: str, options: Options) -> Pr
     )
     if not values:
         return None
-    month = f"strftime({schema.time('BillingPeriodStart')}, '%Y-%m')"
+    month = f"strftime({period_month(schema.time('BillingPeriodStart'))}, '%Y-%m')"
     rows = f"""
         SELECT row_number() OVER () + {header} AS place, {month} AS month, unnest([{values}]) AS one
         FROM (SELECT *, {Tags.of(schema).parsed(options.keys)} AS found FROM {schema.relation})"""
@@ -263,7 +282,7 @@ def _tenant(schema: Schema, options: Options) -> str:
 
 def _rows(schema: Schema, keys: Sequence[str] = ()) -> str:
     """Return SQL for one file's rows of one billing period (two parameters), their tags parsed for these keys."""
-    month = f"strftime({schema.time('BillingPeriodStart')}, '%Y-%m')"
+    month = f"strftime({period_month(schema.time('BillingPeriodStart'))}, '%Y-%m')"
     return f"SELECT *, {Tags.of(schema).parsed(keys)} AS found FROM {schema.relation} WHERE {month} = ?"
 
 

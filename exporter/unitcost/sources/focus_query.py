@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, datetime
 from typing import Any
 
 from unitcost.records import Query
+from unitcost.sources.focus_days import SINCE, UNTIL, Charges, charge, first_day, is_long, last_day, period_month
 from unitcost.sources.focus_facts import Facts, Options, Period, cluster_service, explain
 from unitcost.sources.focus_files import BillFile
 from unitcost.sources.focus_scan import LEDGER, Schema, clean, literal
@@ -16,12 +17,41 @@ from unitcost.sources.focus_tags import Tags, named
 
 @dataclass(frozen=True)
 class Bill:
-    """One billing period, from first to end (exclusive), and the files that have charges of it."""
+    """One billing period and the files that have charges of it. starts, ends (exclusive): UTC times."""
 
     key: str
-    first: date
-    end: date
+    starts: datetime
+    ends: datetime
     facts: Sequence[Facts]
+
+    @property
+    def first(self) -> date:
+        """Its first UTC day."""
+        return (self.starts + SINCE).date()
+
+    @property
+    def last(self) -> date:
+        """Its last UTC day."""
+        return (self.ends - UNTIL).date()
+
+    def inside(self, day: date) -> date:
+        """Return the day, or the period's day that is nearest to it: a charge at its edge stays in it."""
+        return max(self.first, min(day, self.last))
+
+    def is_outside(self, charges: Charges) -> bool:
+        """Tell whether charges lie wholly outside of the period; they count on its first day."""
+        return not charges.within and (charges.end <= self.starts or charges.start >= self.ends)
+
+    @property
+    def charges(self) -> list[Charges]:
+        """What the files hold, by day and kind."""
+        return [one for part in self.parts for one in part.charges]
+
+    @property
+    def plain(self) -> bool:
+        """Tell whether every charge simply counts on the UTC day it starts, as in most bills."""
+        shifted = any(self.is_outside(one) or one.first != self.inside(one.first) for one in self.charges)
+        return not (shifted or self.any("long") or self.any("moved"))
 
     def any(self, name: str) -> bool:
         """Tell whether any of the files says so of this period."""
@@ -61,7 +91,7 @@ def build(bill: Bill, options: Options, nodes: Sequence[tuple[str, str]]) -> Que
     params: list[Any] = [list(options.components), list(options.components.values())]
     params += _node_params(nodes) if nodes else []
     params += [[file.pattern for file in files] for files in groups.values()]
-    keys = ", ".join(["day", "tenant", "service", "component", "currency", "cluster", *names])
+    keys = ", ".join(["day", "tenant", "service", "component", "currency", "cluster", "charge", *names])
     cleaned = "".join(f", {named(name)} AS {name}" for name in names)
     sql = f"""
 WITH named AS MATERIALIZED (SELECT unnest(?::VARCHAR[]) AS name, unnest(?::VARCHAR[]) AS component),
@@ -72,12 +102,13 @@ rows AS NOT MATERIALIZED (
         coalesce({clean("service")}, {clean("category")}, 'unknown') AS service,
         coalesce(by_service.component, by_category.component, 'other') AS component,
         amount, {clean("currency")} AS currency,
-        CASE WHEN cluster IS NULL AND {cluster_service("service")} THEN '' ELSE cluster END AS cluster{cleaned}
+        CASE WHEN cluster IS NULL AND {cluster_service("service")} THEN '' ELSE cluster END AS cluster,
+        {charge("kind", "class")} AS charge{cleaned}
     FROM daily
     LEFT JOIN named AS by_service ON by_service.name = service
     LEFT JOIN named AS by_category ON by_category.name = category)
 SELECT day, tenant, service, component, CAST(amount AS {LEDGER}) AS amount, currency, cluster,
-    {_dimensions(options.dimensions, names)} AS dimensions, 'usage' AS charge
+    {_dimensions(options.dimensions, names)} AS dimensions, charge
 FROM (SELECT {keys}, coalesce(sum(amount), 0) AS amount FROM rows WHERE currency IS NOT NULL GROUP BY {keys})"""
     return Query(sql, params, failed=lambda error: explain(error, bill.files))
 
@@ -88,8 +119,6 @@ def _scan(bill: Bill, schema: Schema, options: Options, names: Sequence[str], *,
     keys = options.keys
     values = tags.get_all(keys)
     tenant = f"CAST({schema.raw(options.tenant)} AS VARCHAR)" if options.tenant else values.pop(0)
-    long = bill.any("long")
-    start, end = f"TIMESTAMP '{bill.first}'", f"TIMESTAMP '{bill.end}'"
     columns = [
         f"{schema.time('ChargePeriodStart')} AS start",
         f"{schema.cost(options.cost)} AS cost",
@@ -100,14 +129,13 @@ def _scan(bill: Bill, schema: Schema, options: Options, names: Sequence[str], *,
         *(f"{value} AS {name}" for value, name in zip(values, names, strict=True)),
     ]
     groups = ["CAST(start AS DATE) AS day"]
-    if long:
+    if not bill.plain:
         columns.append(f"{schema.time('ChargePeriodEnd')} AS ended")
-        inside = f"epoch_us(ended) - epoch_us(start) > {DAY} AND ended > {start} AND start < {end}"
-        last = f"least(CAST(ended - INTERVAL 1 MICROSECOND AS DATE) + 1, DATE '{bill.end}')"
-        groups = [
-            f"CAST(CASE WHEN {inside} THEN greatest(start, {start}) ELSE start END AS DATE) AS day",
-            f"CASE WHEN {inside} THEN {last} - CAST(greatest(start, {start}) AS DATE) ELSE 1 END AS span",
-        ]
+        groups = _days(bill)
+    # A bill of nothing but usage is grouped by less.
+    only_usage = all(one.charge == "usage" for one in bill.charges)
+    for name, column in {"kind": "ChargeCategory", "class": "ChargeClass"}.items():
+        columns.append(f"{'NULL' if only_usage else schema.raw(column)}::VARCHAR AS {name}")
     clusters = []
     joined = ""
     resource = f"CAST({schema.raw('ResourceId')} AS VARCHAR)"
@@ -124,10 +152,10 @@ def _scan(bill: Bill, schema: Schema, options: Options, names: Sequence[str], *,
         clusters.append("managed")
     if marks:
         clusters.append("marked")
-    groups += ["tenant", "service", "category", "currency", *names]
+    groups += ["tenant", "service", "category", "currency", "kind", "class", *names]
     groups.append(f"coalesce({', '.join(clusters) or 'NULL::VARCHAR'}) AS cluster")
     mixed = any(set(facts.periods) != {bill.key} for facts in bill.facts if facts.schema == schema)
-    month = f"date_trunc('month', {schema.time('BillingPeriodStart')})::DATE = DATE '{bill.key}-01'"
+    month = f"{period_month(schema.time('BillingPeriodStart'))} = DATE '{bill.key}-01'"
     return (
         f"SELECT {', '.join(groups)}, sum(cost) AS amount FROM (SELECT {', '.join(columns)}"
         f" FROM (SELECT *, {tags.parsed(keys)} AS found FROM {schema.relation}){joined}"
@@ -135,8 +163,21 @@ def _scan(bill: Bill, schema: Schema, options: Options, names: Sequence[str], *,
     )
 
 
-DAY = 86_400_000_000
-"""Microseconds."""
+def _days(bill: Bill) -> list[str]:
+    """Return SQL for the first day that a charge counts on, and, where any is long, the number of days.
+
+    A charge keeps to the days of its billing period; one that lies wholly outside counts on the first of them.
+    """
+    first, last = f"DATE '{bill.first}'", f"DATE '{bill.last}'"
+    starts, ends = f"TIMESTAMP '{bill.starts}'", f"TIMESTAMP '{bill.ends}'"
+    inside = f"start < {ends} AND (start >= {starts} OR coalesce(ended > {starts}, false))"
+    begin = f"greatest(least({first_day('start', 'ended')}, {last}), {first})"
+    days = [f"CASE WHEN {inside} THEN {begin} ELSE {first} END AS day"]
+    if bill.any("long"):
+        end = f"greatest(least({last_day('ended')}, {last}), {first})"
+        days.append(f"CASE WHEN {inside} AND {is_long('start', 'ended')} THEN {end} - {begin} + 1 ELSE 1 END AS span")
+    return days
+
 
 # Whole units of 1e-12 ÷ days; the first days take one unit more until the remainder is used up. Exact.
 SPREAD = f"""

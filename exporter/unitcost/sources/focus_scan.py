@@ -79,8 +79,8 @@ class Schema:
         return clean(f"CAST({raw} AS VARCHAR)") if self.kind == "parquet" else raw
 
     def given(self, name: str) -> str:
-        """Return SQL that is NULL where the column, which is there, holds nothing; cheaper than text."""
-        return self.text(name) if self.type(name) == "VARCHAR" else self.raw(name)
+        """Return SQL that is NULL where the column holds nothing; cheaper than text."""
+        return self.text(name) if not self.has(name) or self.type(name) == "VARCHAR" else self.raw(name)
 
     def cost(self, name: str, *, trying: bool = False) -> str:
         """Return SQL for the cost, exact: text with up to 18 decimals, a double (AWS) as the decimal it prints as."""

@@ -112,6 +112,9 @@ class Client:
         return self._settings.bearer_token.get_secret_value() if self._settings.bearer_token is not None else None
 
 
+TLS_HINT = (
+    "Set ca_file to the server's CA; Python 3.13 and later want a CA that states its key usage (docs/configuration.md)"
+)
 TIMEOUT_HINT = "Raise timeout, or see why the server is slow; the next refresh asks again"
 
 
@@ -131,7 +134,7 @@ def _translated(error: requests.exceptions.RequestException, shown: str, limit: 
     if isinstance(error, requests.exceptions.Timeout) or "Read timed out" in str(error):
         return SourceError("timeout", shown, f"no answer within {limit:g} s", TIMEOUT_HINT)
     if isinstance(error, requests.exceptions.SSLError):
-        return SourceError("unreachable", shown, f"TLS failed: {error}", "Set ca_file to the server's CA")
+        return SourceError("unreachable", shown, f"TLS failed: {error}", TLS_HINT)
     if isinstance(error, requests.exceptions.ChunkedEncodingError):
         return SourceError("truncated", shown, "the connection broke in the middle of the answer")
     if isinstance(error, requests.exceptions.ConnectionError):

@@ -1,0 +1,45 @@
+"""What the ledger in state_dir holds, read from a copy: an exporter may run, and nothing is written."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Mapping
+from contextlib import closing
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+
+from unitcost.ledger.copied import copied
+from unitcost.ledger.store import FILE_NAME, Ledger
+
+
+@dataclass(frozen=True)
+class FormerDays:
+    """UTC days that a source told under other settings than its present ones: how many, the first, the last."""
+
+    source: str
+    count: int
+    first: date
+    last: date
+
+
+def former_days(folder: Path, settings: Mapping[str, str], first: date) -> list[FormerDays] | None:
+    """Return what the ledger in a folder holds of former settings since a day; None where there is no ledger yet.
+
+    settings: source → digest of its present settings. Raises LedgerError when it cannot be copied or read.
+    """
+    if not (folder / FILE_NAME).exists():
+        return None
+    with (
+        tempfile.TemporaryDirectory(prefix="unitcost-") as beside,
+        copied(folder, Path(beside)) as copy,
+        closing(Ledger(copy)) as ledger,
+    ):
+        found = ledger.rows(
+            "SELECT source, count(DISTINCT day), min(day), max(day)"
+            " FROM known_day k JOIN batch b USING (source) JOIN ("
+            "  SELECT unnest(?::VARCHAR[]) AS source, unnest(?::VARCHAR[]) AS settings) p USING (source)"
+            " WHERE b.key = k.batch AND b.settings <> p.settings AND day >= ? GROUP BY source ORDER BY source",
+            [list(settings), list(settings.values()), first],
+        )
+    return [FormerDays(*row) for row in found]

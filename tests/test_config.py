@@ -78,7 +78,7 @@ def test_the_configuration_of_the_design_is_accepted(folder: Path) -> None:
     config, directory = load(path)
     assert len(config.sharing) == 4
     assert str(config.currency.all_rates()["EUR"]) == "1.08"
-    assert directory.aliases() == [("Acme-Corp", "acme")]
+    assert directory.aliases() == [("acme", "acme"), ("Acme-Corp", "acme")]
 
 
 def test_all_mistakes_are_reported_at_once_each_with_its_path(folder: Path) -> None:

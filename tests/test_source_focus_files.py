@@ -168,6 +168,9 @@ GOOD = spelt([charge()]).encode().splitlines(keepends=True)[1]
         (lines(b"Total" + b"," * 11 + b"\n"), "row 3: BillingPeriodStart holds an empty value"),
         (lines(GOOD.replace(b"Amazon", b"\xc4mazon")), "line 3: is not UTF-8"),
         (spelt([charge()]).encode("utf-16-le"), "has zero bytes in its first line"),
+        (gzip.compress(lines()), "is no CSV but a gzip file. Name it .csv.gz"),
+        (b"PK\x03\x04" + bytes(99), "is no CSV but a zip file or an Excel workbook"),
+        (b"PAR1" + bytes(99), "is no CSV but a Parquet file. Name it .parquet"),
     ],
 )
 def test_what_would_have_to_be_guessed_is_refused_with_its_line_and_cause(

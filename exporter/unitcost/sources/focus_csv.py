@@ -28,6 +28,13 @@ BOM = b"\xef\xbb\xbf"
 KNOWN = ("BilledCost", "EffectiveCost", "BillingCurrency", "BillingPeriodStart", "ChargePeriodStart", "ServiceName")
 """Columns by which a header shows its delimiter."""
 
+NO_CSV = {
+    b"\x1f\x8b": ("a gzip file", "Name it .csv.gz"),
+    b"PAR1": ("a Parquet file", "Name it .parquet"),
+    b"PK\x03\x04": ("a zip file or an Excel workbook", "Unpack it, or export it as CSV"),
+}
+"""What other files begin with."""
+
 
 @contextmanager
 def _opened(file: BillFile) -> Iterator[IO[bytes]]:
@@ -71,9 +78,15 @@ def header(file: BillFile) -> tuple[list[str], str]:
 
 
 def needs_copy(file: BillFile) -> bool:
-    """Tell whether DuckDB would take a CSV for something else, silently: UTF-16, or an empty first line."""
+    """Tell whether DuckDB would take a CSV for something else, silently: UTF-16, or an empty first line.
+
+    Raises SourceError `format` where the file is of another kind than its name says.
+    """
     with _opened(file) as opened:
         start = opened.read(len(BOM) + 1)
+    for magic, (what, hint) in NO_CSV.items():
+        if start.startswith(magic):
+            raise SourceError("format", str(file.path), f"is no CSV but {what}", hint)
     return start.startswith(csv_lines.UTF16) or start.removeprefix(BOM)[:1] in {b"\r", b"\n"}
 
 

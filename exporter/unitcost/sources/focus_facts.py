@@ -255,7 +255,7 @@ def odd_values(schema: Schema, file: BillFile, key: str, options: Options) -> Pr
     )
     if not values:
         return None
-    month = f"strftime({schema.time('BillingPeriodStart')}, '%Y-%m')"
+    month = f"strftime({period_month(schema.time('BillingPeriodStart'))}, '%Y-%m')"
     rows = f"""
         SELECT row_number() OVER () + {header} AS place, {month} AS month, unnest([{values}]) AS one
         FROM (SELECT *, {Tags.of(schema).parsed(options.keys)} AS found FROM {schema.relation})"""

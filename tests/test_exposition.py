@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gzip
-import time
 from collections.abc import Callable, Iterable, Iterator
 from datetime import UTC, datetime
 from typing import Any
@@ -171,22 +170,6 @@ def test_a_label_value_that_is_not_text_is_refused() -> None:
 
 def test_half_a_surrogate_pair_in_a_name_does_not_end_the_exposition() -> None:
     assert b'tenant="a?b"' in render([Family(COST, [("a\ud800b", "30d", 1.0)])]).text
-
-
-def test_many_series_are_written_in_less_than_a_third_of_what_generate_latest_needs() -> None:
-    families = [Family(COST, [(f"tenant-{i // 5}", f"{i % 5}d", i / 7) for i in range(20_000)])]
-    registry = CollectorRegistry(auto_describe=False)
-    registry.register(Collected(families))
-
-    def best(run: Any) -> float:
-        times = []
-        for _ in range(3):
-            begin = time.perf_counter()
-            run()
-            times.append(time.perf_counter() - begin)
-        return min(times)
-
-    assert best(lambda: render(families)) * 3 < best(lambda: generate_latest(registry))
 
 
 def test_a_snapshot_holds_the_same_bytes_plain_and_compressed() -> None:

@@ -189,6 +189,13 @@ SOURCE_ERRORS = Metric(
     ("source", "reason"),
     type="counter",
 )
+SOURCE_SIMILAR_TAGS = Metric(
+    "unitcost_source_similar_tags_dollars",
+    "Dollars of the source's billing periods that have no tenant, but a tag whose key differs from tenants.key by case"
+    " or separators only.",
+    ("source",),
+    unit="dollars",
+)
 SNAPSHOT_TIMESTAMP = Metric(
     "unitcost_snapshot_timestamp_seconds", "Unix time the numbers on this page were derived at.", unit="seconds"
 )

@@ -91,5 +91,5 @@ def _describe(desk: Desk, config: Config, ledger: Ledger, out: TextIO) -> None:
     print(f"{desk.name} ({kind}): {'fine' if desk.up else 'FAILED'}: {'; '.join(parts)}", file=out)
     for line in desk.problems:
         print(f"  ! {line}", file=out)
-    for line in desk.notes:
-        print(f"  - {line}", file=out)
+    for note in desk.notes:
+        print(f"  - {note.text}", file=out)

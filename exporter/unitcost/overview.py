@@ -102,5 +102,5 @@ def _source(ledger: Ledger, config: Config, desk: Desk) -> SourceRow:
         days=known.days,
         rows=known.rows,
         problems=list(desk.problems),
-        notes=list(desk.notes),
+        notes=[note.text for note in desk.notes],
     )

@@ -142,9 +142,13 @@ class Problem:
 
 @dataclass(frozen=True, slots=True)
 class Note:
-    """Something a user should know about a source's answer that is not an error; `check` prints it."""
+    """Something a user should know about a source's answer that is not an error; `check` prints it.
+
+    similar: currency → dollars that have no tenant as the key that would name it is spelt otherwise.
+    """
 
     text: str
+    similar: Mapping[str, Decimal] = field(default_factory=dict)
 
 
 class Stored(Protocol):

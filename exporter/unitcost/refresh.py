@@ -6,9 +6,10 @@ import logging
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from decimal import Decimal
 
 from unitcost.config import Config, settings_digest
 from unitcost.directory import Directory
@@ -18,7 +19,7 @@ from unitcost.ledger.report_lines import leave_copy
 from unitcost.ledger.store import Ledger
 from unitcost.overview import overview
 from unitcost.page import render_page
-from unitcost.records import Asked, Batch, Problem
+from unitcost.records import Asked, Batch, Note, Problem
 from unitcost.series import SourceState, families
 from unitcost.snapshot import Current, Snapshot
 from unitcost.sources.base import Source
@@ -42,17 +43,23 @@ class Desk:
     name: str
     source: Source
     settings: str
+    rates: Mapping[str, Decimal]
     thread: threading.Thread | None = None
     up: bool = False
     last_success: datetime | None = None
     duration: float | None = None
     errors: Counter[str] = field(default_factory=Counter)
     problems: list[str] = field(default_factory=list)
-    notes: list[str] = field(default_factory=list)
+    notes: list[Note] = field(default_factory=list)
 
     def state(self) -> SourceState:
         """Return what the metrics say of this source."""
-        return SourceState(self.up, self.last_success, self.duration, dict(self.errors))
+        rates = self.rates
+        similar = sum(
+            (amount * rates.get(code, Decimal(0)) for note in self.notes for code, amount in note.similar.items()),
+            Decimal(0),
+        )
+        return SourceState(self.up, self.last_success, self.duration, dict(self.errors), similar)
 
 
 class Refresher:
@@ -78,6 +85,7 @@ class Refresher:
                 name,
                 TYPES[settings.type].source(name, settings, context),
                 settings_digest(config, name),
+                config.currency.all_rates(),
                 last_success=seen.get(name),
             )
             for name, settings in config.sources.items()
@@ -129,7 +137,7 @@ class Refresher:
         started = time.monotonic()
         now = self._clock()
         problems: list[Problem] = []
-        notes: list[str] = []
+        notes: list[Note] = []
         try:
             self._take(desk, now, problems, notes)
         except SourceError as error:
@@ -152,7 +160,7 @@ class Refresher:
             desk.last_success = now
             self._remember(desk, now)
 
-    def _take(self, desk: Desk, now: datetime, problems: list[Problem], notes: list[str]) -> None:
+    def _take(self, desk: Desk, now: datetime, problems: list[Problem], notes: list[Note]) -> None:
         """Store each batch of a source as it comes; collect what it has to say besides."""
         asked = Asked(
             now=now,
@@ -168,7 +176,7 @@ class Refresher:
             elif isinstance(item, Problem):
                 problems.append(item)
             else:
-                notes.append(item.text)
+                notes.append(item)
 
     def _store(self, desk: Desk, batch: Batch, now: datetime, problems: list[Problem]) -> None:
         try:

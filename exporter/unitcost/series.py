@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from decimal import Decimal
 
 from unitcost import __version__, catalogue
 from unitcost.catalogue import Metric
@@ -105,6 +106,7 @@ SELECTS: Sequence[tuple[Metric, str]] = (
 class SourceState:
     """What the refresh knows of one source. errors: count by reason since the start.
 
+    similar: dollars without a tenant as the tag key that would name it is spelt otherwise.
     duration: seconds the last refresh took; None before the first, when `up` says nothing yet.
     """
 
@@ -112,6 +114,7 @@ class SourceState:
     last_success: datetime | None
     duration: float | None
     errors: Mapping[str, int]
+    similar: Decimal
 
 
 def families(
@@ -139,6 +142,9 @@ def families(
     ]
     found[catalogue.SOURCE_ERRORS] = [
         (name, reason, float(count)) for name, state in sources.items() for reason, count in state.errors.items()
+    ]
+    found[catalogue.SOURCE_SIMILAR_TAGS] = [
+        (name, float(state.similar)) for name, state in sources.items() if state.duration is not None
     ]
     found[catalogue.SNAPSHOT_TIMESTAMP] = [(now.timestamp(),)]
     found[catalogue.BUILD_INFO] = [(__version__, 1.0)]

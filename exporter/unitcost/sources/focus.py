@@ -22,6 +22,7 @@ from unitcost.sources.focus_files import UNPACK, UNREAD, BillFile, Folder, find,
 from unitcost.sources.focus_known import is_settled, known_days, restatement, tell_holes, told
 from unitcost.sources.focus_parts import delivered_twice
 from unitcost.sources.focus_query import Bill, build
+from unitcost.sources.focus_similar import similar_keys, tell_similar, with_spellings
 
 log = logging.getLogger(__name__)
 
@@ -74,10 +75,11 @@ class Focus:
         self._options = Options(
             settings.cost,
             settings.tenant,
-            context.tenant_keys[0],
+            context.tenant_keys,
             context.dimensions,
             {**context.components, **settings.components},
         )
+        self._folding = context.fold
         self._facts: dict[BillFile, Facts] = {}
         self._told: dict[str, tuple[str, list[Problem | Note]]] = {}
         self._judged: dict[str, tuple[list[BillFile], Problem | None]] = {}
@@ -144,6 +146,8 @@ class Focus:
         days, holes = known_days(bill, before, asked.now, zero=self._settings.missing_days == "zero")
         nodes = asked.stored.nodes(bill.first, bill.last)
         options = self._options
+        if self._folding and not options.tenant:
+            options = with_spellings(bill.scans, bill.key, options)
         made_of = (FORMAT, options.cost, options.tenant, options.keys, sorted(options.components.items()), nodes)
         digest = fingerprint(bill.files, [*made_of, self._settings.overlapping_files, days])
         stored = asked.stored.fingerprint(bill.key)
@@ -154,7 +158,13 @@ class Focus:
             self._compare(bill, asked, known=stored is not None)
             yield Batch(bill.key, days, digest, cost=build(bill, options, nodes))
         if self._told.get(bill.key, ("",))[0] != digest:
-            self._told[bill.key] = digest, [*self._untold(bill), *missing_costs(bill, options.cost, where)]
+            self._told[bill.key] = (
+                digest,
+                [
+                    *self._untold(bill, options),
+                    *missing_costs(bill, options.cost, where),
+                ],
+            )
         yield from self._told[bill.key][1]
         if bill.key in self._restated:
             yield Note(self._restated[bill.key])
@@ -182,9 +192,8 @@ class Focus:
             self._judged[bill.key] = judged
         return judged[1]
 
-    def _untold(self, bill: Bill) -> Iterator[Problem]:
+    def _untold(self, bill: Bill, options: Options) -> Iterator[Problem | Note]:
         """Say what leaves charges without a tenant. Their money counts all the same."""
-        options = self._options
         for facts in bill.facts:
             if count := facts.periods[bill.key].broken_tags:
                 text = f"{count} rows of {bill.key} have Tags that are no JSON; their charges have no tenant"
@@ -192,6 +201,8 @@ class Focus:
             if facts.schema and facts.periods[bill.key].odd_tags:
                 found = odd_values(facts.schema, facts.file, bill.key, options)
                 yield from [found] if found else []
+        if note := tell_similar(similar_keys(bill.scans, bill.key, options), bill.key, options):
+            yield note
         tagged = bill.sum("tagged")
         if not (tagged or options.tenant) or any_tenant(bill.scans, bill.key, options):
             return
@@ -199,7 +210,7 @@ class Focus:
             text = f"the column {options.tenant} is empty in every row of {bill.key}"
             yield Problem("untagged", str(self._settings.path), text, "Set tenant to the column that names the tenant")
         else:
-            text = f"none of the {tagged} tagged rows of {bill.key} has the tag {options.tenant_key}"
+            text = f"none of the {tagged} tagged rows of {bill.key} has the tag {' or '.join(options.tenant_keys)}"
             keys = ", ".join(frequent_keys(bill.scans, bill.key)) or "none"
             yield Problem(
                 "untagged", str(self._settings.path), text, f"Set tenants.key; the most frequent tags are: {keys}"

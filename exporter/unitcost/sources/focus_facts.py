@@ -17,23 +17,23 @@ from unitcost.sources.focus_csv import COPY_AGAIN, needs_copy, plain
 from unitcost.sources.focus_days import Charges, charge, first_day, is_long, last_day, period_month
 from unitcost.sources.focus_files import BillFile
 from unitcost.sources.focus_scan import Schema, concerns_costs, literal, read_schema, require
-from unitcost.sources.focus_tags import CLUSTER_MARKS, Tags, named
+from unitcost.sources.focus_tags import CLUSTER_MARKS, Tags, first_named, named
 
 
 @dataclass(frozen=True)
 class Options:
-    """The settings that shape what is read. tenant: a column, instead of the tag tenant_key."""
+    """The settings that shape what is read. tenant: a column, instead of the first tag of tenant_keys that there is."""
 
     cost: str
     tenant: str | None
-    tenant_key: str
+    tenant_keys: tuple[str, ...]
     dimensions: tuple[str, ...]
     components: Mapping[str, str]
 
     @property
     def keys(self) -> list[str]:
         """The tag keys that are read from each row: the tenant's first, unless a column names the tenant."""
-        return [*([] if self.tenant else [self.tenant_key]), *self.dimensions]
+        return [*([] if self.tenant else self.tenant_keys), *self.dimensions]
 
 
 @dataclass
@@ -261,7 +261,7 @@ def odd_values(schema: Schema, file: BillFile, key: str, options: Options) -> Pr
         FROM (SELECT *, {Tags.of(schema).parsed(options.keys)} AS found FROM {schema.relation})"""
     odd = f"one.value NOT IN ('', 'NULL') AND {named('one.value')} IS NULL"
     sql = f"SELECT count(*), min(place), arg_min(one, place) FROM ({rows}) WHERE month = ? AND {odd}"
-    [(count, place, first)] = _ask(sql, file, key)
+    [(count, place, first)] = ask(sql, file, key)
     if not count:
         return None
     return Problem(
@@ -276,7 +276,7 @@ def any_tenant(scans: Sequence[tuple[Schema, BillFile]], key: str, options: Opti
     """Tell whether any row of a billing period has a tenant; stops at the first. Raises SourceError."""
     for schema, file in scans:
         rows = period_rows(schema, options.keys)
-        if _ask(f"SELECT 1 FROM ({rows}) WHERE {_tenant(schema, options)} IS NOT NULL LIMIT 1", file, key):
+        if ask(f"SELECT 1 FROM ({rows}) WHERE {tenant(schema, options)} IS NOT NULL LIMIT 1", file, key):
             return True
     return False
 
@@ -286,13 +286,15 @@ def frequent_keys(scans: Sequence[tuple[Schema, BillFile]], key: str) -> list[st
     counts: Counter[str] = Counter()
     for schema, file in scans:
         tags = f"SELECT unnest({Tags.of(schema).keys()}) AS tag FROM ({period_rows(schema)})"
-        counts.update(dict(_ask(f"SELECT tag, count(*) FROM ({tags}) GROUP BY tag", file, key)))
+        counts.update(dict(ask(f"SELECT tag, count(*) FROM ({tags}) GROUP BY tag", file, key)))
     return sorted(counts, key=lambda tag: (-counts[tag], tag))[:5]
 
 
-def _tenant(schema: Schema, options: Options) -> str:
+def tenant(schema: Schema, options: Options) -> str:
     """Return SQL for the tenant, over the rows of `period_rows`."""
-    return schema.text(options.tenant) if options.tenant else named(Tags.of(schema).get_all(options.keys)[0])
+    if options.tenant:
+        return schema.text(options.tenant)
+    return first_named(Tags.of(schema).get_all(options.keys)[: len(options.tenant_keys)])
 
 
 def period_rows(schema: Schema, keys: Sequence[str] = ()) -> str:
@@ -301,7 +303,8 @@ def period_rows(schema: Schema, keys: Sequence[str] = ()) -> str:
     return f"SELECT *, {Tags.of(schema).parsed(keys)} AS found FROM {schema.relation} WHERE {month} = ?"
 
 
-def _ask(sql: str, file: BillFile, key: str) -> list[Any]:
+def ask(sql: str, file: BillFile, key: str) -> list[Any]:
+    """Run SQL over one file's rows of one billing period (`period_rows`). Raises SourceError."""
     try:
         with duckdb.connect() as connection:
             return connection.execute(sql, [[file.pattern], key]).fetchall()

@@ -12,7 +12,7 @@ from unitcost.sources.focus_days import SINCE, UNTIL, Charges, charge, first_day
 from unitcost.sources.focus_facts import Facts, Options, Period, cluster_service, explain
 from unitcost.sources.focus_files import BillFile
 from unitcost.sources.focus_scan import LEDGER, Schema, clean, literal
-from unitcost.sources.focus_tags import Tags, named
+from unitcost.sources.focus_tags import Tags, first_named, named
 
 
 @dataclass(frozen=True)
@@ -118,7 +118,10 @@ def _scan(bill: Bill, schema: Schema, options: Options, names: Sequence[str], *,
     tags = Tags.of(schema)
     keys = options.keys
     values = tags.get_all(keys)
-    tenant = f"CAST({schema.raw(options.tenant)} AS VARCHAR)" if options.tenant else values.pop(0)
+    own, values = values[: len(values) - len(names)], values[len(values) - len(names) :]
+    tenant = f"CAST({schema.raw(options.tenant)} AS VARCHAR)" if options.tenant else own[0]
+    if len(own) > 1:  # a single one is looked at only once it is summed up, which is faster
+        tenant = first_named(own)
     columns = [
         f"{schema.time('ChargePeriodStart')} AS start",
         f"{schema.cost(options.cost)} AS cost",

@@ -147,6 +147,12 @@ class Tags:
         return f"CASE WHEN {maybe} THEN TRY({first}) END"
 
 
+def first_named(values: Sequence[str]) -> str:
+    """Return SQL for the first of these values that is a name."""
+    names = [named(value) for value in values]
+    return names[0] if len(names) == 1 else f"coalesce({', '.join(names)})"
+
+
 def named(value: str) -> str:
     """Return SQL for a tag's value as the name that it is; NULL for an object, a list and the word null."""
     nothing = f"lower({value}) IN ('', 'null') OR (({value}[1] = '{{' OR {value}[1] = '[') AND json_valid({value}))"

@@ -48,7 +48,8 @@ MAX_FAILED_DAYS = 3
 class PrometheusSettings(HttpSettings):
     """measures: name → PromQL with $window. tenant_label: the label whose value is the tenant.
 
-    Without tenant_label it is `tenants.key`, with _ for what a label's name cannot hold. url: what comes
+    Without tenant_label it is `tenants.key` (of several keys the first that a series has), with _ for what a label's
+    name cannot hold. url: what comes
     before /api/v1 (Mimir: http://mimir/prometheus); headers: such as X-Scope-OrgID.
     """
 
@@ -98,7 +99,8 @@ class Prometheus:
     def __init__(self, name: str, settings: PrometheusSettings, context: Context, client: Client | None = None) -> None:
         self.name = name
         self._measures = settings.measures
-        self._label = settings.tenant_label or re.sub(r"[^a-zA-Z0-9_]", "_", context.tenant_keys[0])
+        keys = [re.sub(r"[^a-zA-Z0-9_]", "_", key) for key in context.tenant_keys]
+        self._labels = (settings.tenant_label,) if settings.tenant_label else tuple(keys)
         self._client = client or Client(settings)
 
     def batches(self, asked: Asked) -> Iterator[Batch | Problem | Note]:
@@ -127,7 +129,7 @@ class Prometheus:
         for measure, quantity in nobodys.items():
             yield Note(
                 f"{measure}: {quantity.normalize(values.EXACT):f} on the days asked now has no tenant in"
-                f" the label {self._label}; it is nobody's usage and left out"
+                f" the label {' or '.join(self._labels)}; it is nobody's usage and left out"
             )
 
     def _ask_all(self, window: Window, nobodys: dict[str, Decimal]) -> tuple[list[Usage], list[Problem]]:
@@ -145,7 +147,7 @@ class Prometheus:
                 },
             )
             try:
-                found = read_vector(answer, self._label, f"{window.day} {measure}")
+                found = read_vector(answer, self._labels, f"{window.day} {measure}")
             except SourceError as error:
                 problems.append(Problem.of(error))
                 continue

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from typing import Any
 
@@ -23,9 +23,10 @@ INFO = "PromQL info:"
 """How Prometheus 2.48 to 2.54 start warnings that are mere remarks; later ones have `infos` for them."""
 
 
-def read_vector(answer: Answer, label: str, where: str) -> dict[str | None, Decimal]:
-    """Return the sum per value of `label`, in the ledger's 12 decimals; None holds what had no tenant.
+def read_vector(answer: Answer, labels: Sequence[str], where: str) -> dict[str | None, Decimal]:
+    """Return the sum per tenant, in the ledger's 12 decimals; None holds what had none.
 
+    labels: of these the first that a series has names its tenant.
     Raises SourceError: `query` (the server refused it), `http`, `format`, `partial`, `value`, `label`.
     """
     body = _body(answer, where)
@@ -38,7 +39,7 @@ def read_vector(answer: Answer, label: str, where: str) -> dict[str | None, Deci
     data = body.get("data")
     kind = data.get("resultType") if isinstance(data, dict) else None
     if kind in {"scalar", "string", "matrix"}:
-        raise SourceError("format", where, f"the answer is a {kind}, not a vector", _by(label))
+        raise SourceError("format", where, f"the answer is a {kind}, not a vector", _by(labels[0]))
     series = data.get("result") if isinstance(data, dict) else None
     if kind != "vector" or not isinstance(series, list):
         raise _unreadable(where, answer)
@@ -50,10 +51,12 @@ def read_vector(answer: Answer, label: str, where: str) -> dict[str | None, Deci
             raise SourceError(
                 "format", where, "the answer holds native histograms", "Use histogram_count() or histogram_sum()"
             )
-        tenant = _tenant(one["metric"], label)
+        tenant = _tenant(one["metric"], labels)
         found[tenant] = values.EXACT.add(found.get(tenant, Decimal(0)), _number(one, tenant, where, answer))
     if found.keys() == {None}:
-        raise SourceError("label", where, f"no series names a tenant in the label {label}", _by(label))
+        raise SourceError(
+            "label", where, f"no series names a tenant in the label {' or '.join(labels)}", _by(labels[0])
+        )
     return found
 
 
@@ -83,11 +86,13 @@ def _body(answer: Answer, where: str) -> Mapping[str, Any]:
     return found
 
 
-def _tenant(labels: Mapping[str, Any], label: str) -> str | None:
-    try:
-        return values.tenant(str(labels.get(label, "")))
-    except ValueError:  # empty or a reserved name: nobody's
-        return None
+def _tenant(given: Mapping[str, Any], labels: Sequence[str]) -> str | None:
+    for label in labels:
+        try:
+            return values.tenant(str(given.get(label, "")))
+        except ValueError:  # empty or a reserved name: nobody's
+            continue
+    return None
 
 
 def _number(one: Mapping[str, Any], tenant: str | None, where: str, answer: Answer) -> Decimal:

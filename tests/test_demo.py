@@ -327,6 +327,17 @@ def test_alerts_are_printed_as_a_person_reads_them(demo: Demo) -> None:
 
 
 @pytest.mark.needs("prometheus", "promtool", "prometheus-alertmanager")
+def test_every_page_that_the_demo_names_is_there(demo: Demo) -> None:
+    servers = re.findall(r"^  \w+ +(http://127\.0\.0\.1:\d+)/(?:   (.*))?$", demo.said(), re.MULTILINE)
+    pages = [server + path for server, paths in servers for path in ("/", *re.findall(r"/[\w/]+", paths))]
+    assert len(pages) == 3 + 1 + 3, demo.said()
+    for url in pages:
+        answer = requests.get(url, timeout=10)
+        assert answer.ok, url
+        assert len(answer.content) > 1000, f"{url}: a page and not only a word"
+
+
+@pytest.mark.needs("prometheus", "promtool", "prometheus-alertmanager")
 def test_ctrl_c_stops_the_demo_and_leaves_no_process_and_no_port(demo: Demo) -> None:
     assert in_folder(demo.folder)
     demo.process.send_signal(signal.SIGINT)

@@ -12,7 +12,7 @@ from contextlib import ExitStack
 from dataclasses import fields, replace
 from pathlib import Path
 
-from demo.processes import StartError
+from demo.processes import StartError, answers
 from demo.settings import Ports
 from demo.stack import HOST, Stack, stack
 
@@ -82,11 +82,12 @@ def _say(text: str) -> None:
 
 def _welcome(running: Stack) -> str:
     ports = running.ports
+    classic = "/classic" if answers(f"http://{HOST}:{ports.prometheus}/classic/alerts") else ""  # Debian's has no other
     pages = Path(__file__).resolve().parent.parent / "dashboards" / "json"
     return f"""
 Everything runs, with {running.days} days of history. Ctrl-C stops it.
   unitcost      http://{HOST}:{ports.exporter}/   the company on one page; /metrics
-  Prometheus    http://{HOST}:{ports.prometheus}/   /alerts, /rules, /graph
+  Prometheus    http://{HOST}:{ports.prometheus}/   {classic}/alerts, {classic}/rules, {classic}/graph
   Alertmanager  http://{HOST}:{ports.alertmanager}/
   Grafana       Debian has no package of it. In a Grafana 12 on this machine add the data source
                 Prometheus http://{HOST}:{ports.prometheus} and import {pages}/*.json;

@@ -22,6 +22,7 @@ from tests.fakes.pages import DAY, UIDS, Json, filled, midnights, page, panel, p
 from tests.fakes.processes import PrometheusServer, prometheus, wait_for
 from unitcost.backfill import write
 from unitcost.catalogue_external import ALERTS
+from unitcost.catalogue_recorded import LIVE_NODES
 from unitcost.config import Config, Limits
 from unitcost.exposition import Family, openmetrics_head, timed_lines
 from unitcost.ledger.derive import derive, look
@@ -288,11 +289,16 @@ class Demo:
 
 @pytest.fixture(scope="module")
 def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Demo]:
-    """Return the demo with its history, scraped until an alert about a customer fires."""
+    """Return the demo with its history, scraped until an alert about a customer fires and live graphs have a point.
+
+    The alert may fire at the first evaluation; a graph's last point is up to a step before the end.
+    """
     firing = select(ALERTS, alertstate="firing", tenant="maple-homes")
     with stack(tmp_path_factory.mktemp("demo"), Ports.free(), print) as running:
         server = PrometheusServer(f"http://127.0.0.1:{running.ports.prometheus}")
         wait_for(lambda: server.has(firing), "an alert about maple-homes fires", 180)
+        begun = f"{select(LIVE_NODES)} offset {LIVE_STEP}s"
+        wait_for(lambda: server.has(begun), "the live figures are older than a step of their graphs", 120)
         now = time.time()
         yield Demo(server, now - 90 * DAY, now)
 
@@ -316,6 +322,9 @@ EMPTY: Mapping[str, Mapping[str, set[str]]] = {
 NO_ALERT = {"Alerts firing", "Alerts firing, by kind"}
 """Panels that are empty for a customer about whom no alert fires, and that say so; one about maple-homes does."""
 
+LIVE_STEP = 15
+"""Seconds between the points of a graph of live figures."""
+
 CUSTOMERS = {"acme": "acme", "maple-homes": "maple-homes", "delta": "delta", "All": ".*"}
 
 
@@ -327,7 +336,7 @@ def without_an_answer(demo: Demo, uid: str, tenant: str) -> list[str]:
     for one in panels(board):
         targets = one.get("targets", [])
         hours = float(one["timeFrom"].removesuffix("h")) if "timeFrom" in one else None
-        step = {None: 60, "1d": DAY, "5m": 15}[one.get("interval")]
+        step = {None: 60, "1d": DAY, "5m": LIVE_STEP}[one.get("interval")]
         answers = [
             demo.ask(filled(target["expr"], values), instant=target["instant"], step=step, hours=hours)
             for target in targets

@@ -15,6 +15,7 @@ from dataclasses import dataclass, fields
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
+from urllib.parse import urljoin
 
 import pytest
 import requests
@@ -324,6 +325,19 @@ def test_the_live_rules_say_what_the_made_up_cluster_costs(demo: Demo) -> None:
 @pytest.mark.needs("prometheus", "promtool", "prometheus-alertmanager")
 def test_alerts_are_printed_as_a_person_reads_them(demo: Demo) -> None:
     wait_for(lambda: "Maple Homes GmbH" in demo.said(), "a notification about the customer over its budget", 120)
+
+
+@pytest.mark.needs("prometheus", "promtool", "prometheus-alertmanager")
+def test_every_page_that_the_demo_names_is_there_with_its_scripts_and_styles(demo: Demo) -> None:
+    servers = re.findall(r"^  \w+ +(http://127\.0\.0\.1:\d+)/(?:   (.*))?$", demo.said(), re.MULTILINE)
+    pages = [server + path for server, paths in servers for path in ("/", *re.findall(r"/[\w/]+", paths))]
+    assert len(pages) == 3 + 1 + 3, demo.said()
+    for url in pages:
+        answer = requests.get(url, timeout=10)
+        assert answer.ok, url
+        assert len(answer.content) > 1000, f"{url}: a page and not only a word"
+        for part in re.findall(r'(?:src|href)="([^"]+\.(?:js|css)[^"]*)"', answer.text):
+            assert requests.get(urljoin(answer.url, part), timeout=10).ok, (url, part)
 
 
 @pytest.mark.needs("prometheus", "promtool", "prometheus-alertmanager")

@@ -29,6 +29,8 @@ from unitcost.catalogue import Metric
 from unitcost.errors import ConfigError
 from unitcost.exposition import Family
 from unitcost.snapshot import Current, Snapshot
+from unitcost.sources.base import HttpSettings
+from unitcost.sources.http import Client
 from unitcost.web import Server, bind, serve
 from unitcost.web_app import wants_gzip, wants_openmetrics
 from unitcost.web_config import WebConfig
@@ -494,6 +496,7 @@ def web_file(folder: Path, text: str) -> Path:
 
 def trusting(folder: Path, client: str | None = None) -> ssl.SSLContext:
     context = ssl.create_default_context(cafile=str(folder / "ca.crt"))
+    context.verify_flags |= ssl.VERIFY_X509_STRICT  # as Python 3.13 does by itself
     if client is not None:
         context.load_cert_chain(folder / f"{client}.crt", folder / f"{client}.key")
     return context
@@ -522,9 +525,9 @@ def test_the_certificates_of_the_docs_are_served_and_trusted(tmp_path: Path) -> 
     [commands] = re.findall(r"```sh\n(openssl req -x509.*?)```", page, re.DOTALL)
     subprocess.run(["sh", "-ec", commands], cwd=tmp_path, check=True, capture_output=True)
     with running(filled(), WebConfig.load(web_file(tmp_path, f"{TLS}}}"))) as server:
-        strict = trusting(tmp_path)
-        strict.verify_flags |= ssl.VERIFY_X509_STRICT  # as Python 3.13 does by itself
-        assert ask(server.port, "/metrics", tls=strict)[1] == SNAPSHOT.text
+        assert ask(server.port, "/metrics", tls=trusting(tmp_path))[1] == SNAPSHOT.text
+        source = HttpSettings(type="any", url=f"https://localhost:{server.port}", ca_file=tmp_path / "ca.crt")
+        assert Client(source).get("/metrics", {}).status == 200
 
 
 @needs_openssl

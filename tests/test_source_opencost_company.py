@@ -285,6 +285,18 @@ def test_a_source_that_left_the_configuration_blocks_nothing() -> None:
     put(ledger, "two", ("two",))
 
 
+def test_a_closed_day_that_the_ledger_refused_is_asked_again_an_hour_later_and_stays_reported() -> None:
+    now = utc(2026, 11, 28, 0, 5)
+    with opencost(Replay()) as (reader, fake):
+        for minutes in (0, 5, 61):
+            later = now + timedelta(minutes=minutes)
+            found = list(reader.batches(asked(later, YESTERDAY)))
+            if minutes == 5:
+                assert "refused" in {item.reason for item in found if isinstance(item, Problem)}
+    windows = [request.params["window"][:10] for request in fake.requests]
+    assert windows.count(DAY) == 2
+
+
 # --- tenants
 
 

@@ -173,6 +173,11 @@ class OpenCost:
             yield from (item for item in found if not isinstance(item, Note))
             seen += [item.cost for item in found if isinstance(item, Batch) and not isinstance(item.cost, Query)]
             problems = [item for item in found if isinstance(item, Problem)]
+            batches = [item for item in found if isinstance(item, Batch) and item.days]
+            if any(asked.stored.fingerprint(batch.key) != batch.fingerprint for batch in batches):
+                problems.append(
+                    Problem("refused", self._where(day), "the ledger refused this day; see its first error")
+                )
             self._unusable[day] = asked.now, problems
             self._notes[day] = [item for item in found if isinstance(item, Note)]
         if failed and not answered:

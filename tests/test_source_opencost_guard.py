@@ -292,10 +292,12 @@ def test_today_grows_through_the_day() -> None:
         seen = now_stored
 
 
-def test_the_first_day_ever_is_believed() -> None:
+def test_the_first_day_ever_is_taken_and_said_to_be_suspicious() -> None:
     stored = MemoryStored(NOW)
     with opencost(Replay({KEY: [PARTIAL]})) as reader:
-        assert stored.take(reader.batches(asked(NOW, DAY, stored))) == []
+        found = list(reader.batches(asked(NOW, DAY, stored)))
+    assert [problem.reason for problem in stored.take(found)] == ["untagged"]
+    assert any("workloads carry next to nothing" in item.text for item in found if isinstance(item, Note))
     assert set(stored.batches) == {KEY}
 
 

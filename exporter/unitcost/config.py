@@ -243,7 +243,7 @@ def settings_digest(config: Config, name: str) -> str:
         "usage": (context.tenant_keys,),
         "revenue": (context.currency,),
     }
-    skipped = {*HttpSettings.model_fields, "path", "billed_by", "partial_guard"}
+    skipped = {*HttpSettings.model_fields, "path", "billed_by", "partial_guard", "collector"}
     mattering = config.settings(name).model_dump(mode="json", exclude=skipped)
     parts = [config.settings(name).type, mattering, uses[config.kinds()[name]]]
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()

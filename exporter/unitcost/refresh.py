@@ -180,7 +180,9 @@ class Refresher:
 
     def _store(self, desk: Desk, batch: Batch, now: datetime, problems: list[Problem]) -> None:
         try:
-            self._ledger.put(desk.name, desk.settings, batch, now, self._config.currency.all_rates())
+            rates = self._config.currency.all_rates()
+            clusters = [other.name for other in self.desks if other.source.kind == "cluster"]
+            self._ledger.put(desk.name, desk.settings, batch, now, rates, clusters)
         except SourceError as error:
             problems.append(Problem.of(error))
 

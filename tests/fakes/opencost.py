@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -38,6 +38,24 @@ def dumped(document: object) -> Reply:
     return Reply(json.dumps(document, default=float))
 
 
+def by_cluster(reply: Reply) -> Reply:
+    """Return an answer as OpenCost gives it with cluster first in aggregate; merged idle keeps its name."""
+    try:
+        document = json.loads(reply.body, parse_float=Decimal, parse_int=Decimal)
+        steps = [step or {} for step in document["data"] or []]
+    except (ValueError, KeyError, TypeError):
+        return reply
+    renamed = False
+    for step in steps:
+        for name, entry in [*step.items()]:
+            cluster = (entry.get("properties") or {}).get("cluster")
+            if cluster and name != "__idle__" and not name.startswith(f"{cluster}/"):
+                entry["name"] = f"{cluster}/{name}" if name else cluster
+                step[entry["name"]] = step.pop(name)
+                renamed = True
+    return replace(reply, body=dumped(document).body) if renamed else reply
+
+
 @dataclass
 class Replay:
     """Answers /allocation and /assets by day. allocation, assets: day → the replies, the last one stays.
@@ -51,7 +69,11 @@ class Replay:
     otherwise: Callable[[Request], Reply] | None = None
 
     def __call__(self, request: Request) -> Reply:
-        """Answer one request."""
+        """Answer one request, by cluster first where it asks for that."""
+        reply = self._answer(request)
+        return by_cluster(reply) if request.params.get("aggregate", "").startswith("cluster,") else reply
+
+    def _answer(self, request: Request) -> Reply:
         start, _, end = request.params.get("window", "").partition(",")
         day = start[:10]
         if not (start.endswith("T00:00:00Z") and end.endswith("Z")):
@@ -69,7 +91,7 @@ class Replay:
 def _allocation(day: str, params: Mapping[str, str]) -> Reply:
     if params.get("includeIdle") != "true" or params.get("accumulate") != "true":
         return Reply("", status=400)
-    known = RECORDED.get(params["aggregate"])
+    known = RECORDED.get(params["aggregate"].removeprefix("cluster,"))
     if known is None:
         return Reply(recorded("errors/bad-aggregate.json"))
     path = REAL / f"{known}-{day}.json"

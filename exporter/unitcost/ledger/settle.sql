@@ -26,3 +26,11 @@ SELECT c.day, d.dimension, coalesce(c.dimensions[d.dimension], '__unallocated__'
 FROM counted c CROSS JOIN dimension d
 GROUP BY ALL
 HAVING sum(c.amount) <> 0;
+
+-- The cluster is a dimension of its own, of days on which any is known; a user's dimension of that name comes first.
+INSERT INTO dimension_day
+SELECT c.day, 'cluster', coalesce(nullif(c.cluster, ''), '__unallocated__'), c.component, sum(c.amount)
+FROM counted c
+WHERE 'cluster' NOT IN (FROM dimension) AND c.day IN (SELECT day FROM counted WHERE cluster <> '')
+GROUP BY ALL
+HAVING sum(c.amount) <> 0;

@@ -183,11 +183,22 @@ class Ledger:
         """Return what is stored of a source under these settings (a digest of them)."""
         return StoredBatches(self, source, settings)
 
-    def put(self, source: str, settings: str, batch: Batch, now: datetime, rates: Mapping[str, Decimal]) -> None:
+    def put(
+        self,
+        source: str,
+        settings: str,
+        batch: Batch,
+        now: datetime,
+        rates: Mapping[str, Decimal],
+        clusters: Sequence[str] = (),
+    ) -> None:
         """Replace a batch in one transaction. Days whose content changed are derived again later.
 
-        Raises SourceError when its rows cannot be read or are in a currency without a rate, and LedgerError when
-        they cannot be written; either way the batch that was stored stays as it was.
+        clusters: the configured sources that are clusters; a cluster's day is told by one of them only.
+
+        Raises SourceError when its rows cannot be read, are in a currency without a rate, or tell of a cluster that
+        another source tells of already, and LedgerError when they cannot be written; either way the batch that was
+        stored stays as it was.
         """
         with self.transaction() as connection:
             where = [source, batch.key]
@@ -205,6 +216,8 @@ class Ledger:
                     connection.execute(f"DELETE FROM {table} WHERE source = ? AND batch = ?", where)
             rows = _insert(connection, source, batch)
             _refuse_unknown_currencies(connection, source, batch, rates)
+            if source in clusters:
+                _refuse_told_twice(connection, source, batch, [name for name in clusters if name != source])
             connection.execute(
                 "INSERT INTO known_day SELECT ?, ?, unnest(?::DATE[])", [*where, sorted(set(batch.days))]
             )
@@ -294,6 +307,38 @@ def _refuse_unknown_currencies(
                 f"{found[1]} rows are in {found[0]}, which has no rate",
                 f"Add {found[0]} to currency.rates; until then the whole of {batch.key} is left out",
             )
+
+
+def _refuse_told_twice(connection: duckdb.DuckDBPyConnection, source: str, batch: Batch, others: list[str]) -> None:
+    """Refuse a cluster's day that another source holds: by its name, or as most of its nodes are the same."""
+    found = connection.execute(
+        """
+        WITH
+        mine AS (SELECT DISTINCT day, cluster FROM cost WHERE source = $1 AND batch = $2 AND cluster IS NOT NULL),
+        ids AS (SELECT DISTINCT day, cluster, provider_id FROM node WHERE source = $1 AND batch = $2),
+        counts AS (SELECT day, cluster, count(*) AS ids FROM ids GROUP BY ALL)
+        SELECT c.source, c.day, c.cluster, 'a cluster of this name' AS why
+        FROM cost c JOIN mine m ON m.day = c.day AND m.cluster = c.cluster WHERE list_contains($3, c.source)
+        UNION ALL
+        SELECT n.source, n.day, i.cluster,
+            count(DISTINCT n.provider_id) || ' of its ' || any_value(k.ids) || ' provider ids'
+        FROM ids i JOIN node n USING (day, provider_id) JOIN counts k ON k.day = i.day AND k.cluster = i.cluster
+        WHERE list_contains($3, n.source)
+        GROUP BY n.source, n.day, i.cluster HAVING 2 * count(DISTINCT n.provider_id) > any_value(k.ids)
+        ORDER BY ALL LIMIT 1
+        """,
+        [source, batch.key, others],
+    ).fetchone()
+    if found is not None:
+        other, day, cluster, why = found
+        raise SourceError(
+            "duplicate",
+            batch.key,
+            f"the sources {other} and {source} both tell of the cluster {cluster!r} on {day}: {other} has {why} "
+            f"already. What {source} says is not added",
+            f"Remove one of {other} and {source}; if they are two clusters of one name, give one of them its own "
+            "(OpenCost's defaultClusterId, or cluster in its source)",
+        )
 
 
 def _insert(connection: duckdb.DuckDBPyConnection, source: str, batch: Batch) -> int:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
+from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from decimal import Decimal
+from functools import cache
 from http import HTTPStatus
 from itertools import pairwise
 from typing import Annotated, Any, ClassVar, Literal
@@ -13,24 +15,34 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import Field, model_validator
 
 from unitcost.errors import SourceError
-from unitcost.records import Asked, Batch, Cost, Node, Note, Problem, Stored
-from unitcost.sources import opencost_guard
+from unitcost.records import Asked, Batch, Cost, Node, Note, Problem, Query, Stored
+from unitcost.sources import opencost_guard, opencost_nulls
 from unitcost.sources.base import Context, ExistingPath, HttpSettings, SourceKind
-from unitcost.sources.http import Answer, Client
+from unitcost.sources.http import Client
 from unitcost.sources.opencost_answer import (
     LOG_HINT,
     URL_HINT,
     Assets,
-    Naming,
-    null_problem,
-    odd_names,
+    Entry,
     read_assets,
     read_costs,
     read_steps,
-    shorten,
 )
-from unitcost.sources.opencost_day import fingerprint_of, is_final, minutes_over, reference_for, window_of
+from unitcost.sources.opencost_clusters import placed
+from unitcost.sources.opencost_day import (
+    HOUR,
+    WHOLE_DAY,
+    covered,
+    fingerprint_of,
+    is_final,
+    minutes_over,
+    reference_for,
+    window_of,
+)
+from unitcost.sources.opencost_doubt import Doubts, doubt_note, mostly_idle
+from unitcost.sources.opencost_errors import message_of
 from unitcost.sources.opencost_files import Recorded
+from unitcost.sources.opencost_names import CLUSTER, IDLE, Naming, odd_names, untagged
 
 YOUNGEST = 10
 """Minutes of the current day that must be over before it is asked; so few samples say nothing."""
@@ -41,15 +53,21 @@ NODES_AROUND = timedelta(days=7)
 """Where /assets fails, nodes of days as near as this stand in. A day of the bill on which none of its rows is known to
 be Kubernetes would else look like one that the bill does not cover yet, and OpenCost's estimate would come on top."""
 MAX_FAILURES = 3
-OF_ONE_DAY = ("http", "truncated", "too_large")
+COLLECTOR_DAYS = 15
+"""How many days OpenCost keeps by itself in collector mode, unless it is told otherwise."""
+OF_ONE_DAY = ("http", "truncated", "too_large", "merged")
 """Errors that may be one day's own; with any other there is no point in asking for the next day."""
+
+
+TenantKey = Annotated[str, Field(pattern=r"^(namespace|(label|annotation):[^,\s]+)$")]
 
 
 class OpenCostSettings(HttpSettings):
     """An OpenCost server (url), or answers of its /allocation and /assets recorded in files (path).
 
-    tenant: what names the tenant: label:NAME (default: label:<tenants.key>), annotation:NAME or namespace.
-    cluster: the cluster's name; default: what OpenCost says. currency: of OpenCost's prices; default: the
+    tenant: what names the tenant: label:NAME (default: each of tenants.key), annotation:NAME or namespace; of several,
+    the first that a workload has counts. cluster: another name for the one cluster that OpenCost answers for; default:
+    what OpenCost says. collector: OpenCost runs without a Prometheus. currency: of OpenCost's prices; default: the
     configured one. billed_by: names of the bill sources that hold this cluster's nodes; default: every bill,
     []: none. partial_guard: a day whose workloads cost less than this part of what was to be expected is not
     believed at once; 0 believes everything. aggregate: what the recorded answers are aggregated by, in order;
@@ -59,12 +77,13 @@ class OpenCostSettings(HttpSettings):
     type: Literal["opencost"]
     url: str = ""
     path: ExistingPath | None = None
-    tenant: Annotated[str, Field(pattern=r"^(namespace|(label|annotation):[^,\s]+)$")] | None = None
+    tenant: TenantKey | Annotated[list[TenantKey], Field(min_length=1)] | None = None
     cluster: Annotated[str, Field(min_length=1)] | None = None
     currency: Annotated[str, Field(pattern=r"^[A-Z]{3}$")] | None = None
     billed_by: list[str] | None = None
     partial_guard: Annotated[float, Field(ge=0, lt=1)] = 0.5
     aggregate: Annotated[list[str], Field(min_length=1)] | None = None
+    collector: bool = False
 
     @model_validator(mode="after")
     def _http_url(self) -> OpenCostSettings:
@@ -76,6 +95,17 @@ class OpenCostSettings(HttpSettings):
         if self.url and self.aggregate is not None:
             raise ValueError("aggregate is for path only; with url it follows from tenant and dimensions")
         return self
+
+
+@dataclass(frozen=True, slots=True)
+class _Answered:
+    """What an answer says of one day: its cost rows, and the entries they were read from."""
+
+    rows: list[Cost]
+    entries: list[Entry]
+
+    def names(self) -> list[tuple[str, str | None]]:
+        return [(entry.name, entry.cluster) for entry in self.entries]
 
 
 class OpenCost:
@@ -92,15 +122,19 @@ class OpenCost:
         self._currency = settings.currency or context.currency
         self._guard = Decimal(str(settings.partial_guard))
         self._pause = pause
-        tenant = settings.tenant or f"label:{context.tenant_keys[0]}"
+        given = settings.tenant or [key if key == "namespace" else f"label:{key}" for key in context.tenant_keys]
+        tenants = (given,) if isinstance(given, str) else tuple(given)
         dimensions = {f"label:{dimension}": dimension for dimension in context.dimensions}
-        asked_for = settings.aggregate or dict.fromkeys((tenant, *dimensions))
-        self._naming = Naming(tuple(asked_for), tenant, dimensions)
+        first = (CLUSTER,) if settings.url else ()  # what is merged over clusters cannot be told apart any more
+        asked_for = settings.aggregate or dict.fromkeys((*first, *tenants, *dimensions))
+        self._naming = Naming(tuple(asked_for), tenants, dimensions)
         self._client = Client(settings) if settings.url else None
         self._recorded = (
             Recorded(name, settings.path, self._naming, settings.cluster, self._currency) if settings.path else None
         )
         self._unusable: dict[date, tuple[datetime, list[Problem]]] = {}
+        self._notes: dict[date, list[Note]] = {}
+        self._doubts = Doubts(self._guard)
 
     def batches(self, asked: Asked) -> Iterator[Batch | Problem | Note]:
         """Yield a batch per UTC day, newest first: today, the last restate_days, and days not stored yet.
@@ -111,9 +145,11 @@ class OpenCost:
         if self._recorded is not None:
             yield from self._recorded.batches(asked)
             return
+        doubted = self._doubts.look(asked)
         failed: list[Problem] = []
         answered = False
-        for day in self._due(asked):
+        seen: list[Sequence[Cost]] = []
+        for day in self._due(asked, self._doubts.due([*doubted], asked.now)):
             closed = (asked.today - day).days > asked.restate_days
             since, findings = self._unusable.get(day, (asked.now, []))
             if closed and findings and asked.now - since < ASK_FAILED_AGAIN:
@@ -134,21 +170,33 @@ class OpenCost:
                 continue
             yield from failed
             failed, answered = [], True
-            yield from found
+            yield from (item for item in found if not isinstance(item, Note))
+            seen += [item.cost for item in found if isinstance(item, Batch) and not isinstance(item.cost, Query)]
             problems = [item for item in found if isinstance(item, Problem)]
+            batches = [item for item in found if isinstance(item, Batch) and item.days]
+            if any(asked.stored.fingerprint(batch.key) != batch.fingerprint for batch in batches):
+                problems.append(
+                    Problem("refused", self._where(day), "the ledger refused this day; see its first error")
+                )
             self._unusable[day] = asked.now, problems
+            self._notes[day] = [item for item in found if isinstance(item, Note)]
         if failed and not answered:
             raise _all_failed(failed)
         yield from failed
+        yield from untagged(self.name, [rows for rows in seen if rows], self._naming, self._currency)
+        for day in sorted(self._notes, reverse=True):
+            yield from self._notes[day] if day >= asked.first_day else ()
+        yield from doubt_note(self.name, doubted)
+        yield from self._beyond(asked)
 
-    def _due(self, asked: Asked) -> Iterator[date]:
+    def _due(self, asked: Asked, doubted: Collection[date]) -> Iterator[date]:
         stored = asked.stored.keys()
         for back in range((asked.today - asked.first_day).days + 1):
             day = asked.today - timedelta(days=back)
             key = day.isoformat()
-            if back == 0 and minutes_over(day, asked.now) < YOUNGEST:
+            if back == 0 and self._minutes(day, asked.now) < YOUNGEST:
                 continue
-            if back > asked.restate_days:
+            if back > asked.restate_days and day not in doubted:
                 if key in stored and is_final(asked.stored.fingerprint(key), with_nodes=self._bills):
                     continue
                 empty = asked.stored.asked_empty(key)
@@ -156,15 +204,33 @@ class OpenCost:
                     continue
             yield day
 
-    def _day(self, day: date, asked: Asked) -> Iterator[Batch | Problem]:
+    def _minutes(self, day: date, now: datetime) -> int:
+        """Return how many minutes of a day are asked for: in collector mode whole hours, which have a store."""
+        minutes = minutes_over(day, now)
+        return minutes // HOUR * HOUR if self.settings.collector else minutes
+
+    def _beyond(self, asked: Asked) -> Iterator[Note]:
+        """Say which days of the history OpenCost has nothing of."""
+        keys = asked.stored.keys()
+        oldest = min(keys) if keys else ""
+        if oldest <= asked.first_day.isoformat() or asked.stored.asked_empty(asked.first_day.isoformat()) is None:
+            return
+        keeps = f"it keeps {COLLECTOR_DAYS} days in collector mode" if self.settings.collector else "see its Prometheus"
+        yield Note(
+            f"{self.name}: OpenCost has nothing before {oldest}; {keeps}. "
+            f"The days from {asked.first_day}, where history begins, stay unknown"
+        )
+
+    def _day(self, day: date, asked: Asked) -> Iterator[Batch | Problem | Note]:
         key = day.isoformat()
-        minutes = minutes_over(day, asked.now)
-        answer = self._allocation(day, minutes)
+        minutes = self._minutes(day, asked.now)
+        assets = cache(lambda: self._assets(day, minutes))
+        answer = self._allocation(day, minutes, assets)
         if isinstance(answer, Problem):
             yield answer
             return
-        rows, problems = answer
-        yield from problems
+        rows = answer.rows
+        yield from odd_names(answer.names(), self._naming, self._where(day))
         known = key in asked.stored.keys()  # noqa: SIM118 - a method of ours
         if not rows and known:
             yield Problem(
@@ -177,16 +243,24 @@ class OpenCost:
         if not rows:
             yield Batch(key, [])
             return
-        believed = self._believed(rows, day, minutes, asked.stored)
+        if known and covered(asked.stored.fingerprint(key)) >= minutes:
+            lost = opencost_nulls.lost_by(answer.entries, self._naming, asked.stored.costs(key))
+            if lost:
+                yield Note(
+                    f"{self._where(day)}: OpenCost does not know the {lost[0]} any more (null); "
+                    "the stored day, which does, stays in use"
+                )
+                return
+        believed = self._believed(rows, day, minutes, asked.stored, assets)
         if isinstance(believed, Problem):
             yield believed
             return
         nodes: Sequence[Node] = ()
-        has_nodes = False
+        found: Assets | None = None
         if self._bills:
             try:
-                nodes = self._assets(day, minutes).nodes
-                has_nodes = True
+                found = assets()
+                nodes = found.nodes
             except SourceError as error:
                 nodes = _stored_nodes(asked.stored, day, believed)
                 kept = f"the {len(nodes)} known before are kept" if nodes else "none are known around this day"
@@ -196,28 +270,28 @@ class OpenCost:
                     f"{error.where}: {error.text}; so the day's node ids are unknown, {kept}",
                     f"Until they are, a bill's rows are told to be Kubernetes by their tags alone. {error.hint}",
                 )
-        yield Batch(
-            key, [day], fingerprint_of(minutes, believed, nodes if has_nodes else None), cost=believed, nodes=nodes
-        )
+        yield Batch(key, [day], fingerprint_of(minutes, believed, nodes if found else None), cost=believed, nodes=nodes)
+        yield from opencost_nulls.named(answer.entries, believed, found, self._where(day))
+        if self._guard and reference_for(day, minutes, asked.stored) is None:
+            yield from mostly_idle(believed, self._where(day))
 
-    def _believed(self, rows: Sequence[Cost], day: date, minutes: int, stored: Stored) -> Sequence[Cost] | Problem:
+    def _believed(
+        self, rows: Sequence[Cost], day: date, minutes: int, stored: Stored, assets: Callable[[], Assets]
+    ) -> Sequence[Cost] | Problem:
         reference = reference_for(day, minutes, stored) if self._guard else None
         if reference is None:
             return rows
 
         def again() -> Sequence[Cost]:
-            answer = self._allocation(day, minutes)
-            return [] if isinstance(answer, Problem) else answer[0]
-
-        def assets() -> Assets:
-            return self._assets(day, minutes)
+            answer = self._allocation(day, minutes, assets)
+            return [] if isinstance(answer, Problem) else answer.rows
 
         return opencost_guard.settle(
             rows, reference, self._guard, again=again, assets=assets, pause=self._pause, where=self._where(day)
         )
 
-    def _allocation(self, day: date, minutes: int) -> tuple[list[Cost], list[Problem]] | Problem:
-        """Return a day's cost rows, or a Problem if what it cost is unknown."""
+    def _allocation(self, day: date, minutes: int, assets: Callable[[], Assets]) -> _Answered | Problem:
+        """Return what a day cost, or a Problem if that is unknown."""
         where = self._where(day)
         params = {
             "window": window_of(day, minutes),
@@ -225,15 +299,25 @@ class OpenCost:
             "includeIdle": "true",
             "accumulate": "true",
         }
+        if self.settings.collector and minutes < WHOLE_DAY:
+            params["step"] = "1h"  # each step is answered from the store of its length
         steps = read_steps(self._get("/allocation", params), where)
         entries = [entry for step in steps for entry in step.entries]
-        problem = null_problem(entries, where)
+        if entries and all(entry.name in {"", IDLE, entry.cluster} for entry in entries) and _any_workload(entries):
+            raise SourceError(
+                "format",
+                where,
+                "OpenCost does not know what it was asked to aggregate by: no name says more than the cluster",
+                "Check the source's tenant setting: label:NAME, annotation:NAME or namespace",
+            )
+        problem = opencost_nulls.unknown_day(entries, where)
         if problem is not None:
             return problem
         spans = sorted((step.start, step.end) for step in steps)
         if any(later[0] < earlier[1] for earlier, later in pairwise(spans)):
             raise SourceError("format", where, "the answer's steps overlap, their costs would count twice", LOG_HINT)
-        rows = read_costs(entries, self._naming, self.settings.cluster, self.name, self._currency)
+        entries = placed(entries, self._naming, self.settings.cluster, self.name, assets, where)
+        rows = read_costs(entries, self._naming, self._currency)
         if set(rows) - {day}:
             raise SourceError(
                 "format",
@@ -241,7 +325,7 @@ class OpenCost:
                 f"the answer speaks of other days too: {', '.join(sorted(map(str, set(rows) - {day})))}",
                 "Check that nothing between unitcost and OpenCost changes the window parameter",
             )
-        return rows.get(day, []), odd_names(entries, self._naming, where)
+        return _Answered(rows.get(day, []), entries)
 
     def _assets(self, day: date, minutes: int) -> Assets:
         document = self._get("/assets", {"window": window_of(day, minutes)})
@@ -256,7 +340,7 @@ class OpenCost:
             raise SourceError(
                 "request" if client_error else "http",
                 answer.url,
-                f"answered {answer.status}: {_message(answer)}",
+                f"answered {answer.status}: {message_of(answer)}",
                 URL_HINT if client_error else LOG_HINT,
             )
         return answer.json()
@@ -271,19 +355,15 @@ class OpenCost:
         return f"{self.name}, {day}"
 
 
+def _any_workload(entries: Sequence[Entry]) -> bool:
+    return any(entry.name != IDLE for entry in entries)
+
+
 def _stored_nodes(stored: Stored, day: date, rows: Sequence[Cost]) -> list[Node]:
     """Return the cluster's nodes of this day, or else of the week around it: an id means the same node on any day."""
     clusters = {row.cluster for row in rows}
     found = stored.nodes(day, day) or stored.nodes(day - NODES_AROUND, day + NODES_AROUND)
     return [Node(day, provider_id, cluster) for provider_id, cluster in found if cluster in clusters]
-
-
-def _message(answer: Answer) -> str:
-    """Return OpenCost's own message, or the start of whatever text it answered."""
-    try:
-        return shorten(answer.json()["message"])
-    except (SourceError, KeyError, TypeError):
-        return shorten(answer.text)
 
 
 def _all_failed(failed: Sequence[Problem]) -> SourceError:

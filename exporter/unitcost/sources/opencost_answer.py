@@ -8,17 +8,18 @@ from __future__ import annotations
 import re
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
 from http import HTTPStatus
 from typing import Any
 
 from unitcost.errors import SourceError
-from unitcost.records import RESERVED, Cost, Node, Problem
+from unitcost.records import Cost, Node
+from unitcost.sources.opencost_errors import in_plain_words, shorten
+from unitcost.sources.opencost_names import IDLE, Naming
 from unitcost.sources.values import EXACT, LEDGER
 
-IDLE = "__idle__"
 LARGEST = Decimal("1e15")
 """An amount beyond this is no cost of a day, and would not add up exactly."""
 DAY = timedelta(days=1)
@@ -49,7 +50,7 @@ COMPONENT: Mapping[str, str] = {
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One line of an answer. nulls: the fields that are null; the line's cost is unknown if there are any."""
+    """One line of an answer. nulls: the fields that are null; amounts lacks the services they belong to."""
 
     name: str
     start: datetime
@@ -66,31 +67,6 @@ class Step:
     start: datetime
     end: datetime
     entries: Sequence[Entry]
-
-
-@dataclass(frozen=True, slots=True)
-class Naming:
-    """How an entry's name reads: one part per aggregate, joined with "/"."""
-
-    aggregates: tuple[str, ...]
-    tenant: str
-    dimensions: Mapping[str, str]
-    """Aggregate → the dimension it stands for."""
-
-    def read(self, name: str) -> tuple[str | None, dict[str, str], bool]:
-        """Return tenant, dimensions and whether the name has as many parts as there are aggregates."""
-        if name in RESERVED or not name:
-            return None, {}, True
-        parts = name.split("/") if len(self.aggregates) > 1 else [name]
-        if len(parts) != len(self.aggregates):
-            return None, {}, IDLE in parts
-        known = {
-            aggregate: part
-            for aggregate, part in zip(self.aggregates, parts, strict=True)
-            if part and part not in RESERVED
-        }
-        found = {dimension: known[key] for key, dimension in self.dimensions.items() if key in known}
-        return known.get(self.tenant), found, True
 
 
 def read_steps(document: Any, where: str) -> list[Step]:
@@ -128,17 +104,12 @@ def read_data(document: Any, where: str) -> Any:
         raise SourceError("format", where, "the JSON is not an answer of OpenCost: it has no data", URL_HINT)
     code = document.get("code")
     if code is not None and code != HTTPStatus.OK:
-        raise SourceError("http", where, f"OpenCost answered an error: {shorten(document.get('message'))}", LOG_HINT)
+        raise SourceError(
+            "http", where, f"OpenCost answered an error: {in_plain_words(document.get('message'))}", LOG_HINT
+        )
     return document["data"]
 
 
-def shorten(text: object) -> str:
-    """Fold and cut a foreign text: OpenCost's errors hold every failed query in full, 30 KB and more."""
-    folded = " ".join(str(text).split())
-    return folded if len(folded) <= SHOWN else f"{folded[:SHOWN]}…"
-
-
-SHOWN = 300
 URL_HINT = "url must be OpenCost's API (port 9003 by default)"
 LOG_HINT = "See OpenCost's log; most often its Prometheus is down or refuses the queries"
 
@@ -152,11 +123,12 @@ def _entry(name: str, value: Any, where: str) -> Entry:
     nulls: list[str] = []
     for service, fields in FIELDS.items():
         total = Decimal(0)
+        unknown = [key for key in fields if value.get(key, Decimal(0)) is None]
+        if unknown:
+            nulls += unknown
+            continue
         for key in fields:
             number = value.get(key, Decimal(0))
-            if number is None:
-                nulls.append(key)
-                continue
             if isinstance(number, Decimal) and not number:  # most are 0
                 continue
             total += read_amount(number, f"{where}, {key}")
@@ -164,6 +136,8 @@ def _entry(name: str, value: Any, where: str) -> Entry:
             amounts[service] = total
     properties = value.get("properties")
     cluster = properties.get("cluster") if isinstance(properties, dict) else None
+    if value.get("minutes") == 0:  # it did not run at all, so that nothing of it is unknown
+        nulls = []
     return Entry(name, start, end, str(cluster) if cluster else None, amounts, nulls)
 
 
@@ -213,64 +187,39 @@ def spread(amount: Decimal, start: datetime, end: datetime) -> dict[date, Decima
 MICROSECOND = timedelta(microseconds=1)
 
 
-def read_costs(
-    entries: Iterable[Entry], naming: Naming, cluster: str | None, fallback: str, currency: str
-) -> dict[date, list[Cost]]:
-    """Turn entries into cost rows by UTC day; amounts of 0 give no row.
-
-    cluster replaces what the entries say; fallback stands in where they say nothing.
-    """
+def read_costs(entries: Iterable[Entry], naming: Naming, currency: str) -> dict[date, list[Cost]]:
+    """Turn entries that know their cluster into cost rows by UTC day; amounts of 0 give no row."""
     rows: dict[date, list[Cost]] = defaultdict(list)
     for entry in entries:
-        tenant, dimensions, _ = naming.read(entry.name)
+        tenant, dimensions, _, _ = naming.read(entry.name, entry.cluster)
         idle = IDLE in entry.name.split("/")
-        place = cluster or entry.cluster or fallback
         for service, amount in entry.amounts.items():
             component = "idle" if idle else COMPONENT[service]
             for day, part in spread(amount, entry.start, entry.end).items():
                 if part:
-                    rows[day].append(Cost(day, tenant, service, component, part, currency, place, dimensions))
+                    rows[day].append(Cost(day, tenant, service, component, part, currency, entry.cluster, dimensions))
     return rows
-
-
-def odd_names(entries: Iterable[Entry], naming: Naming, where: str) -> list[Problem]:
-    """Say which names have more or fewer parts than asked for; their cost stays, for no tenant."""
-    odd = sorted({entry.name for entry in entries if not naming.read(entry.name)[2]})
-    if not odd:
-        return []
-    return [
-        Problem(
-            "format",
-            where,
-            f"{len(odd)} names do not read as {'/'.join(naming.aggregates)}, the first is {odd[0]!r}: "
-            "their cost is kept, for no tenant",
-            "For recorded answers, set aggregate to what they were aggregated by",
-        )
-    ]
-
-
-def null_problem(entries: Iterable[Entry], where: str) -> Problem | None:
-    """Say that a day is unknown because a cost is null, or return None if none is."""
-    nulls = [(entry.name, key) for entry in entries for key in entry.nulls]
-    if not nulls:
-        return None
-    name, key = nulls[0]
-    more = f" (and {len(nulls) - 1} more)" if len(nulls) > 1 else ""
-    return Problem(
-        "null",
-        f"{where}, entry {name!r}, {key}",
-        f"is null{more}, so what the day cost is unknown; it is not taken as 0",
-        "OpenCost could not compute it (NaN), most often as Prometheus has too few samples of that day",
-    )
 
 
 @dataclass(frozen=True, slots=True)
 class Assets:
-    """What an /assets answer says: what everything cost, what each kind cost, and the cloud's ids."""
+    """What an /assets answer says: what everything cost, what each kind cost, and the cloud's ids.
+
+    compute: OpenCost's own name of a cluster → cpu, ram, gpu → what its nodes cost, discounts and adjustments in.
+    """
 
     total: Decimal
     kinds: Mapping[str, Decimal]
     nodes: Sequence[Node]
+    compute: Mapping[str, Mapping[str, Decimal]] = field(default_factory=dict)
+
+    def kind(self, service: str) -> Decimal | None:
+        """Return what everything of one service cost, or None for what /assets does not know (network)."""
+        if service in KINDS.values():
+            return self.kinds.get(service, Decimal(0))
+        if service in NODE_FIELDS:
+            return sum((found.get(service, Decimal(0)) for found in self.compute.values()), Decimal(0))
+        return None
 
 
 def read_assets(document: Any, where: str, cluster: str | None, fallback: str) -> Assets:
@@ -284,6 +233,7 @@ def read_assets(document: Any, where: str, cluster: str | None, fallback: str) -
     total = Decimal(0)
     kinds: dict[str, Decimal] = defaultdict(Decimal)
     nodes: dict[tuple[date, str, str], Node] = {}
+    compute: dict[str, dict[str, Decimal]] = defaultdict(lambda: defaultdict(Decimal))
     for key, asset in found.items():
         inside = f"{where}, asset {key!r}"
         if not isinstance(asset, dict):
@@ -291,20 +241,37 @@ def read_assets(document: Any, where: str, cluster: str | None, fallback: str) -
         cost = read_amount(asset.get("totalCost"), f"{inside}, totalCost")
         total += cost
         kind = asset.get("type")
+        properties = asset.get("properties") or {}
         if kind == "Node":
+            for service, amount in _node_costs(asset, cost, inside).items():
+                compute[str(properties.get("cluster") or fallback)][service] += amount
             kinds["gpu"] += read_amount(asset.get("gpuCost", Decimal(0)), f"{inside}, gpuCost")
         elif kind in KINDS:
             kinds[KINDS[kind]] += cost
-        properties = asset.get("properties") or {}
         provider_id = cloud_id(str(properties.get("providerID") or ""))
         if kind in WITH_ID and provider_id:
             place = cluster or properties.get("cluster") or fallback
             start, end = read_window(asset.get("window"), inside)
             for day, _, _ in days_of(start, end):
                 nodes[day, provider_id, place] = Node(day, provider_id, place)
-    return Assets(total, kinds, [nodes[key] for key in sorted(nodes)])
+    return Assets(total, kinds, [nodes[key] for key in sorted(nodes)], compute)
 
 
+def _node_costs(asset: Mapping[str, Any], total: Decimal, where: str) -> dict[str, Decimal]:
+    """Return a node's cpu, ram and gpu cost as OpenCost counts them for idle.
+
+    cpu and ram take the node's discount; its one adjustment is spread over all three in proportion.
+    """
+    given = {
+        service: read_amount(asset.get(key, Decimal(0)), f"{where}, {key}") for service, key in NODE_FIELDS.items()
+    }
+    discount = 1 - read_amount(asset.get("discount", Decimal(0)), f"{where}, discount")
+    before = total - read_amount(asset.get("adjustment", Decimal(0)), f"{where}, adjustment")
+    rate = total / before if before else Decimal(0)
+    return {service: amount * rate * (1 if service == "gpu" else discount) for service, amount in given.items()}
+
+
+NODE_FIELDS = {"cpu": "cpuCost", "ram": "ramCost", "gpu": "gpuCost"}
 KINDS = {"Disk": "pv", "LoadBalancer": "load_balancer"}
 WITH_ID = ("Node", "Disk", "LoadBalancer")
 

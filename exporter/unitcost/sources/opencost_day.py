@@ -13,6 +13,7 @@ from unitcost.records import Cost, Node, Stored
 from unitcost.sources.opencost_guard import Shape, shape
 
 WHOLE_DAY = 1440
+HOUR = 60
 NEIGHBOURS = 7
 """How many days away a stored day may be to be compared with."""
 REFERENCE_MINUTES = 360
@@ -57,7 +58,13 @@ def is_final(fingerprint: str | None, *, with_nodes: bool) -> bool:
     return int(found["minutes"]) == WHOLE_DAY and (bool(found["nodes"]) or not with_nodes)
 
 
-def _covered(fingerprint: str | None) -> int:
+def covers_whole_day(fingerprint: str | None) -> bool:
+    """Whether a stored day covers all of its 24 hours."""
+    return covered(fingerprint) == WHOLE_DAY
+
+
+def covered(fingerprint: str | None) -> int:
+    """Return how many minutes a stored day covers."""
     found = FINGERPRINT.match(fingerprint or "")
     return int(found["minutes"]) if found else WHOLE_DAY
 
@@ -69,21 +76,21 @@ def reference_for(day: date, minutes: int, stored: Stored) -> Shape | None:
     """
     keys = stored.keys()
     own = day.isoformat()
-    if own in keys and 2 * _covered(stored.fingerprint(own)) >= minutes:
+    if own in keys and 2 * covered(stored.fingerprint(own)) >= minutes:
         return shape(stored.costs(own))
     for distance in range(1, NEIGHBOURS + 1):
         for other in (day - timedelta(days=distance), day + timedelta(days=distance)):
             key = other.isoformat()
-            covered = _covered(stored.fingerprint(key)) if key in keys else 0
-            if covered >= REFERENCE_MINUTES:
-                return _scaled_to(minutes, covered, stored.costs(key))
+            minutes_stored = covered(stored.fingerprint(key)) if key in keys else 0
+            if minutes_stored >= REFERENCE_MINUTES:
+                return _scaled_to(minutes, minutes_stored, stored.costs(key))
     return shape(stored.costs(own)) if own in keys else None
 
 
-def _scaled_to(minutes: int, covered: int, rows: Sequence[Cost]) -> Shape:
+def _scaled_to(minutes: int, reference: int, rows: Sequence[Cost]) -> Shape:
     if minutes == WHOLE_DAY:
-        return shape(rows).scaled(Decimal(minutes) / covered)
+        return shape(rows).scaled(Decimal(minutes) / reference)
     # So far today: the first hour is not counted, as a short window holds few samples, and the day's GPU jobs
     # may not have begun.
     part = Decimal(max(minutes - FIRST_HOUR, 1))
-    return shape(row for row in rows if row.service != "gpu").scaled(part / covered)
+    return shape(row for row in rows if row.service != "gpu").scaled(part / reference)

@@ -13,16 +13,16 @@ from typing import Any
 
 from unitcost.errors import SourceError
 from unitcost.records import Asked, Batch, Cost, Node, Note, Problem
+from unitcost.sources import opencost_nulls
 from unitcost.sources.opencost_answer import (
-    Naming,
     Step,
     days_of,
-    null_problem,
-    odd_names,
     read_assets,
     read_costs,
     read_steps,
 )
+from unitcost.sources.opencost_clusters import placed
+from unitcost.sources.opencost_names import Naming, odd_names, untagged
 from unitcost.sources.values import exact_json
 
 
@@ -70,6 +70,8 @@ class Recorded:
                 self._read(path, folder)
             except SourceError as error:
                 folder.findings.append(Problem.of(error))
+        rows = [found for day, found in folder.rows.items() if day not in folder.unknown]
+        folder.findings += untagged(self._name, rows, self._naming, self._currency)
         yield from folder.findings
         keys = set()
         for day in sorted(set(folder.rows) - folder.unknown, reverse=True):
@@ -95,18 +97,25 @@ class Recorded:
         steps = read_steps(document, where)
         if not steps:
             folder.findings.append(Problem("no_data", where, "holds no costs", "Record a day that has some"))
-        folder.findings += odd_names((entry for step in steps for entry in step.entries), self._naming, where)
         for step in steps:
             self._add(step, path.name, where, folder)
 
     def _add(self, step: Step, file: str, where: str, folder: _Folder) -> None:
         pieces = days_of(step.start, step.end)
-        problem = null_problem(step.entries, f"{where}, {pieces[0][0]}")
+        at = f"{where}, {pieces[0][0]}"
+        problem = opencost_nulls.unknown_day(step.entries, at)
+        if problem is None:
+            try:
+                entries = placed(step.entries, self._naming, self._cluster, self._name, None, at)
+            except SourceError as error:
+                problem = Problem.of(error)
         if problem is not None:
             folder.findings.append(problem)
             folder.unknown.update(day for day, _, _ in pieces)
             return
-        days = read_costs(step.entries, self._naming, self._cluster, self._name, self._currency)
+        days = read_costs(entries, self._naming, self._currency)
+        folder.findings += odd_names(((entry.name, entry.cluster) for entry in entries), self._naming, where)
+        folder.findings += opencost_nulls.named(entries, [], None, at)
         if len(pieces) > 1:
             folder.findings.append(
                 Note(

@@ -172,13 +172,7 @@ class OpenCost:
             failed, answered = [], True
             yield from (item for item in found if not isinstance(item, Note))
             seen += [item.cost for item in found if isinstance(item, Batch) and not isinstance(item.cost, Query)]
-            problems = [item for item in found if isinstance(item, Problem)]
-            batches = [item for item in found if isinstance(item, Batch) and item.days]
-            if any(asked.stored.fingerprint(batch.key) != batch.fingerprint for batch in batches):
-                problems.append(
-                    Problem("refused", self._where(day), "the ledger refused this day; see its first error")
-                )
-            self._unusable[day] = asked.now, problems
+            self._unusable[day] = asked.now, self._said(found, day, asked)
             self._notes[day] = [item for item in found if isinstance(item, Note)]
         if failed and not answered:
             raise _all_failed(failed)
@@ -188,6 +182,15 @@ class OpenCost:
             yield from self._notes[day] if day >= asked.first_day else ()
         yield from doubt_note(self.name, doubted)
         yield from self._beyond(asked)
+
+    def _said(self, found: Sequence[Batch | Problem | Note], day: date, asked: Asked) -> list[Problem]:
+        """Return a day's problems, and one more where its batch was handed over and is not in the ledger."""
+        problems = [item for item in found if isinstance(item, Problem)]
+        batches = [item for item in found if isinstance(item, Batch) and item.days]
+        if any(asked.stored.fingerprint(batch.key) != batch.fingerprint for batch in batches):
+            text = "the ledger refused this day, see its own error"
+            problems.append(Problem("refused", self._where(day), text, "It is asked again within the hour"))
+        return problems
 
     def _due(self, asked: Asked, doubted: Collection[date]) -> Iterator[date]:
         stored = asked.stored.keys()

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from tests.fakes.company import YESTERDAY, Company, cost, mrr
 from tests.fakes.stored import MemoryStored, asked, rows, utc
+from unitcost.cli import main
 from unitcost.config import load
 from unitcost.directory import Directory, Tenant
 from unitcost.errors import ConfigError, SourceError
@@ -171,3 +172,33 @@ def test_subscriptions_of_one_tenant_add_up_and_change_one_by_one(tmp_path: Path
     assert sum(on(source, date(2026, 3, 1))[0].values()) == 150
     assert sum(on(source, date(2026, 10, 1))[0].values()) == 170
     assert sum(on(source, date(2026, 11, 1))[0].values()) == 120
+
+
+# ------------------------------------------------------------------------------------------------ what check says
+
+BILL = """BillingPeriodStart,ChargePeriodStart,BillingCurrency,EffectiveCost,ServiceName,Tags
+2026-11-01T00:00:00Z,2026-11-19T00:00:00Z,USD,40,EC2,"{""tenant"": ""ACME""}"
+2026-11-01T00:00:00Z,2026-11-19T00:00:00Z,USD,20,EC2,"{""tenant"": ""acme""}"
+2026-11-01T00:00:00Z,2026-11-19T00:00:00Z,USD,60,EC2,"{""Tenant"": ""beta""}"
+2026-11-01T00:00:00Z,2026-11-20T00:00:00Z,USD,80,EC2,
+"""
+
+
+def test_check_says_in_dollars_what_has_no_tenant_and_what_is_spelt_in_several_ways(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "bill.csv").write_text(BILL)
+    path = tmp_path / "unitcost.yaml"
+    path.write_text("sources: {bill: {type: focus, path: bill.csv}}\n")
+    main(["check", "--config", str(path), "--as-of", "2026-11-23T12:00:00Z"])
+    said = capsys.readouterr().out
+    assert "200.00 USD with 2 names of tenants, 140.00 USD (70%) of it without a tenant" in said
+    assert "1 of its 2 days with costs have no tenant at all, the first is 2026-11-20" in said
+    assert "no tenant by tenant, but 60.00 USD under Tenant" in said
+    assert "only case, Unicode form or white space tells apart ACME 40.00, acme 20.00 USD" in said
+    path.write_text("tenants: {fold: case}\n" + path.read_text())
+    main(["check", "--config", str(path), "--as-of", "2026-11-23T12:00:00Z"])
+    said = capsys.readouterr().out
+    assert "80.00 USD (40%) of it without a tenant" in said
+    assert "tells apart" not in said
+    assert "under Tenant" not in said

@@ -18,6 +18,10 @@ RECENT = timedelta(days=7)
 """How far back `check` asks: enough to hold a day against its neighbours, quick enough to wait for."""
 
 
+SIMILAR = 5
+"""So many names that are spelt in several ways are told."""
+
+
 def check(
     config: Config, directory: Directory, clock: Callable[[], datetime], state_dir: Path | None, out: TextIO
 ) -> bool:
@@ -33,6 +37,7 @@ def check(
         good = refresher.refresh()
         for desk in refresher.desks:
             _describe(desk, config, ledger, out)
+        _describe_similar(config, ledger, out)
         for source, cluster, ratio in ledger.rows(
             "SELECT source, cluster, sum(billed)::DOUBLE / sum(opencost)::DOUBLE FROM reconciled_day"
             " GROUP BY ALL HAVING sum(opencost) > 0 ORDER BY ALL"
@@ -50,6 +55,24 @@ def check(
     if state_dir is not None:
         _describe_ledger(config, state_dir, clock().date() - config.history, out)
     return good
+
+
+def _describe_similar(config: Config, ledger: Ledger, out: TextIO) -> None:
+    """Name the tenants that only case, Unicode form or white space keep apart, the dearest first."""
+    found = ledger.rows(
+        "SELECT list(tenant || ' ' || format('{:,.2f}', cost::DOUBLE) ORDER BY cost DESC, tenant) FROM ("
+        " SELECT s.name, s.tenant, coalesce(sum(t.direct + t.shared), 0) AS cost"
+        " FROM similar_tenant s LEFT JOIN tenant_day t USING (tenant) GROUP BY ALL"
+        ") GROUP BY name ORDER BY sum(cost) DESC, name"
+    )
+    for (named,) in found[:SIMILAR]:
+        print(
+            f"tenants: only case, Unicode form or white space tells apart {', '.join(named)} {config.currency.code};"
+            " write aliases, or set tenants.fold: case",
+            file=out,
+        )
+    if len(found) > SIMILAR:
+        print(f"tenants: and {len(found) - SIMILAR} more names that are spelt in several ways", file=out)
 
 
 def _describe_ledger(config: Config, state_dir: Path, first: date, out: TextIO) -> None:
@@ -72,10 +95,16 @@ def _describe(desk: Desk, config: Config, ledger: Ledger, out: TextIO) -> None:
     kind = config.settings(desk.name).type
     known = ledger.known(desk.name)
     parts = [f"{known.days} days, {known.first} to {known.last}, {known.rows:,} rows" if known.days else "no data"]
-    for currency, total, tenants in ledger.rows(
-        "SELECT currency, sum(amount), count(DISTINCT tenant) FROM cost WHERE source = ? GROUP BY currency", [desk.name]
+    for currency, total, tenants, without in ledger.rows(
+        "SELECT currency, sum(amount), count(DISTINCT tenant), sum(amount) FILTER (tenant_id(tenant) IS NULL)"
+        " FROM cost WHERE source = ? GROUP BY currency ORDER BY currency",
+        [desk.name],
     ):
-        parts.append(f"{total:,.2f} {currency} with {tenants} names of tenants")
+        part = f"{total:,.2f} {currency} with {tenants} names of tenants"
+        if without:
+            share = f" ({without / total:.0%})" if 0 < without <= total else ""
+            part += f", {without:,.2f} {currency}{share} of it without a tenant"
+        parts.append(part)
     for measure, total, tenants in ledger.rows(
         "SELECT measure, sum(quantity), count(DISTINCT tenant) FROM usage WHERE source = ? GROUP BY measure ORDER BY 1",
         [desk.name],
@@ -91,5 +120,12 @@ def _describe(desk: Desk, config: Config, ledger: Ledger, out: TextIO) -> None:
     print(f"{desk.name} ({kind}): {'fine' if desk.up else 'FAILED'}: {'; '.join(parts)}", file=out)
     for line in desk.problems:
         print(f"  ! {line}", file=out)
+    [(spent, nobodys, first)] = ledger.rows(
+        "SELECT count(*), count(*) FILTER (tenants = 0), min(day) FILTER (tenants = 0) FROM ("
+        "SELECT day, count(DISTINCT tenant_id(tenant)) AS tenants FROM cost WHERE source = ? GROUP BY day)",
+        [desk.name],
+    )
+    if 0 < nobodys < spent:
+        print(f"  - {nobodys} of its {spent} days with costs have no tenant at all, the first is {first}", file=out)
     for note in desk.notes:
         print(f"  - {note.text}", file=out)

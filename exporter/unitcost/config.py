@@ -238,7 +238,7 @@ def settings_digest(config: Config, name: str) -> str:
     """
     context = config.context()
     uses: Mapping[SourceKind, Sequence[object]] = {
-        "cluster": (context.tenant_keys, context.dimensions, context.currency),
+        "cluster": ("by cluster", context.tenant_keys, context.dimensions, context.currency),
         "bill": (context.tenant_keys, context.fold, context.dimensions, sorted(context.components.items())),
         "usage": (context.tenant_keys,),
         "revenue": (context.currency,),

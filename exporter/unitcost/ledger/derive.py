@@ -29,6 +29,9 @@ DAY_TABLES = (
 )
 
 
+STEPS = 2
+"""Raised when the .sql steps make something else of the same facts, so that every day is derived again."""
+
 LINES_AT_ONCE = 500_000
 """Days do not depend on each other; a long history is derived in slices of about so many cost rows, to save memory."""
 
@@ -88,7 +91,7 @@ class Model:
     def digest(self) -> str:
         """Return a digest; another one means that every day must be derived again."""
         counting = {name: value for name, value in vars(self).items() if name != "settings"}
-        return hashlib.sha256(json.dumps([*counting.items()], default=str).encode()).hexdigest()
+        return hashlib.sha256(json.dumps([STEPS, *counting.items()], default=str).encode()).hexdigest()
 
 
 def derive(ledger: Ledger, model: Model, now: datetime, history: timedelta) -> list[date]:

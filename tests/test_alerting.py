@@ -28,7 +28,8 @@ SOURCE = "revenue"
 TOLD = f"{NAME} has used"
 RESOLVED = "No longer true"
 MARGIN_ALERT = "UnitcostMarginNegative"
-STALE_SECONDS = 15
+STALE_SECONDS = 45
+"""Several refreshes on a busy machine too: a source that is only slow is not stale, and silences no margin."""
 KEEP_SECONDS = 20
 SETTINGS = f"""
 refresh: {{every: 5s}}

@@ -107,5 +107,5 @@ def untagged(name: str, days: Sequence[Sequence[Cost]], naming: Naming, currency
             )
         ]
     return [
-        Note(f"{nobody:.2f} of {total:.2f} {currency} of the workloads in {len(days)} days have no tenant ({asked})")
+        Note(f"{nobody:,.2f} of {total:,.2f} {currency} of the workloads in {len(days)} days have no tenant ({asked})")
     ]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -44,3 +44,15 @@ def _logging_as_it_was() -> Iterator[None]:
     yield
     root.setLevel(LEVEL)
     root.handlers[:] = handlers
+
+
+@pytest.fixture
+def write(tmp_path: Path) -> Callable[[str | bytes], Path]:
+    """Return what writes a file as it is given, the same file each time."""
+    path = tmp_path / "given.csv"
+
+    def write(content: str | bytes) -> Path:
+        path.write_bytes(content.encode() if isinstance(content, str) else content)
+        return path
+
+    return write

@@ -27,17 +27,6 @@ FIRST = NOW.date()
 Write = Callable[[str | bytes], Path]
 
 
-@pytest.fixture
-def write(tmp_path: Path) -> Write:
-    path = tmp_path / "given.csv"
-
-    def write(content: str | bytes) -> Path:
-        path.write_bytes(content.encode() if isinstance(content, str) else content)
-        return path
-
-    return write
-
-
 def revenue(path: Path) -> tuple[dict[str, Decimal], list[Problem]]:
     """Return today's MRR by tenant, and the problems."""
     stored = MemoryStored(NOW)

@@ -27,17 +27,6 @@ DAY = timedelta(days=1)
 Write = Callable[[str | bytes], Path]
 
 
-@pytest.fixture
-def write(tmp_path: Path) -> Write:
-    path = tmp_path / "given.csv"
-
-    def write(content: str | bytes) -> Path:
-        path.write_bytes(content.encode() if isinstance(content, str) else content)
-        return path
-
-    return write
-
-
 def revenue(path: Path, currency: str = "USD", **settings: Any) -> CsvRevenue:
     return CsvRevenue("revenue", CsvRevenueSettings(path=path, **settings), Context(currency=currency))
 

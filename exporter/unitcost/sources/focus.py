@@ -83,6 +83,7 @@ class Focus:
         self._facts: dict[BillFile, Facts] = {}
         self._told: dict[str, tuple[str, list[Problem | Note]]] = {}
         self._judged: dict[str, tuple[list[BillFile], Problem | None]] = {}
+        self._spelt: dict[str, tuple[list[BillFile], Options]] = {}
         self._restated: dict[str, str] = {}
 
     def batches(self, asked: Asked) -> Iterator[Batch | Problem | Note]:
@@ -145,9 +146,7 @@ class Focus:
             return
         days, holes = known_days(bill, before, asked.now, zero=self._settings.missing_days == "zero")
         nodes = asked.stored.nodes(bill.first, bill.last)
-        options = self._options
-        if self._folding and not options.tenant:
-            options = with_spellings(bill.scans, bill.key, options)
+        options = self._options_of(bill)
         made_of = (FORMAT, options.cost, options.tenant, options.keys, sorted(options.components.items()), nodes)
         digest = fingerprint(bill.files, [*made_of, self._settings.overlapping_files, days])
         stored = asked.stored.fingerprint(bill.key)
@@ -173,6 +172,16 @@ class Focus:
         yield from map(Note, told(bill))
         if not options.tenant and not all(schema.has("Tags") for schema, _ in bill.scans):
             yield Note(f"{bill.key}: no column Tags, so no charge has a tenant; set tenant to a column if one names it")
+
+    def _options_of(self, bill: Bill) -> Options:
+        """Return the options, with the spellings of the tenant's keys where names fold; files are looked at once."""
+        if not self._folding or self._options.tenant:
+            return self._options
+        spelt = self._spelt.get(bill.key)
+        if spelt is None or spelt[0] != bill.files:
+            spelt = bill.files, with_spellings(bill.scans, bill.key, self._options)
+            self._spelt[bill.key] = spelt
+        return spelt[1]
 
     def _compare(self, bill: Bill, asked: Asked, *, known: bool) -> None:
         """Say that a closed month is about to get other dollars, in the log and from now on as a Note."""

@@ -77,7 +77,10 @@ def hidden(field: str) -> Json:
 
 
 def link(title: str, url: str) -> Json:
-    """Return a data link; the url may use ${__url_time_range}, ${datasource} and ${__data.fields...}."""
+    """Return a data link; the url may use ${__url_time_range}, and others as ${name:percentencode}.
+
+    Without it Grafana leaves &, + and # as they are, and the page of `R&D Labs` opens `R`.
+    """
     return {"title": title, "url": url, "targetBlank": False}
 
 

@@ -13,7 +13,7 @@ from dashboards.queries import info
 from dashboards.style import NO_PLAN
 
 CUSTOMER = "Customer"
-_TENANT_PAGE = "/d/unitcost-tenant?${__url_time_range}&var-datasource=${datasource}&var-tenant="
+_TENANT_PAGE = "/d/unitcost-tenant?${__url_time_range}&var-datasource=${datasource:percentencode}&var-tenant="
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,12 +38,12 @@ class Reckoned:
 
 def tenant_link(field_name: str = "tenant") -> Json:
     """Return the link from a row to its customer's page; the time range and data source go along."""
-    return link("All about this customer", f'{_TENANT_PAGE}${{__data.fields["{field_name}"]}}')
+    return link("All about this customer", f'{_TENANT_PAGE}${{__data.fields["{field_name}"]:percentencode}}')
 
 
 def series_link() -> Json:
     """Return the link from a series with a tenant label to its customer's page."""
-    return link("All about this customer", f"{_TENANT_PAGE}${{__field.labels.tenant}}")
+    return link("All about this customer", f"{_TENANT_PAGE}${{__field.labels.tenant:percentencode}}")
 
 
 def joined(

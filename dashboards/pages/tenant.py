@@ -90,7 +90,7 @@ def _who(settings: Settings) -> Panel:
 
 
 def _to_budgets() -> str:
-    return "/d/unitcost-budgets?${__url_time_range}&var-datasource=${datasource}&${tenant:queryparam}"
+    return "/d/unitcost-budgets?${__url_time_range}&var-datasource=${datasource:percentencode}&${tenant:queryparam}"
 
 
 def _headlines(settings: Settings) -> list[Column]:

@@ -86,7 +86,7 @@ def _complete() -> Panel:
         mappings=values_as({"1": ("complete", GREEN), "0": ("days are missing", ORANGE)}),
         names=True,
         text_size=(14, 22),
-        links=[link("Data quality", "/d/unitcost-data?${__url_time_range}&var-datasource=${datasource}")],
+        links=[link("Data quality", "/d/unitcost-data?${__url_time_range}&var-datasource=${datasource:percentencode}")],
         no_value="no figures: is the exporter up?",
         interval=None,
     )

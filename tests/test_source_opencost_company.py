@@ -329,6 +329,18 @@ def test_dollars_without_a_tenant_are_said_and_none_with_one_is_a_problem() -> N
     assert "label:tenant" in problem.text
 
 
+def test_a_cluster_that_is_shared_as_a_whole_is_said_to_be_so_and_nothing_is_missed() -> None:
+    entries = {"prod/kube-system": entry("prod", cpuCost=7.25), "prod/acme": entry("prod", cpuCost=1.0)}
+    replay = Replay({DAY: [dumped({"code": 200, "data": [entries]})]})
+    found, fake = answered(replay, tenant="none")
+    assert fake.requests[0].params["aggregate"] == "cluster,namespace"
+    assert {row.tenant for row in rows_of(found)} == {None}
+    assert sum(row.amount for row in rows_of(found)) == Decimal("8.25")
+    assert not [
+        item for item in found if isinstance(item, Problem) or (isinstance(item, Note) and "tenant" in item.text)
+    ]
+
+
 # --- errors, and a life without Prometheus
 
 

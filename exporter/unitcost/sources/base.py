@@ -16,6 +16,11 @@ from unitcost.records import Asked, Batch, Note, Problem
 
 SourceKind = Literal["cluster", "bill", "usage", "revenue"]
 
+NOBODY = "none"
+"""The `tenant` of a source whose costs are all shared: none of them belongs to one tenant, and that is right."""
+
+OR_NONE = f"or tenant: {NOBODY} if all of it is shared"
+
 
 @dataclass(frozen=True)
 class Context:

@@ -22,7 +22,10 @@ from unitcost.sources.focus_tags import CLUSTER_MARKS, Tags, first_named, named
 
 @dataclass(frozen=True)
 class Options:
-    """The settings that shape what is read. tenant: a column, instead of the first tag of tenant_keys that there is."""
+    """The settings that shape what is read.
+
+    tenant: a column, instead of the first tag of tenant_keys that there is. Without both no charge has a tenant.
+    """
 
     cost: str
     tenant: str | None
@@ -34,6 +37,11 @@ class Options:
     def keys(self) -> list[str]:
         """The tag keys that are read from each row: the tenant's first, unless a column names the tenant."""
         return [*([] if self.tenant else self.tenant_keys), *self.dimensions]
+
+    @property
+    def nobodys(self) -> bool:
+        """Whether no charge is meant to have a tenant."""
+        return not (self.tenant or self.tenant_keys)
 
 
 @dataclass

@@ -103,8 +103,8 @@ def untagged(name: str, days: Sequence[Sequence[Cost]], naming: Naming, currency
                 name,
                 f"no workload has a tenant: {nobody:.2f} {currency} in {len(days)} days are nobody's; asked was "
                 f"{asked}",
-                "Check tenants.key, or the source's tenant, against the labels of the pods; the answer may be partial "
-                f"too, see the limits of OpenCost's Prometheus. Set it right, {OR_NONE}",
+                f"Check tenants.key, or the source's tenant, against the labels of the pods ({OR_NONE}); "
+                "the answer may be partial too, see the limits of OpenCost's Prometheus",
             )
         ]
     return [

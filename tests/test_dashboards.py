@@ -171,7 +171,7 @@ def test_every_panel_with_figures_says_what_they_are_and_what_an_empty_one_means
         if one["type"] == "text":
             continue
         assert len(one["description"].split()) >= 6, one["title"]
-        assert re.search(r"\. From \w+", one["description"]), one["title"]
+        assert re.search(r"[.?] From \w+", one["description"]), one["title"]
         assert one["fieldConfig"]["defaults"]["noValue"], one["title"]
         assert one["title"] or one["gridPos"]["h"] <= 2, "only a note under a figure goes without a title"
 

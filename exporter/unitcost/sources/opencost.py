@@ -10,7 +10,7 @@ from decimal import Decimal
 from functools import cache
 from http import HTTPStatus
 from itertools import pairwise
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
@@ -24,6 +24,8 @@ from unitcost.sources.opencost_answer import (
     URL_HINT,
     Assets,
     Entry,
+    Pieces,
+    opened,
     read_assets,
     read_costs,
     read_steps,
@@ -128,7 +130,7 @@ class OpenCost:
         first = (CLUSTER,) if settings.url else ()  # what is merged over clusters cannot be told apart any more
         asked_for = settings.aggregate or dict.fromkeys((*first, *tenants, *dimensions))
         self._naming = Naming(tuple(asked_for), tenants, dimensions)
-        self._client = Client(settings) if settings.url else None
+        self._client = Client(settings, waiting=context.waiting) if settings.url else None
         self._recorded = (
             Recorded(name, settings.path, self._naming, settings.cluster, self._currency) if settings.path else None
         )
@@ -316,25 +318,26 @@ class OpenCost:
         problem = opencost_nulls.unknown_day(entries, where)
         if problem is not None:
             return problem
+        for entry in entries:
+            if entry.amounts and not day == entry.start.date() == (entry.end - timedelta.resolution).date():
+                raise SourceError(
+                    "format",
+                    f"{where}, entry {entry.name!r}",
+                    f"the answer speaks of other days too: {entry.start:%Y-%m-%d %H:%M} to {entry.end:%Y-%m-%d %H:%M}",
+                    "Check that nothing between unitcost and OpenCost changes the window parameter",
+                )
         spans = sorted((step.start, step.end) for step in steps)
         if any(later[0] < earlier[1] for earlier, later in pairwise(spans)):
             raise SourceError("format", where, "the answer's steps overlap, their costs would count twice", LOG_HINT)
         entries = placed(entries, self._naming, self.settings.cluster, self.name, assets, where)
         rows = read_costs(entries, self._naming, self._currency)
-        if set(rows) - {day}:
-            raise SourceError(
-                "format",
-                where,
-                f"the answer speaks of other days too: {', '.join(sorted(map(str, set(rows) - {day})))}",
-                "Check that nothing between unitcost and OpenCost changes the window parameter",
-            )
         return _Answered(rows.get(day, []), entries)
 
     def _assets(self, day: date, minutes: int) -> Assets:
         document = self._get("/assets", {"window": window_of(day, minutes)})
-        return read_assets(document, f"/assets of {day}", self.settings.cluster, self.name)
+        return read_assets(document, f"/assets of {day}", self.settings.cluster, self.name, only=day)
 
-    def _get(self, path: str, params: dict[str, str]) -> Any:
+    def _get(self, path: str, params: dict[str, str]) -> Pieces:
         if self._client is None:
             raise AssertionError("recorded answers are read, not asked for")
         answer = self._client.get(path, params)
@@ -346,7 +349,7 @@ class OpenCost:
                 f"answered {answer.status}: {message_of(answer)}",
                 URL_HINT if client_error else LOG_HINT,
             )
-        return answer.json()
+        return answer.pieces(opened)
 
     def _problem(self, day: date, error: SourceError) -> Problem:
         where = self._where(day)

@@ -25,11 +25,12 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
+import yaml
+
 from tests.fakes.faulty import FULL, certificate, faults, running
 from tests.fakes.server import Reply, serve
 from tests.fakes.stored import asked
-from unitcost.config import Config
-from unitcost.directory import Directory
+from unitcost.config import load
 from unitcost.errors import SourceError
 from unitcost.ledger.store import Ledger
 from unitcost.records import Problem
@@ -46,7 +47,7 @@ GIB = 1 << 30
 
 
 def reach(url: str, timeout: float, ca_file: Path) -> dict[str, Any]:
-    return {"url": url, "timeout": timeout, "ca_file": ca_file, "headers": {"X-Key": "secret"}}
+    return {"url": url, "timeout": timeout, "ca_file": str(ca_file), "headers": {"X-Key": "secret"}}
 
 
 def ask(url: str, kind: str, timeout: float, ca_file: Path, out: Connection) -> None:
@@ -70,7 +71,7 @@ def ask(url: str, kind: str, timeout: float, ca_file: Path, out: Connection) -> 
 
 def alone(url: str, kind: str, timeout: float, ca_file: Path) -> tuple[str, float, int]:
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["bench.servers"])
+    context.set_forkserver_preload(["unitcost.sources.prometheus", "unitcost.sources.opencost", "unitcost.refresh"])
     here, there = context.Pipe(duplex=False)
     process = context.Process(target=ask, args=(url, kind, timeout, ca_file, there))
     process.start()
@@ -128,9 +129,10 @@ def measure_together(good: str, urls: list[str], timeout: float, ca_file: Path) 
     for number, url in enumerate(urls):
         kind = {"type": "prometheus", **measures} if number % 2 else {"type": "opencost"}
         sources[f"faulty{number}"] = {**kind, **reach(url, timeout, ca_file), **small}
-    config = Config.model_validate({"sources": sources, "history": "2d"})
+    (ca_file.parent / "unitcost.yaml").write_text(yaml.safe_dump({"sources": sources, "history": "2d"}))
+    config, directory = load(ca_file.parent / "unitcost.yaml")
     with closing(Ledger(None)) as ledger:
-        refresher = Refresher(config, Directory(), ledger, Current(), lambda: datetime.now(UTC))
+        refresher = Refresher(config, directory, ledger, Current(), lambda: datetime.now(UTC))
         for turn in (1, 2):
             started = time.monotonic()
             when: list[float] = []

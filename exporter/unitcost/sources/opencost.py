@@ -205,7 +205,7 @@ class OpenCost:
                 if key in stored and is_final(asked.stored.fingerprint(key), with_nodes=self._bills):
                     continue
                 empty = asked.stored.asked_empty(key)
-                if key not in stored and empty is not None and asked.now - empty < ASK_EMPTY_AGAIN:
+                if empty is not None and asked.now - empty < ASK_EMPTY_AGAIN:
                     continue
             yield day
 
@@ -237,16 +237,8 @@ class OpenCost:
         rows = answer.rows
         yield from odd_names(answer.names(), self._naming, self._where(day))
         known = key in asked.stored.keys()  # noqa: SIM118 - a method of ours
-        if not rows and known:
-            yield Problem(
-                "partial",
-                self._where(day),
-                "OpenCost has no costs for this day now; the stored ones stay in use",
-                "See whether its Prometheus lost data, or keeps it for less time than this day is old",
-            )
-            return
         if not rows:
-            yield Batch(key, [])
+            yield from self._nothing(day, asked, known=known)
             return
         if known and covered(asked.stored.fingerprint(key)) >= minutes:
             lost = opencost_nulls.lost_by(answer.entries, self._naming, asked.stored.costs(key))
@@ -279,6 +271,24 @@ class OpenCost:
         yield from opencost_nulls.named(answer.entries, believed, found, self._where(day))
         if self._guard and reference_for(day, minutes, asked.stored) is None:
             yield from mostly_idle(believed, self._where(day))
+
+    def _nothing(self, day: date, asked: Asked, *, known: bool) -> Iterator[Batch | Problem | Note]:
+        """Say that OpenCost has nothing of a day, and whether that is remembered until it is asked a day later."""
+        closed = (asked.today - day).days > asked.restate_days
+        lost = closed and not is_final(asked.stored.fingerprint(day.isoformat()), with_nodes=self._bills)
+        if not known or lost:
+            yield Batch(day.isoformat(), [])
+        if known and lost:
+            yield Note(
+                f"{self._where(day)}: what is stored of this day is not all of it, and OpenCost has no more of it"
+            )
+        elif known:
+            yield Problem(
+                "partial",
+                self._where(day),
+                "OpenCost has no costs for this day now; the stored ones stay in use",
+                "See whether its Prometheus lost data, or keeps it for less time than this day is old",
+            )
 
     def _believed(
         self, rows: Sequence[Cost], day: date, minutes: int, stored: Stored, assets: Callable[[], Assets]

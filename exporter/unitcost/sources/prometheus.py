@@ -172,14 +172,17 @@ class Prometheus:
         return usage, problems
 
 
-def _settled(window: Window, usage: list[Usage], asked: Asked) -> Iterator[Batch | Problem]:
+def _settled(window: Window, usage: list[Usage], asked: Asked) -> Iterator[Batch | Problem | Note]:
     """Yield what a completely answered day means for what is stored of it."""
     key = window.day.isoformat()
     stored = asked.stored.fingerprint(key)
     if not usage:
-        if stored is None:
+        closed = (asked.today - window.day).days > asked.restate_days
+        if stored is None or closed:
             yield Batch(key=key, days=[])
-        else:
+        if stored is not None and closed:
+            yield Note(f"{key}: was stored before it was over, and the server has nothing of it now; that stays")
+        elif stored is not None:
             yield Problem(
                 "no_data", key, "had usage before and has none now; what is stored stays", "See the server's retention"
             )
@@ -206,11 +209,10 @@ def _windows(asked: Asked) -> Iterator[Window]:
 
 
 def _known(window: Window, asked: Asked) -> bool:
-    """Say whether the whole day is stored, or was empty when it was asked within the last 24 hours."""
+    """Say whether the whole day is stored, or there was nothing of it when it was asked within the last 24 hours."""
     key = window.day.isoformat()
-    stored = asked.stored.fingerprint(key)
-    if stored is not None:
-        return stored.startswith(window.until)
+    if (asked.stored.fingerprint(key) or "").startswith(window.until):
+        return True
     empty = asked.stored.asked_empty(key)
     return empty is not None and asked.now - empty < ASK_AGAIN
 

@@ -664,6 +664,43 @@ rate_limit: {}
     ]
 
 
+HASH = "$2y$10$" + "." * 53
+
+
+@pytest.mark.parametrize("cost", [17, 20, 31])
+def test_a_bcrypt_cost_that_takes_minutes_is_refused_with_the_reason(tmp_path: Path, cost: int) -> None:
+    [mistake] = mistakes(web_file(tmp_path, f"basic_auth_users: {{a: {HASH.replace('10', str(cost))}}}"))
+    assert mistake == (
+        f"basic_auth_users.a: a bcrypt cost of {cost} is too slow to check, 16 is the most;"
+        " make one with `htpasswd -nBC 10 a`"
+    )
+
+
+@pytest.mark.parametrize(
+    "hashed",
+    [
+        "$2y$10$",
+        5,
+        HASH[:-1],
+        HASH + ".",
+        HASH.replace("10", "03"),
+        HASH.replace("10", "32"),
+        HASH.replace("$2y", "$2x"),
+        HASH[:28] + "z" + HASH[29:],  # a salt of 129 bits and not 128: bcrypt takes no password for it
+    ],
+)
+def test_a_hash_that_no_password_can_match_is_refused(tmp_path: Path, hashed: object) -> None:
+    [mistake] = mistakes(web_file(tmp_path, f"basic_auth_users: {{a: {hashed}}}"))
+    assert mistake == "basic_auth_users.a: must be a bcrypt hash; make one with `htpasswd -nBC 10 a`"
+
+
+def test_the_dearest_hash_that_is_taken_is_read_without_checking_a_password_at_its_cost(tmp_path: Path) -> None:
+    begin = time.perf_counter()
+    config = WebConfig.load(web_file(tmp_path, f"basic_auth_users: {{a: {HASH.replace('10', '16')}}}"))
+    assert config.users == {"a": HASH.replace("10", "16").encode()}
+    assert time.perf_counter() - begin < 1
+
+
 @needs_openssl
 @pytest.mark.parametrize(
     ("settings", "said"),

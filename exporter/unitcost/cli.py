@@ -177,7 +177,12 @@ def _serve(args: argparse.Namespace) -> int:
                 return FINE if good and snapshot is not None else FAILED
             background = threading.Thread(target=refresher.run, name="refresh", daemon=True)
             serve(
-                current, args.listen or config.web.listen, web_config, on_start=background.start, on_stop=refresher.stop
+                current,
+                args.listen or config.web.listen,
+                web_config,
+                max_connections=config.web.max_connections,
+                on_start=background.start,
+                on_stop=refresher.stop,
             )
             # A source may still wait for its server; the ledger only needs the derivation to be over.
             background.join(timeout=STOP_SECONDS)

@@ -66,24 +66,29 @@ class Tls:
         context.minimum_version = self.min_version
         context.maximum_version = self.max_version
         context.verify_mode = self.client_auth
-        self.load_certificate(context)
+        # An empty password: OpenSSL would ask for that of an encrypted key on the terminal.
+        context.load_cert_chain(self.cert_file, self.key_file, password="")
         if self.client_ca_file is not None:
             context.load_verify_locations(self.client_ca_file)
         return context
 
-    def load_certificate(self, context: ssl.SSLContext) -> None:
-        """Read certificate and key again; connections made from now on use them."""
-        # An empty password: OpenSSL would ask for that of an encrypted key on the terminal.
-        context.load_cert_chain(self.cert_file, self.key_file, password="")
-
 
 @dataclass(frozen=True)
 class WebConfig:
-    """What the file says. users: name → bcrypt hash; headers: added to every answer, instead of our own."""
+    """What the file says. users: name → bcrypt hash; headers: added to every answer, instead of our own.
+
+    path: where to read it again when it changes.
+    """
 
     tls: Tls | None = None
     users: Mapping[str, bytes] = field(default_factory=dict, repr=False)
     headers: Mapping[str, str] = field(default_factory=dict)
+    path: Path | None = field(default=None, compare=False)
+
+    def files(self) -> list[Path]:
+        """Return every file that it was read from."""
+        tls = (self.tls.cert_file, self.tls.key_file, self.tls.client_ca_file) if self.tls is not None else ()
+        return [path for path in (self.path, *tls) if path is not None]
 
     @classmethod
     def load(cls, path: Path) -> WebConfig:
@@ -100,7 +105,7 @@ class WebConfig:
         headers = reader.headers(reader.mapping("http_server_config", top.get("http_server_config")))
         if reader.mistakes:
             raise ConfigError([f"{path}: {mistake}" for mistake in reader.mistakes])
-        return cls(tls, users, headers)
+        return cls(tls, users, headers, path)
 
 
 class _Reader:

@@ -18,6 +18,7 @@ from unitcost.check import check
 from unitcost.config import Config, load
 from unitcost.directory import Directory
 from unitcost.errors import ConfigError, UnitcostError
+from unitcost.healthy import healthy
 from unitcost.ledger.rewound import rewound
 from unitcost.ledger.store import Ledger
 from unitcost.refresh import Refresher
@@ -109,6 +110,11 @@ def _parser() -> argparse.ArgumentParser:
     sub.add_argument("--from", dest="first", type=_day, metavar="DAY", help="default: the first day the ledger knows")
     sub.add_argument("--to", dest="last", type=_day, metavar="DAY", help="default: yesterday (UTC)")
     sub.add_argument("--output", type=Path, required=True, metavar="FILE", help="the file to write or replace")
+    sub = command("healthy", _healthy, "Ask the server on this machine whether it is healthy, as a container's check.")
+    sub.add_argument(
+        "--config", type=Path, metavar="FILE", help="default: unitcost.yaml here or in /etc/unitcost, if there is one"
+    )
+    sub.add_argument("--listen", metavar="ADDRESS", help="what was given to serve, if anything")
     command("metrics", _metrics, "Print METRICS.md: every metric, its labels and meaning.")
     return parser
 
@@ -208,6 +214,12 @@ def _backfill(args: argparse.Namespace) -> int:
         good, remarks = backfill(config, directory, _clock(args), args.first, args.last, args.output, state_dir)
     for remark in remarks:
         print(remark, file=sys.stderr)
+    return FINE if good else FAILED
+
+
+def _healthy(args: argparse.Namespace) -> int:
+    good, line = healthy(args.config, args.listen)
+    print(line)
     return FINE if good else FAILED
 
 

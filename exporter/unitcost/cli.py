@@ -18,6 +18,7 @@ from unitcost.check import check
 from unitcost.config import Config, load
 from unitcost.directory import Directory
 from unitcost.errors import ConfigError, UnitcostError
+from unitcost.healthy import healthy
 from unitcost.ledger.rewound import rewound
 from unitcost.ledger.store import Ledger
 from unitcost.refresh import Refresher
@@ -109,6 +110,11 @@ def _parser() -> argparse.ArgumentParser:
     sub.add_argument("--from", dest="first", type=_day, metavar="DAY", help="default: the first day the ledger knows")
     sub.add_argument("--to", dest="last", type=_day, metavar="DAY", help="default: yesterday (UTC)")
     sub.add_argument("--output", type=Path, required=True, metavar="FILE", help="the file to write or replace")
+    sub = command("healthy", _healthy, "Ask the server on this machine whether it is healthy, as a container's check.")
+    sub.add_argument(
+        "--config", type=Path, metavar="FILE", help="default: unitcost.yaml here or in /etc/unitcost, if there is one"
+    )
+    sub.add_argument("--listen", metavar="ADDRESS", help="what was given to serve, if anything")
     command("metrics", _metrics, "Print METRICS.md: every metric, its labels and meaning.")
     return parser
 
@@ -177,7 +183,12 @@ def _serve(args: argparse.Namespace) -> int:
                 return FINE if good and snapshot is not None else FAILED
             background = threading.Thread(target=refresher.run, name="refresh", daemon=True)
             serve(
-                current, args.listen or config.web.listen, web_config, on_start=background.start, on_stop=refresher.stop
+                current,
+                args.listen or config.web.listen,
+                web_config,
+                max_connections=config.web.max_connections,
+                on_start=background.start,
+                on_stop=refresher.stop,
             )
             # A source may still wait for its server; the ledger only needs the derivation to be over.
             background.join(timeout=STOP_SECONDS)
@@ -203,6 +214,12 @@ def _backfill(args: argparse.Namespace) -> int:
         good, remarks = backfill(config, directory, _clock(args), args.first, args.last, args.output, state_dir)
     for remark in remarks:
         print(remark, file=sys.stderr)
+    return FINE if good else FAILED
+
+
+def _healthy(args: argparse.Namespace) -> int:
+    good, line = healthy(args.config, args.listen)
+    print(line)
     return FINE if good else FAILED
 
 

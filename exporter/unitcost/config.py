@@ -173,10 +173,11 @@ class Limits(Section):
 
 
 class Web(Section):
-    """web: where to listen, and a Prometheus web config file for TLS and passwords."""
+    """web: where to listen, for how many at once, and a Prometheus web config file for TLS and passwords."""
 
     listen: str = "0.0.0.0:9488"
     config_file: ExistingPath | None = None
+    max_connections: int = Field(default=512, ge=1, le=65536)
 
 
 class Config(Section):

@@ -295,7 +295,7 @@ def test_a_redirect_from_https_to_http_of_the_same_port_is_refused(tmp_path: Pat
     assert error.reason == "redirect"
 
 
-@pytest.mark.parametrize("to", ["/on", "on?x=1", "{url}/on", "{url}/on#part"])
+@pytest.mark.parametrize("to", ["/on", "on?x=1", "on?x=a b", "on?x=é", "on?x=%zz", "{url}/on", "{url}/on#part"])
 @pytest.mark.parametrize("given", GIVEN)
 def test_a_redirect_within_the_server_is_followed_with_what_it_takes(given: dict[str, Any], to: str) -> None:
     where: list[str] = []

@@ -8,12 +8,14 @@ import zlib
 from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
+from http.client import HTTPException
 from math import inf, isnan
 from typing import Any
 from urllib.parse import SplitResult, urljoin, urlsplit
 
 import requests
 import urllib3
+from requests.utils import requote_uri
 
 from unitcost.errors import SourceError
 from unitcost.sources.base import HttpSettings, Waiting, read_secret
@@ -222,7 +224,7 @@ TLS_HINT = (
     "Set ca_file to the server's CA; Python 3.13 and later want a CA that states its key usage (docs/configuration.md)"
 )
 TIMEOUT_HINT = "Raise timeout, or see why the server is slow; the next refresh asks again"
-FAILURES = (requests.exceptions.RequestException, urllib3.exceptions.HTTPError, OSError, ValueError)
+FAILURES = (requests.exceptions.RequestException, urllib3.exceptions.HTTPError, HTTPException, OSError, ValueError)
 """What the libraries raise; ValueError for a URL or header that cannot be sent."""
 
 
@@ -283,7 +285,7 @@ def _same_server(url: str, location: str, shown: str) -> str:
             f"redirects to {other[:SHOWN]!r}, and is not followed there: another server gets no credentials",
             "If that is right, set url to it",
         )
-    return there._replace(netloc=here.netloc, fragment="").geturl()
+    return requote_uri(there._replace(netloc=here.netloc, fragment="").geturl())
 
 
 def _origin(parts: SplitResult) -> tuple[str, str | None, int | None]:

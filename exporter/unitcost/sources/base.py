@@ -162,5 +162,7 @@ def read_secret(path: Path) -> str:
     """Return the secret in a file, without the line break at its end."""
     try:
         return path.read_text(encoding="utf-8").strip()
-    except (OSError, UnicodeDecodeError) as error:
-        raise SourceError("secret", str(path), f"cannot be read: {error}") from error
+    except OSError as error:
+        raise SourceError("secret", str(path), f"cannot be read: {error.strerror}") from error
+    except UnicodeDecodeError:
+        raise SourceError("secret", str(path), "is not UTF-8") from None  # the cause would show a part of it

@@ -77,7 +77,7 @@ class Answer:
                     text = f"the answer of {len(self.body):,} bytes could not be read in time"
                     raise SourceError("timeout", self.url, text, "Raise timeout, or ask for less")
                 yield piece
-        except (ValueError, ArithmeticError, RecursionError) as error:
+        except ValueError as error:
             raise self._no_json(error) from error
 
     def _no_json(self, why: object) -> SourceError:

@@ -95,7 +95,7 @@ def test_what_is_no_utf_8_is_said() -> None:
 
 def test_a_value_that_would_fill_the_memory_is_refused_before_it_is_built() -> None:
     body = b'{"warnings":[' + b"1," * 3_000_000 + b"1]}"
-    with pytest.raises(ValueError, match="a value is longer than 2,097,152 characters"):
+    with pytest.raises(ValueError, match="a value is longer than 1,048,576 characters"):
         rebuilt(body, 1)
 
 

@@ -36,7 +36,7 @@ SILENCE = 5.0
 """Seconds without any answer of its server after which a source is not waited for."""
 
 HEAD_START = 20.0
-"""Seconds that clusters are asked before the others, as long as none of their nodes is known and they answer."""
+"""Seconds that bills wait for clusters, as long as none of their nodes is known and they answer."""
 
 LOOK = 10.0
 """Seconds between two looks at whether a source that was not waited for is done."""
@@ -168,31 +168,34 @@ class Refresher:
         """Ask every source once, then publish; return whether everything went well.
 
         patience: seconds to wait (for a silent server SILENCE at most); a slower source goes on alone and is published
-        later. A bill needs the ids of the clusters' nodes, so a cluster of which none is known goes first, for a short
-        time; and a bill is asked again when nodes came after it was asked, lest its dollars and the cluster's estimate
-        both count.
+        later. A bill needs the ids of the clusters' nodes, so it waits for a cluster of which none is known, for a
+        short time; and it is asked again when nodes came after it was asked, lest its dollars and the cluster's
+        estimate both count.
         """
-        known = {name for (name,) in self._rows("SELECT DISTINCT source FROM node")} if patience is not None else set()
-        first = [desk for desk in self.desks if desk.source.kind == "cluster" and desk.name not in known]
-        self._ask(first, patience if patience is None else min(patience, HEAD_START))
-        self._ask([desk for desk in self.desks if desk not in first], patience)
-        self._ask_bills_again(patience)
+        bills = [desk for desk in self.desks if desk.source.kind == "bill"]
+        asked = self._start([desk for desk in self.desks if desk not in bills])
+        if patience is None:
+            self._wait_for([desk for desk in self.desks if desk.source.kind == "cluster"], inf, inf)
+            self._start(bills)
+            self._wait_for(self.desks, inf, inf)
+        else:
+            if bills:
+                self._wait_for(self._without_nodes(asked), min(patience, HEAD_START), SILENCE)
+            self._wait_for([*asked, *self._start(bills)], patience, SILENCE)
+            self._ask_bills_again(patience)
         if self._stop.is_set():
             return False
         return self.publish() and all(desk.up for desk in self.desks)
 
-    def _ask(self, desks: Sequence[Desk], patience: float | None) -> None:
-        """Ask these sources and wait for them; with patience not for those that were asked before."""
+    def _start(self, desks: Sequence[Desk]) -> list[Desk]:
+        """Ask these sources, each in a thread of its own; return those that were not being asked already."""
         idle = [desk for desk in desks if not desk.running]
         nodes = self._nodes() if any(desk.source.kind == "bill" for desk in idle) else None
         for desk in idle:
             desk.saw = nodes
             desk.thread = threading.Thread(target=self._fetch, args=(desk,), name=f"source-{desk.name}", daemon=True)
             desk.thread.start()
-        if patience is None:
-            self._wait_for(desks, inf, inf)
-        else:
-            self._wait_for(idle, patience, SILENCE)
+        return idle
 
     def _wait_for(self, desks: Sequence[Desk], patience: float, silence: float) -> None:
         """Wait so many seconds in all, and for a source whose server is silent no longer than that."""
@@ -201,12 +204,16 @@ class Refresher:
             if time.monotonic() > deadline:
                 return
 
-    def _ask_bills_again(self, patience: float | None) -> None:
+    def _ask_bills_again(self, patience: float) -> None:
         """Ask the bills that have not seen all nodes; others of their rows may turn out to be Kubernetes."""
         bills = [desk for desk in self.desks if desk.source.kind == "bill" and not desk.running]
         if bills and not self._stop.is_set():
             nodes = self._nodes()
-            self._ask([desk for desk in bills if desk.saw != nodes], patience)
+            self._wait_for(self._start([desk for desk in bills if desk.saw != nodes]), patience, SILENCE)
+
+    def _without_nodes(self, desks: Sequence[Desk]) -> list[Desk]:
+        known = {name for (name,) in self._rows("SELECT DISTINCT source FROM node")}
+        return [desk for desk in desks if desk.source.kind == "cluster" and desk.name not in known]
 
     def _nodes(self) -> object:
         return self._rows("SELECT count(*), sum(hash(source, day, provider_id, cluster)::HUGEINT) FROM node")

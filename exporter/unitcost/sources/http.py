@@ -28,10 +28,8 @@ CONNECT = 10.0
 """Seconds for a connection, where the timeout allows more."""
 SHOWN = 200
 """How many characters of a foreign answer an error shows."""
-SMALL = 2 << 20
+SMALL = 1 << 20
 """Bytes of an answer that may be read in one piece."""
-LOOK = 1024
-"""After so many pieces of an answer the time is looked at."""
 AGAIN = (429, 502, 503, 504)
 """Statuses after which the server may answer a moment later."""
 REDIRECTS = (301, 302, 303, 307, 308)
@@ -72,8 +70,8 @@ class Answer:
         Raises SourceError `format` where it is no JSON any more, and `timeout`.
         """
         try:
-            for count, piece in enumerate(pieces(self.body, opened)):
-                if count % LOOK == 0 and time.monotonic() > self._deadline:
+            for piece in pieces(self.body, opened):
+                if time.monotonic() > self._deadline:
                     text = f"the answer of {len(self.body):,} bytes could not be read in time"
                     raise SourceError("timeout", self.url, text, "Raise timeout, or ask for less")
                 yield piece

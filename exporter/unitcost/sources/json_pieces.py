@@ -18,7 +18,7 @@ Path = tuple[str | int, ...]
 """Keys of maps and positions in lists, from the outside in."""
 
 WINDOW = 1 << 18
-LARGEST = 2 << 20
+LARGEST = 1 << 20
 """Characters of a value that is not opened: the objects that it becomes take many times that."""
 MOST = 500_000
 """Keys of a map that is opened; they are remembered, as none may come twice."""
@@ -147,7 +147,7 @@ class _Text:
         if self._read == len(self._body):
             return False
         kept = self._text[self.pos :]
-        if len(kept) > LARGEST:
+        if len(kept) >= LARGEST:
             raise self.wrong(f"a value is longer than {LARGEST:,} characters")
         until = min(self._read + max(WINDOW, len(kept)), len(self._body))
         part = bytes(self._body[self._read : until])

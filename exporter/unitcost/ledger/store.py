@@ -359,8 +359,10 @@ def _insert(connection: duckdb.DuckDBPyConnection, source: str, batch: Batch) ->
         elif records:
             # `executemany` is slow in DuckDB; lists through unnest insert half a million rows a second.
             columns = ", ".join(ENTRIES if name == "dimensions" else "unnest(?::VARCHAR[])" for name in _FIELDS[table])
-            values = [_column(records, name) for name in _FIELDS[table]]
-            connection.execute(f"INSERT INTO {table} SELECT ?, ?, {columns}", [source, batch.key, *values])
+            for first in range(0, len(records), AT_ONCE):
+                part = records[first : first + AT_ONCE]
+                values = [_column(part, name) for name in _FIELDS[table]]
+                connection.execute(f"INSERT INTO {table} SELECT ?, ?, {columns}", [source, batch.key, *values])
             count += len(records) if table != "node" else 0
     return count
 
@@ -376,6 +378,8 @@ def _insert_query(connection: duckdb.DuckDBPyConnection, table: str, where: list
     return int(found[0]) if found else 0
 
 
+AT_ONCE = 50_000
+"""So many rows are handed to DuckDB at a time: as lists of texts they take several times their own memory."""
 ENTRIES = "map_from_entries(unnest(?::STRUCT(k VARCHAR, v VARCHAR)[][]))"
 
 

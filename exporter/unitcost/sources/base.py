@@ -28,23 +28,20 @@ OR_NONE = f"or tenant: {NOBODY} if all of it is shared"
 
 @dataclass
 class Waiting:
-    """What a source waits for, and since when (monotonic seconds) nothing came; written by it, read by others."""
+    """The answer that a source waits for, "" for none, and since when (monotonic seconds); read by other threads."""
 
     on_what: str = ""
-    since: float = field(default_factory=time.monotonic)
-
-    def heard(self, on_what: str = "") -> None:
-        """Note that something came, and what is waited for now."""
-        self.on_what, self.since = on_what, time.monotonic()
+    since: float = 0.0
 
     @contextmanager
     def on(self, what: str) -> Iterator[None]:
-        """Wait for something inside of the block."""
-        self.heard(what)
+        """Wait for an answer inside of the block."""
+        self.since = time.monotonic()
+        self.on_what = what  # last, so that nobody sees it with the time of the one before
         try:
             yield
         finally:
-            self.heard()
+            self.on_what = ""
 
 
 @dataclass(frozen=True)
@@ -170,5 +167,7 @@ def read_secret(path: Path) -> str:
     """Return the secret in a file, without the line break at its end."""
     try:
         return path.read_text(encoding="utf-8").strip()
-    except (OSError, UnicodeDecodeError) as error:
-        raise SourceError("secret", str(path), f"cannot be read: {error}") from error
+    except OSError as error:
+        raise SourceError("secret", str(path), f"cannot be read: {error.strerror}") from error
+    except UnicodeDecodeError:
+        raise SourceError("secret", str(path), "is not UTF-8") from None  # the cause would show a part of it

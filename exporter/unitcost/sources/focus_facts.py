@@ -332,7 +332,7 @@ def explain(error: Exception, files: Sequence[BillFile]) -> SourceError:
     for pattern, reason, text, hint in _SAID:
         if found := re.search(pattern, said):
             return SourceError(reason, where, text.format(*found.groups()), hint)
-    first = next((line for line in said.splitlines() if line.strip()), type(error).__name__)
+    first = next((line for line in said.splitlines() if line.strip()), "DuckDB says no more")
     return SourceError("format", where, f"cannot be read: {first}", "If it was cut off, copy it again")
 
 

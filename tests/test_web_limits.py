@@ -7,11 +7,12 @@ import os
 import re
 import resource
 import socket
+import ssl
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import replace
 from http.client import HTTPConnection
 from pathlib import Path
@@ -97,6 +98,46 @@ def test_the_longest_standing_of_those_who_asked_for_nothing_is_closed_and_no_mo
         for client in clients[12:]:
             client.sendall(GET + b"Connection: close\r\n\r\n")
             assert everything(client).startswith(b"HTTP/1.1 200")
+
+
+def test_everybody_at_once_keeps_no_right_user_out_and_costs_little_memory() -> None:
+    guess = GET + b"Authorization: Basic cHJvbWV0aGV1czp3cm9uZw==\r\n\r\n"
+    with running(filled(), USERS, limit=64) as server, ExitStack() as stack:
+        before = memory()
+        for says, count in ((b"", 200), (GET, 50), (guess, 40), (b"", 200)):
+            stack.enter_context(crowd(server.port, count, says))
+            begin = time.perf_counter()
+            assert ask(server.port, "/metrics", RIGHT)[0].status == 200
+            assert time.perf_counter() - begin < 2
+        assert memory() - before < 10 << 20
+
+
+@pytest.mark.needs("openssl")
+@pytest.mark.parametrize(
+    "says", [b"", b"\x16", b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03", b"GET / HTTP/1.1\r\n\r\n"]
+)
+def test_handshakes_that_never_end_keep_no_right_user_out_and_no_descriptor(tmp_path: Path, says: bytes) -> None:
+    subprocess.run(CERTIFICATE.split(), cwd=tmp_path, check=True, capture_output=True)
+    (tmp_path / "web.yml").write_text("tls_server_config: {cert_file: server.crt, key_file: server.key}")
+    trusting = ssl.create_default_context(cafile=str(tmp_path / "server.crt"))
+    with running(filled(), WebConfig.load(tmp_path / "web.yml"), limit=16) as server:
+        assert ask(server.port, "/metrics", tls=trusting)[1] == SNAPSHOT.text
+        before = open_files()
+        with crowd(server.port, 100, says):
+            for _ in range(3):
+                assert ask(server.port, "/metrics", tls=trusting)[1] == SNAPSHOT.text
+        wait_until(lambda: open_files() <= before + 1)
+
+
+CERTIFICATE = (
+    "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -noenc -subj /CN=localhost -days 2"
+    " -addext subjectAltName=DNS:localhost -addext keyUsage=critical,digitalSignature,keyCertSign"
+    " -keyout server.key -out server.crt"
+)
+
+
+def open_files() -> int:
+    return len(list(Path("/proc/self/fd").iterdir()))
 
 
 def test_readers_who_do_not_read_make_room_for_one_who_does() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import asyncio.sslproto
 import errno
 import ipaddress
 import logging
@@ -22,6 +23,9 @@ AT_ONCE = 64
 
 PAUSE_SECONDS = 0.1
 """How long nobody is taken in after the system refused a descriptor."""
+
+asyncio.sslproto.SSLProtocol.max_size = 1 << 14
+"""asyncio gives each TLS connection a buffer of 256 KB to receive into; a request has little more than a packet."""
 
 EXHAUSTED = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
 
@@ -50,7 +54,7 @@ def places(wanted: int) -> int:
 class Acceptor:
     """Accepts on a listening socket and hands over to a protocol once the client has said something.
 
-    Until then a connection costs a descriptor and no memory to speak of: a TLS connection has buffers of 0.3 MB.
+    Until then a connection costs a descriptor, and no memory or handshake.
     """
 
     def __init__(
@@ -99,8 +103,11 @@ class Acceptor:
     def _take(self, accepted: socket.socket, peer: tuple[str, int]) -> None:
         accepted.setblocking(False)
 
+        # By number: asyncio would look a socket up by its text, which costs as much as all the rest.
+        descriptor = accepted.fileno()
+
         def close() -> None:
-            self._loop.remove_reader(accepted)
+            self._loop.remove_reader(descriptor)
             accepted.close()
 
         connection = Connection(party(peer[0]), close)
@@ -109,11 +116,11 @@ class Acceptor:
                 "all %d connections (web.max_connections) are taken; those that have asked for nothing go first",
                 self._connections.limit,
             )
-        self._loop.add_reader(accepted, self._begin, accepted, connection)
+        self._loop.add_reader(descriptor, self._begin, accepted, connection)
 
     def _begin(self, accepted: socket.socket, connection: Connection) -> None:
         """Start the protocol; with TLS, once the handshake is done."""
-        self._loop.remove_reader(accepted)
+        self._loop.remove_reader(accepted.fileno())
         self._connections.move(connection, Rank.BEGUN)
         task = self._loop.create_task(self._connect(accepted, connection))
         self._starting.add(task)
@@ -149,9 +156,9 @@ def _cancel(task: asyncio.Task[None] | None) -> None:
 
 def party(host: str) -> str:
     """Return whom to hold an address against: an IPv4 address, or the /64 network that an IPv6 host has to itself."""
-    address = ipaddress.ip_address(host.partition("%")[0])
-    if isinstance(address, ipaddress.IPv4Address):
-        return str(address)
+    if ":" not in host:
+        return host
+    address = ipaddress.IPv6Address(host.partition("%")[0])
     if address.ipv4_mapped is not None:
         return str(address.ipv4_mapped)
     return str(ipaddress.IPv6Network((address, 64), strict=False))

@@ -1,6 +1,6 @@
 """Sources against servers that go wrong: how long each takes, what memory, and whether the others notice.
 
-Alone: each server of tests/fakes/faulty.py is asked by a real source in a process of its own, with the default
+Alone: each server of tests/fakes/faults.py is asked by a real source in a process of its own, with the default
 limits. Together: one exporter asks all of them and a healthy server, twice.
 Run as `python -m bench.servers [--timeout 2] [--only WORD]`.
 """
@@ -28,7 +28,8 @@ from typing import Any
 
 import yaml
 
-from tests.fakes.faulty import FULL, certificate, faults, running
+from tests.fakes.faults import faults
+from tests.fakes.faulty import FULL, certificate, running
 from tests.fakes.server import Reply, serve
 from tests.fakes.stored import asked
 from unitcost.config import load

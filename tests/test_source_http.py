@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
+from tests.fakes.faults import faults
 from tests.fakes.faulty import (
     CHUNKED,
     FULL,
@@ -24,7 +25,6 @@ from tests.fakes.faulty import (
     certificate,
     drips,
     endless,
-    faults,
     head,
     running,
     says,

@@ -34,6 +34,8 @@ AGAIN = (429, 502, 503, 504)
 """Statuses after which the server may answer a moment later."""
 REDIRECTS = (301, 302, 303, 307, 308)
 MAX_REDIRECTS = 5
+DIGITS = 18
+"""More of them are no size of an answer."""
 GZIP = 16 + zlib.MAX_WBITS
 PORTS = {"http": 80, "https": 443}
 
@@ -188,7 +190,7 @@ class Client:
         """Read the whole body; what is packed counts unpacked."""
         limit = self._settings.body_size_limit
         length = response.headers.get("Content-Length", "")
-        if limit and length.isdecimal() and int(length) > limit:
+        if limit and length.isdecimal() and (len(length) > DIGITS or int(length) > limit):
             raise _too_large(limit, shown)
         packing = response.headers.get("Content-Encoding", "identity").strip().lower()
         if packing not in {"identity", "gzip", "x-gzip", ""}:

@@ -9,7 +9,7 @@ from typing import Any
 
 from unitcost.errors import SourceError
 from unitcost.sources import values
-from unitcost.sources.http import Answer
+from unitcost.sources.http import AGAIN, Answer
 from unitcost.sources.json_pieces import Opened
 
 HINTS = {
@@ -20,6 +20,7 @@ HINTS = {
 """What to do about each errorType of the API."""
 
 URL_HINT = "Check that the url is what comes before /api/v1 (Mimir: …/prometheus)"
+BUSY_HINT = "See the server's log and limits; the next refresh asks again"
 OK = 200
 REMARKS = ("PromQL info:", "PromQL warning:")
 """How remarks of the engine begin: what it thinks of the query, over all the data. Prometheus since 2.48, Mimir and
@@ -93,7 +94,8 @@ def _refuse_failed(body: Mapping[str, Any], where: str, answer: Answer) -> None:
             HINTS.get(kind, "See the server's log"),
         )
     if answer.status != OK:
-        raise SourceError("http", where, f"{answer.url} answered {answer.status}: {answer.text}", URL_HINT)
+        hint = BUSY_HINT if answer.status in AGAIN else URL_HINT
+        raise SourceError("http", where, f"{answer.url} answered {answer.status}: {answer.text}", hint)
     if status != "success":
         raise _unreadable(where, answer)
 

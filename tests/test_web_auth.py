@@ -118,7 +118,7 @@ def test_a_right_password_that_came_before_all_guesses_is_checked_too(checked: l
         first = raw(stack, server, "a guess that is being checked")
         right = raw(stack, server, "right")
         guesses = [raw(stack, server, f"guess {n}") for n in range(60)]
-        right.settimeout(12 * CHECK_SECONDS)
+        right.settimeout(30 * CHECK_SECONDS)
         assert right.recv(12) == b"HTTP/1.1 200"
         assert first
         assert len(checked) < len(guesses) / 2
@@ -152,7 +152,7 @@ def test_somebody_who_mistyped_is_told_at_once(checked: list[bytes]) -> None:
         begin = time.perf_counter()
         for n in range(3):
             assert ask(server.port, "/metrics", basic("prometheus", f"wrong {n}"))[0].status == 401
-        assert time.perf_counter() - begin < 6 * CHECK_SECONDS
+        assert time.perf_counter() - begin < 1
     assert len(checked) == 3
 
 
@@ -176,7 +176,7 @@ def test_stopping_does_not_wait_for_guesses(checked: list[bytes]) -> None:
                 raw(stack, server, f"guess {n}")
             time.sleep(CHECK_SECONDS)
             begin = time.perf_counter()
-        assert time.perf_counter() - begin < 1.5
+        assert time.perf_counter() - begin < 2.5
     assert len(checked) < 30
 
 

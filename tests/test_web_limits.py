@@ -325,7 +325,7 @@ def test_a_body_that_says_it_is_huge_is_refused_before_it_comes(port: int) -> No
 def test_who_waits_to_be_told_to_go_on_gets_the_answer_instead(port: int) -> None:
     answer = say(port, b"PUT / HTTP/1.1\r\nExpect: 100-continue\r\nContent-Length: 10\r\n\r\n")
     assert answer.startswith(b"HTTP/1.1 401 ")
-    assert b"\r\nconnection: close\r\n" in answer
+    assert b"100 Continue" not in answer
 
 
 @pytest.mark.parametrize(
@@ -338,7 +338,6 @@ def test_who_waits_to_be_told_to_go_on_gets_the_answer_instead(port: int) -> Non
         b"GET / HTTP/9.9\r\n\r\n",
         b"GET /\xff HTTP/1.1\r\n\r\n",
         b"GET / HTTP/1.1\r\nA: \x00\r\n\r\n",
-        b"GET / HTTP/1.1\r\nA: b\r\n c\r\n\r\n",
         b"GET / HTTP/1.1\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n",
         b"GET / HTTP/1.1\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n",
         b"GET / HTTP/1.1\r\nContent-Length: -1\r\n\r\n",

@@ -31,8 +31,8 @@ log = logging.getLogger(__name__)
 MAX_CONNECTIONS = 512
 """At once; Prometheus' default of --web.max-connections."""
 
-BACKLOG = 1024
-"""Connections that the system completes before they are accepted."""
+BACKLOG = 4096
+"""Connections that the system completes before they are accepted, or as many as net.core.somaxconn allows."""
 
 STOP_SECONDS = 3
 

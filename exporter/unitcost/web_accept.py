@@ -18,7 +18,7 @@ from unitcost.web_connections import REQUEST_SECONDS, Connection, Connections, R
 
 log = logging.getLogger("unitcost.web")
 
-AT_ONCE = 64
+AT_ONCE = 32
 """Connections taken in before those that are there are served again."""
 
 PAUSE_SECONDS = 0.1

@@ -186,13 +186,13 @@ class Protocol(HttpToolsProtocol):
 
     def _refuse(self, status: int) -> None:
         """Answer and end the connection; if an answer is under way, or was given to this request, only the latter."""
-        log.info("a request from %s was refused with %d: %s", self._connection.address, status, REFUSALS[status])
         if self._busy():
             self._last()
         elif not self._in_head:
             self.transport.close()
         else:
             self._ended = True
+            log.info("a request from %s was refused with %d: %s", self._connection.address, status, REFUSALS[status])
             self._say(status)
             if self.transport.can_write_eof():
                 self.transport.write_eof()

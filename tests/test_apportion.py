@@ -10,7 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.fakes.model import split
-from unitcost.ledger.store import Ledger, step
+from unitcost.ledger.files import step
+from unitcost.ledger.store import Ledger
 
 amounts = st.integers(-(10**21), 10**21).map(lambda units: Decimal(units).scaleb(-12))
 

@@ -9,6 +9,7 @@ from typing import TextIO
 
 from unitcost.config import Config, settings_digest
 from unitcost.directory import Directory
+from unitcost.ledger.files import copied_at, copies
 from unitcost.ledger.held import former_days
 from unitcost.ledger.store import Ledger
 from unitcost.refresh import Desk, Refresher
@@ -79,9 +80,9 @@ def _describe_ledger(config: Config, state_dir: Path, first: date, out: TextIO) 
     """Say which days of the ledger were told under former settings. Raises LedgerError when it cannot be read."""
     former = former_days(state_dir, {name: settings_digest(config, name) for name in config.sources}, first)
     if former is None:
-        print(f"ledger: none yet in {state_dir}", file=out)
+        print(f"ledger: none yet in {state_dir}; {_copies(config, state_dir)}", file=out)
         return
-    print(f"ledger: {state_dir}", file=out)
+    print(f"ledger: {state_dir}; {_copies(config, state_dir)}", file=out)
     for one in former:
         print(
             f"  - {one.source}: {one.count} days, {one.first} to {one.last}, were told under former settings; the next"
@@ -89,6 +90,14 @@ def _describe_ledger(config: Config, state_dir: Path, first: date, out: TextIO) 
             " them are incomplete, and unitcost_source_former_settings counts them",
             file=out,
         )
+
+
+def _copies(config: Config, state_dir: Path) -> str:
+    kept = copies(state_dir)
+    if not kept:
+        return "no copy of it is kept yet" if config.copies.keep else "no copy of it is kept (copies.keep is 0)"
+    size = kept[0].stat().st_size / 1e6
+    return f"{len(kept)} copies are kept, the newest of {copied_at(kept[0]):%Y-%m-%d %H:%M} UTC ({size:,.1f} MB)"
 
 
 def _describe(desk: Desk, config: Config, ledger: Ledger, out: TextIO) -> None:

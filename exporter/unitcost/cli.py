@@ -17,8 +17,10 @@ from unitcost.backfill import backfill
 from unitcost.check import check
 from unitcost.config import Config, load
 from unitcost.directory import Directory
-from unitcost.errors import ConfigError, UnitcostError
+from unitcost.ending import ENDING
+from unitcost.errors import ConfigError, LedgerStoppedError, UnitcostError
 from unitcost.healthy import healthy
+from unitcost.ledger.care import ledger_check, restored
 from unitcost.ledger.rewound import rewound
 from unitcost.ledger.store import Ledger
 from unitcost.refresh import Refresher
@@ -30,9 +32,6 @@ from unitcost.windows import is_window
 
 FINE, FAILED, USAGE = 0, 1, 2
 
-STOP_SECONDS = 10.0
-"""How long the end of `serve` waits for a derivation that is under way."""
-
 DESCRIPTION = """\
 unitcost tells what each customer, request and AI token costs, as Prometheus metrics.
 It joins OpenCost, a FOCUS bill, product usage and revenue (MRR) into gauges per tenant.
@@ -42,12 +41,8 @@ It joins OpenCost, a FOCUS bill, product usage and revenue (MRR) into gauges per
   unitcost serve --config unitcost.yaml         serve /metrics and a page on :9488
   unitcost report --window last_month           the margin table
   unitcost backfill --output past.om            the past days, for promtool to import into Prometheus
+  unitcost ledger check                         is every number of the ledger readable, does it add up?
 """
-
-
-def script() -> None:
-    """Run the command line of this process."""
-    sys.exit(main(sys.argv[1:]))
 
 
 def main(argv: Sequence[str]) -> int:
@@ -65,12 +60,13 @@ def main(argv: Sequence[str]) -> int:
     except ConfigError as error:
         print("\n".join(error.mistakes), file=sys.stderr)
         return USAGE
+    except (KeyboardInterrupt, LedgerStoppedError):
+        return ENDING.code()
     except UnitcostError as error:
-        print(f"unitcost: {error}", file=sys.stderr)
+        if ENDING.received is None:  # else it is what the signal made of it
+            print(f"unitcost: {error}", file=sys.stderr)
         return FAILED
     except BrokenPipeError:
-        return FINE
-    except KeyboardInterrupt:
         return FINE
 
 
@@ -115,6 +111,12 @@ def _parser() -> argparse.ArgumentParser:
         "--config", type=Path, metavar="FILE", help="default: unitcost.yaml here or in /etc/unitcost, if there is one"
     )
     sub.add_argument("--listen", metavar="ADDRESS", help="what was given to serve, if anything")
+    sub = command("ledger", _ledger, "Look after the ledger in state_dir: check it, or put a kept copy in its place.")
+    sub.add_argument("action", choices=("check", "restore"), help="read all of it; or restore from FILE")
+    sub.add_argument(
+        "file", nargs="?", type=Path, metavar="FILE", help="a copy; default: the ledger (check), the newest (restore)"
+    )
+    sub.add_argument("--config", type=Path, default=Path("unitcost.yaml"), metavar="FILE", help="names state_dir")
     command("metrics", _metrics, "Print METRICS.md: every metric, its labels and meaning.")
     return parser
 
@@ -190,8 +192,6 @@ def _serve(args: argparse.Namespace) -> int:
                 on_start=background.start,
                 on_stop=refresher.stop,
             )
-            # A source may still wait for its server; the ledger only needs the derivation to be over.
-            background.join(timeout=STOP_SECONDS)
         finally:
             ledger.close()
     return FINE
@@ -221,6 +221,14 @@ def _healthy(args: argparse.Namespace) -> int:
     good, line = healthy(args.config, args.listen)
     print(line)
     return FINE if good else FAILED
+
+
+def _ledger(args: argparse.Namespace) -> int:
+    config, _ = load(args.config)
+    if args.action == "restore":
+        print(restored(config.state_dir, args.file, datetime.now(UTC)))
+        return FINE
+    return FINE if ledger_check(config.state_dir, args.file, sys.stdout) else FAILED
 
 
 def _metrics(_: argparse.Namespace) -> int:

@@ -172,6 +172,13 @@ class Limits(Section):
     tenants: int = Field(default=2000, ge=1)
 
 
+class Copies(Section):
+    """copies: how often a copy of the ledger is kept in state_dir, and how many of them; 0 keeps none."""
+
+    every: Duration = timedelta(days=1)
+    keep: int = Field(default=2, ge=0, le=100)
+
+
 class Web(Section):
     """web: where to listen, for how many at once, and a Prometheus web config file for TLS and passwords."""
 
@@ -187,6 +194,7 @@ class Config(Section):
     refresh: Refresh = Refresh()
     history: Duration = timedelta(days=90)
     state_dir: Path = Path("./state")
+    copies: Copies = Copies()
     currency: Currency = Currency()
     sources: Mapping[Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_-]*$")], Any]
     sharing: tuple[Rule, ...] = ()

@@ -8,15 +8,17 @@ import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from math import inf
 from typing import Any
 
 from unitcost.config import Config, settings_digest
 from unitcost.directory import Directory
-from unitcost.errors import SourceError, UnitcostError, describe
+from unitcost.errors import LedgerError, LedgerLostError, LedgerStoppedError, SourceError, UnitcostError, describe
 from unitcost.ledger.derive import Model, derive, look
+from unitcost.ledger.kept import keep_copy
+from unitcost.ledger.prune import first_kept, prune
 from unitcost.ledger.report_lines import leave_copy
 from unitcost.ledger.store import Ledger
 from unitcost.overview import overview
@@ -122,6 +124,8 @@ class Refresher:
         self._clock = clock
         self._model = Model.of(config, directory)
         self._stop = threading.Event()
+        self._lost: str | None = None
+        self._kept: date | None = None
         context = replace(config.context(), names=directory.names(config.tenants.fold))
         seen = {
             name: datetime.fromtimestamp(at, UTC)
@@ -138,11 +142,14 @@ class Refresher:
     def run(self) -> None:
         """Publish what the ledger holds, then refresh until stop() is called."""
         every = self._config.refresh.every.total_seconds()
-        if self._ledger.rows("SELECT 1 FROM known_day LIMIT 1"):
+        self._current.health.watch(threading.current_thread(), self._config.refresh.every)
+        if self._holds_days():
             self.publish()
         while not self._stop.is_set():
             started = time.monotonic()
             self.refresh(PATIENCE)
+            if self._lost is None and not self._stop.is_set():
+                self._keep_copy()
             self._rest(time.monotonic() + max(1.0, every - (time.monotonic() - started)))
 
     def _rest(self, until: float) -> None:
@@ -160,6 +167,26 @@ class Refresher:
                 self.publish()
                 published = time.monotonic()
 
+    def _holds_days(self) -> bool:
+        try:
+            return bool(self._ledger.rows("SELECT 1 FROM known_day LIMIT 1"))
+        except LedgerError:
+            return True  # publish() says so
+
+    def _keep_copy(self) -> None:
+        copies = self._config.copies
+        try:
+            kept = keep_copy(self._ledger, self._clock(), copies.every, copies.keep)
+        except LedgerStoppedError:
+            return
+        except LedgerLostError as error:
+            self._lose(error)
+        except UnitcostError as error:
+            log.warning("%s", error)
+        else:
+            if kept is not None:
+                log.info("a copy of the ledger is kept: %s", kept)
+
     def stop(self) -> None:
         """End run() soon; a source that still waits for its server is left behind."""
         self._stop.set()
@@ -172,6 +199,7 @@ class Refresher:
         short time; and it is asked again when nodes came after it was asked, lest its dollars and the cluster's
         estimate both count.
         """
+        self._lost = None
         bills = [desk for desk in self.desks if desk.source.kind == "bill"]
         asked = self._start([desk for desk in self.desks if desk not in bills])
         if patience is None:
@@ -234,17 +262,24 @@ class Refresher:
             self._take(desk, now, problems, notes)
         except SourceError as error:
             problems.append(Problem.of(error))
+        except LedgerLostError as error:
+            self._lose(error)
+            problems.append(Problem("ledger", "", str(error)))
         except UnitcostError as error:
             problems.append(Problem("ledger", "", str(error)))
         except Exception:
+            if self._ledger.stopped:
+                return
             log.exception("%s: failed in a way it should not; please report this", desk.name)
             problems.append(Problem("defect", "", "failed in a way it should not", "See the log and report it"))
+        if self._ledger.stopped:
+            return
         desk.errors.update(problem.reason for problem in problems)
         desk.problems = [describe(p.where, p.text, p.hint) for p in problems]
         desk.notes = notes
         desk.up = not problems
         desk.duration = time.monotonic() - started
-        for line in desk.problems[:SHOWN_PROBLEMS]:
+        for line in [] if self._lost is not None else desk.problems[:SHOWN_PROBLEMS]:
             log.warning("%s: %s", desk.name, line)
         if len(problems) > SHOWN_PROBLEMS:
             log.warning("%s: and %d more problems", desk.name, len(problems) - SHOWN_PROBLEMS)
@@ -273,6 +308,8 @@ class Refresher:
                 notes.append(item)
 
     def _store(self, desk: Desk, batch: Batch, now: datetime, problems: list[Problem]) -> None:
+        if self._kept is not None and batch.days and max(batch.days) < self._kept:
+            return  # an export holds months that are forgotten again and again
         try:
             rates = self._config.currency.all_rates()
             clusters = [other.name for other in self.desks if other.source.kind == "cluster"]
@@ -286,21 +323,44 @@ class Refresher:
         except UnitcostError as error:
             log.error("%s: %s", desk.name, error)
 
+    def _forget(self, now: datetime) -> timedelta:
+        """Prune the ledger; return how far back its days count. One in memory (`check`, the sample) keeps them all."""
+        if self._ledger.path is None:
+            return self._config.history
+        self._kept = first_kept(self._ledger, now, self._config.history, self._config.windows)
+        prune(self._ledger, self._kept)
+        return now.date() - self._kept
+
+    def _lose(self, error: LedgerLostError) -> None:
+        """Say once a refresh that the ledger cannot be used: all sources, and the numbers, fail of it at once."""
+        if self._lost is None:
+            log.error("the last good numbers stay: %s", error)
+        self._lost = str(error)
+        self._current.health.lost(str(error))
+
     def publish(self) -> bool:
         """Derive what changed and swap in a new snapshot; on failure the last one stays. Return success."""
         now = self._clock()
         try:
-            derive(self._ledger, self._model, now, self._config.history)
-            look(self._ledger, self._config, self._directory, now)
-            found = families(
-                self._ledger,
-                {desk.name: desk.state() for desk in self.desks},
-                now,
-                with_directory=self._config.tenants.directory is not None,
-            )
-            page = render_page(overview(self._ledger, self._config, self.desks, now))
-            self._current.publish(Snapshot.of(found, page, now))
+            self._ledger.refuse_lost()
+            with self._ledger.alone():  # a batch is stored before all of this or after: no number without the others
+                derive(self._ledger, self._model, now, self._forget(now))
+                look(self._ledger, self._config, self._directory, now)
+                found = families(
+                    self._ledger,
+                    {desk.name: desk.state() for desk in self.desks},
+                    now,
+                    with_directory=self._config.tenants.directory is not None,
+                )
+                view = overview(self._ledger, self._config, self.desks, now)
+            self._current.publish(Snapshot.of(found, render_page(view), now))
+            self._current.health.published(self._lost)
             leave_copy(self._ledger)
+        except LedgerStoppedError:
+            return False
+        except LedgerLostError as error:
+            self._lose(error)
+            return False
         except UnitcostError as error:
             log.error("the numbers were not renewed, the last good ones stay: %s", error)
             return False

@@ -62,7 +62,9 @@ def make_app(current: Current, always: Headers | None = None) -> App:
             await answer(send, 405, PLAIN, b"Only GET and HEAD.\n", [*always, allowed])
             return
         if path == "/-/healthy":
-            await answer(send, 200, PLAIN, b"healthy\n", always)
+            problem = current.health.problem()
+            status, text = (200, b"healthy\n") if problem is None else (503, f"not healthy: {problem}\n".encode())
+            await answer(send, status, PLAIN, text, always)
             return
         snapshot = current.get()
         if path == "/-/ready":

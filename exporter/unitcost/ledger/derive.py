@@ -15,7 +15,8 @@ import duckdb
 from unitcost.config import MATCH_FIELDS, METHODS, Config, Fixed, settings_digest
 from unitcost.directory import Directory
 from unitcost.errors import LedgerError
-from unitcost.ledger.store import Ledger, step
+from unitcost.ledger.files import step
+from unitcost.ledger.store import Ledger
 from unitcost.windows import days_in_month, window
 
 DAY_TABLES = (

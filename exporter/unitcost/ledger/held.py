@@ -10,7 +10,8 @@ from datetime import date
 from pathlib import Path
 
 from unitcost.ledger.copied import copied
-from unitcost.ledger.store import FILE_NAME, Ledger
+from unitcost.ledger.files import FILE_NAME
+from unitcost.ledger.store import Ledger
 
 
 @dataclass(frozen=True)
@@ -32,7 +33,7 @@ def former_days(folder: Path, settings: Mapping[str, str], first: date) -> list[
         return None
     with (
         tempfile.TemporaryDirectory(prefix="unitcost-") as beside,
-        copied(folder, Path(beside)) as copy,
+        copied(folder / FILE_NAME, Path(beside)) as copy,
         closing(Ledger(copy)) as ledger,
     ):
         found = ledger.rows(

@@ -15,6 +15,7 @@ from unitcost.config import Config, settings_digest
 from unitcost.directory import Directory
 from unitcost.errors import SourceError, UnitcostError, describe
 from unitcost.ledger.derive import Model, derive, look
+from unitcost.ledger.doubts import told
 from unitcost.ledger.report_lines import leave_copy
 from unitcost.ledger.store import Ledger
 from unitcost.overview import overview
@@ -51,6 +52,17 @@ class Desk:
     errors: Counter[str] = field(default_factory=Counter)
     problems: list[str] = field(default_factory=list)
     notes: list[Note] = field(default_factory=list)
+    left_out: list[Problem] = field(default_factory=list)
+    """What the ledger holds of it and cannot count, found when the numbers were derived."""
+
+    @property
+    def fine(self) -> bool:
+        """Whether the source answered, and all that it said is counted."""
+        return self.up and not self.left_out
+
+    def said(self) -> list[str]:
+        """Return all that is wrong, a line each."""
+        return [*self.problems, *(describe(p.where, p.text, p.hint) for p in self.left_out)]
 
     def state(self) -> SourceState:
         """Return what the metrics say of this source."""
@@ -59,7 +71,7 @@ class Desk:
             (amount * rates.get(code, Decimal(0)) for note in self.notes for code, amount in note.similar.items()),
             Decimal(0),
         )
-        return SourceState(self.up, self.last_success, self.duration, dict(self.errors), similar)
+        return SourceState(self.fine, self.last_success, self.duration, dict(self.errors), similar)
 
 
 class Refresher:
@@ -116,7 +128,7 @@ class Refresher:
         self._ask([desk for desk in self.desks if desk not in clusters], patience)
         if self._stop.is_set():
             return False
-        return self.publish() and all(desk.up for desk in self.desks)
+        return self.publish() and all(desk.fine for desk in self.desks)
 
     def _ask(self, desks: Iterable[Desk], patience: float | None) -> None:
         deadline = None if patience is None else time.monotonic() + patience
@@ -192,11 +204,21 @@ class Refresher:
         except UnitcostError as error:
             log.error("%s: %s", desk.name, error)
 
+    def _leave_out(self, found: Mapping[str, list[Problem]]) -> None:
+        """Say of each source what the ledger holds of it and cannot count."""
+        for desk in self.desks:
+            before, desk.left_out = desk.left_out, found.get(desk.name, [])
+            desk.errors.update(problem.reason for problem in desk.left_out)
+            for problem in desk.left_out:
+                if problem not in before:
+                    log.warning("%s: %s", desk.name, describe(problem.where, problem.text, problem.hint))
+
     def publish(self) -> bool:
         """Derive what changed and swap in a new snapshot; on failure the last one stays. Return success."""
         now = self._clock()
         try:
             derive(self._ledger, self._model, now, self._config.history)
+            self._leave_out(told(self._ledger))
             look(self._ledger, self._config, self._directory, now)
             found = families(
                 self._ledger,

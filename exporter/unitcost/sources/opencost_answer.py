@@ -15,13 +15,13 @@ from http import HTTPStatus
 from typing import Any
 
 from unitcost.errors import SourceError
-from unitcost.records import Cost, Node
+from unitcost.records import LARGEST_AMOUNT, Cost, Node
 from unitcost.sources.opencost_errors import in_plain_words, shorten
 from unitcost.sources.opencost_names import IDLE, Naming
-from unitcost.sources.values import EXACT, LEDGER
+from unitcost.sources.values import EXACT, LEDGER, plain
 
-LARGEST = Decimal("1e15")
-"""An amount beyond this is no cost of a day, and would not add up exactly."""
+YEARS = range(1970, 3000)
+"""A time outside of these is a slip: 0001-01-01 is what Go writes for no time at all."""
 DAY = timedelta(days=1)
 
 FIELDS: Mapping[str, tuple[str, ...]] = {
@@ -116,6 +116,7 @@ LOG_HINT = "See OpenCost's log; most often its Prometheus is down or refuses the
 
 def _entry(name: str, value: Any, where: str) -> Entry:
     where = f"{where}, entry {name!r}"
+    _name(name, where)
     if not isinstance(value, dict):
         raise SourceError("format", where, f"is a {type(value).__name__}, not an allocation")
     start, end = read_window(value.get("window"), where)
@@ -134,16 +135,43 @@ def _entry(name: str, value: Any, where: str) -> Entry:
             total += read_amount(number, f"{where}, {key}")
         if total:
             amounts[service] = total
-    properties = value.get("properties")
-    cluster = properties.get("cluster") if isinstance(properties, dict) else None
+    cluster = _text(_properties(value, where), "cluster", where)
     if value.get("minutes") == 0:  # it did not run at all, so that nothing of it is unknown
         nulls = []
-    return Entry(name, start, end, str(cluster) if cluster else None, amounts, nulls)
+    return Entry(name, start, end, cluster or None, amounts, nulls)
+
+
+def _properties(value: Mapping[str, Any], where: str) -> Mapping[str, Any]:
+    """Return the properties of an entry or asset, {} where it has none. Raises SourceError `format`."""
+    found = value.get("properties")
+    if found is None:
+        return {}
+    if not isinstance(found, dict):
+        raise SourceError("format", where, f"its properties are a {type(found).__name__}, not a map")
+    return found
+
+
+def _text(given: Mapping[str, Any], key: str, where: str) -> str:
+    """Return a text, "" where there is none. Raises SourceError `format` for anything else: it may be a name."""
+    found = given.get(key)
+    if found is None:
+        return ""
+    if not isinstance(found, str):
+        raise SourceError("format", where, f"{key} is {shorten(repr(found))}, not a text")
+    return _name(found, f"{where}, {key}")
+
+
+def _name(text: str, where: str) -> str:
+    try:
+        return plain(text)
+    except ValueError as error:
+        raise SourceError("format", where, str(error), "Rename it in the cluster") from error
 
 
 def read_amount(number: object, where: str) -> Decimal:
     """Return an amount of money with 12 places. Raises SourceError `format` when it is not one."""
-    if not isinstance(number, Decimal) or not number.is_finite() or abs(number) >= LARGEST:
+    # copy_abs, since abs rounds to 28 digits and fails for 1e1000000.
+    if not isinstance(number, Decimal) or not number.is_finite() or number.copy_abs() > LARGEST_AMOUNT:
         raise SourceError("format", where, f"{shorten(repr(number))} is not an amount of money")
     return number.quantize(LEDGER, context=EXACT)
 
@@ -156,6 +184,8 @@ def read_window(window: object, where: str) -> tuple[datetime, datetime]:
         raise SourceError("format", where, f"has no readable window: {shorten(window)}") from error
     if start.tzinfo is None or end.tzinfo is None or start >= end:
         raise SourceError("format", where, f"its window is not a span of time in UTC: {shorten(window)}")
+    if start.year not in YEARS or end.year not in YEARS:
+        raise SourceError("format", where, f"its window is of no time that costs can have: {shorten(window)}")
     return start.astimezone(UTC), end.astimezone(UTC)
 
 
@@ -240,17 +270,18 @@ def read_assets(document: Any, where: str, cluster: str | None, fallback: str) -
             raise SourceError("format", inside, f"is a {type(asset).__name__}, not an asset")
         cost = read_amount(asset.get("totalCost"), f"{inside}, totalCost")
         total += cost
-        kind = asset.get("type")
-        properties = asset.get("properties") or {}
+        kind = _text(asset, "type", inside)
+        properties = _properties(asset, inside)
+        place = _text(properties, "cluster", inside)
         if kind == "Node":
             for service, amount in _node_costs(asset, cost, inside).items():
-                compute[str(properties.get("cluster") or fallback)][service] += amount
+                compute[place or fallback][service] += amount
             kinds["gpu"] += read_amount(asset.get("gpuCost", Decimal(0)), f"{inside}, gpuCost")
         elif kind in KINDS:
             kinds[KINDS[kind]] += cost
-        provider_id = cloud_id(str(properties.get("providerID") or ""))
+        provider_id = cloud_id(_text(properties, "providerID", inside))
         if kind in WITH_ID and provider_id:
-            place = cluster or properties.get("cluster") or fallback
+            place = cluster or place or fallback
             start, end = read_window(asset.get("window"), inside)
             for day, _, _ in days_of(start, end):
                 nodes[day, provider_id, place] = Node(day, provider_id, place)

@@ -51,7 +51,7 @@ def read_vector(answer: Answer, labels: Sequence[str], where: str) -> dict[str |
             raise SourceError(
                 "format", where, "the answer holds native histograms", "Use histogram_count() or histogram_sum()"
             )
-        tenant = _tenant(one["metric"], labels)
+        tenant = _tenant(one["metric"], labels, where)
         found[tenant] = values.EXACT.add(found.get(tenant, Decimal(0)), _number(one, tenant, where, answer))
     if found.keys() == {None}:
         raise SourceError(
@@ -86,10 +86,17 @@ def _body(answer: Answer, where: str) -> Mapping[str, Any]:
     return found
 
 
-def _tenant(given: Mapping[str, Any], labels: Sequence[str]) -> str | None:
+def _tenant(given: Mapping[str, Any], labels: Sequence[str], where: str) -> str | None:
     for label in labels:
+        spelt = given.get(label, "")
         try:
-            return values.tenant(str(given.get(label, "")))
+            if not isinstance(spelt, str):
+                raise ValueError(f"is a {type(spelt).__name__}, not a text")  # noqa: TRY301, TRY004 - told below
+            values.plain(spelt)
+        except ValueError as error:
+            raise SourceError("format", where, f"the label {label} {error}", "Rename it where it is written") from error
+        try:
+            return values.tenant(spelt)
         except ValueError:  # empty or a reserved name: nobody's
             continue
     return None
@@ -100,7 +107,7 @@ def _number(one: Mapping[str, Any], tenant: str | None, where: str, answer: Answ
     if not isinstance(sample, list) or len(sample) != len(("time", "value")) or not isinstance(sample[1], str):
         raise _unreadable(where, answer)
     try:
-        return values.amount(sample[1])
+        return values.quantity(sample[1])
     except ValueError as error:
         whose = f"tenant {values.shown(tenant)}" if tenant is not None else "a series without tenant"
         raise SourceError(

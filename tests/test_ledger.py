@@ -117,13 +117,6 @@ def test_a_currency_without_a_rate_is_refused_and_the_old_batch_stays() -> None:
     assert ledger.rows("SELECT count(*) FROM revenue") == [(0,)]
 
 
-def test_a_rate_that_is_taken_away_later_stops_the_numbers_instead_of_dropping_rows() -> None:
-    ledger = Ledger(None)
-    ledger.put("bill", "s", Batch("k", [DAY], cost=[cost("1", currency="EUR")]), NOW, {"EUR": Decimal(2)})
-    with pytest.raises(LedgerError, match="holds EUR of the source bill, which has no rate; add EUR"):
-        derive(ledger, MODEL, NOW, timedelta(90))
-
-
 def test_a_query_that_fails_in_the_middle_leaves_the_old_batch() -> None:
     ledger = Ledger(None)
     put(ledger, Batch("k", [DAY], usage=[Usage(DAY, "acme", "requests", Decimal(7))]))

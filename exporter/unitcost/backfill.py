@@ -80,7 +80,7 @@ def _refreshed(
     """Ask every source once; return whether all is well."""
     refresher = Refresher(config, directory, ledger, Current(), clock)
     good = refresher.refresh()
-    remarks += [f"{desk.name}: {line}" for desk in refresher.desks for line in desk.problems]
+    remarks += [f"{desk.name}: {line}" for desk in refresher.desks for line in desk.said()]
     return good
 
 

@@ -9,8 +9,9 @@ from typing import TextIO
 
 from unitcost.config import Config, settings_digest
 from unitcost.directory import Directory
+from unitcost.errors import describe
 from unitcost.ledger.files import copied_at, copies
-from unitcost.ledger.held import former_days
+from unitcost.ledger.held import held
 from unitcost.ledger.store import Ledger
 from unitcost.refresh import Desk, Refresher
 from unitcost.snapshot import Current
@@ -77,13 +78,16 @@ def _describe_similar(config: Config, ledger: Ledger, out: TextIO) -> None:
 
 
 def _describe_ledger(config: Config, state_dir: Path, first: date, out: TextIO) -> None:
-    """Say which days of the ledger were told under former settings. Raises LedgerError when it cannot be read."""
-    former = former_days(state_dir, {name: settings_digest(config, name) for name in config.sources}, first)
-    if former is None:
+    """Say what the ledger holds that cannot count as it is. Raises LedgerError when it cannot be read."""
+    found = held(state_dir, {name: settings_digest(config, name) for name in config.sources}, first)
+    if found is None:
         print(f"ledger: none yet in {state_dir}; {_copies(config, state_dir)}", file=out)
         return
     print(f"ledger: {state_dir}; {_copies(config, state_dir)}", file=out)
-    for one in former:
+    for name, problems in sorted(found.left_out.items()):
+        for problem in problems:
+            print(f"  ! {name}: {describe(problem.where, problem.text, problem.hint)}", file=out)
+    for one in found.former:
         print(
             f"  - {one.source}: {one.count} days, {one.first} to {one.last}, were told under former settings; the next"
             " refresh asks for them again. Those that the source has forgotten stay attributed as before, windows with"
@@ -126,8 +130,8 @@ def _describe(desk: Desk, config: Config, ledger: Ledger, out: TextIO) -> None:
         [desk.name],
     ):
         parts.append(f"MRR {total:,.2f} {currency} of {tenants} tenants")
-    print(f"{desk.name} ({kind}): {'fine' if desk.up else 'FAILED'}: {'; '.join(parts)}", file=out)
-    for line in desk.problems:
+    print(f"{desk.name} ({kind}): {'fine' if desk.fine else 'FAILED'}: {'; '.join(parts)}", file=out)
+    for line in desk.said():
         print(f"  ! {line}", file=out)
     [(spent, nobodys, first)] = ledger.rows(
         "SELECT count(*), count(*) FILTER (tenants = 0), min(day) FILTER (tenants = 0) FROM ("

@@ -12,12 +12,21 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Discriminator, Field, Tag, ValidationError, field_validator, model_validator
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    Discriminator,
+    Field,
+    Tag,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 
 from unitcost.alerts import Alerts
 from unitcost.directory import BUDGET_LIMIT, Directory
 from unitcost.errors import ConfigError
-from unitcost.records import COMPONENTS
+from unitcost.records import COMPONENTS, LARGEST_AMOUNT, LARGEST_RATE, RATE_DIGITS, RATE_PLACES, SMALLEST_RATE
 from unitcost.sources.base import Context, ExistingPath, HttpSettings, Section, Settings, SourceKind
 from unitcost.sources.table import TYPES
 from unitcost.windows import DEFAULT_WINDOWS, is_window
@@ -63,10 +72,28 @@ def _exact(value: object) -> object:
     return Decimal(repr(value)) if isinstance(value, float) else value
 
 
+def _short(value: Decimal) -> Decimal:
+    """Refuse digits that could not be multiplied exactly. Never rounds: which rate was meant would be a guess."""
+    _, digits, exponent = value.as_tuple()
+    spelt = "".join(map(str, digits))
+    kept = spelt.rstrip("0")
+    places = -int(exponent) - (len(spelt) - len(kept))
+    if len(kept.lstrip("0")) > RATE_DIGITS or places > RATE_PLACES:
+        raise ValueError(f"must have at most {RATE_DIGITS} digits, up to {RATE_PLACES} of them behind the point")
+    return value
+
+
+def _convertible(rate: Decimal) -> Decimal:
+    if not SMALLEST_RATE <= rate <= LARGEST_RATE:
+        raise ValueError(f"must be a number from {SMALLEST_RATE:f} to {LARGEST_RATE:f}")
+    return rate
+
+
 Duration = Annotated[timedelta, BeforeValidator(_duration)]
 Exact = Annotated[Decimal, BeforeValidator(_exact), Field(allow_inf_nan=False)]
 Positive = Annotated[Exact, Field(gt=0)]
-Ratio = Annotated[Exact, Field(ge=0, le=1)]
+Ratio = Annotated[Exact, Field(ge=0, le=1), AfterValidator(_short)]
+Rate = Annotated[Exact, AfterValidator(_convertible), AfterValidator(_short)]
 CurrencyCode = Annotated[str, Field(pattern=r"^[A-Z]{3}$")]
 
 
@@ -102,7 +129,7 @@ class Currency(Section):
     """currency: the code everything is shown in; rates: dollars of `code` for one unit of another currency."""
 
     code: CurrencyCode = "USD"
-    rates: Mapping[CurrencyCode, Positive] = {}
+    rates: Mapping[CurrencyCode, Rate] = {}
     as_of: date | None = None
 
     @model_validator(mode="after")
@@ -146,18 +173,22 @@ class Rule(Section):
         return self
 
 
+LOWEST_MARGIN = 1_000_000
+"""A target below minus a million is a slip of the pen."""
+
+
 class Plan(Section):
     """A plan: its list price per month and the margin it should earn."""
 
-    price: Annotated[Exact, Field(ge=0)] | None = None
-    target_margin: Annotated[Exact, Field(lt=1)] | None = None
+    price: Annotated[Exact, Field(ge=0, le=int(LARGEST_AMOUNT))] | None = None
+    target_margin: Annotated[Exact, Field(lt=1, ge=-LOWEST_MARGIN)] | None = None
 
 
 class Budget(Section):
     """A budget of the calendar month for each tenant: dollars, or a share of its MRR (1 is all of it)."""
 
     dollars: Annotated[Positive, Field(le=BUDGET_LIMIT)] | None = None
-    share_of_mrr: Annotated[Positive, Field(le=1000)] | None = None
+    share_of_mrr: Annotated[Positive, Field(le=1000), AfterValidator(_short)] | None = None
 
     @model_validator(mode="after")
     def _one(self) -> Budget:

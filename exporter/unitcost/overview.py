@@ -101,6 +101,6 @@ def _source(ledger: Ledger, config: Config, desk: Desk) -> SourceRow:
         last_success=desk.last_success,
         days=known.days,
         rows=known.rows,
-        problems=[line for line in (desk.overdue, *desk.problems) if line],
+        problems=desk.said(),
         notes=[note.text for note in desk.notes],
     )

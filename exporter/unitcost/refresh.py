@@ -17,6 +17,7 @@ from unitcost.config import Config, settings_digest
 from unitcost.directory import Directory
 from unitcost.errors import LedgerError, LedgerLostError, LedgerStoppedError, SourceError, UnitcostError, describe
 from unitcost.ledger.derive import Model, derive, look
+from unitcost.ledger.doubts import told
 from unitcost.ledger.kept import keep_copy
 from unitcost.ledger.prune import first_kept, prune
 from unitcost.ledger.report_lines import leave_copy
@@ -74,6 +75,18 @@ class Desk:
     errors: Counter[str] = field(default_factory=Counter)
     problems: list[str] = field(default_factory=list)
     notes: list[Note] = field(default_factory=list)
+    left_out: list[Problem] = field(default_factory=list)
+    """What the ledger holds of it and cannot count, found when the numbers were derived."""
+
+    @property
+    def fine(self) -> bool:
+        """Whether the source answered, and all that it said is counted."""
+        return self.up and not self.left_out
+
+    def said(self) -> list[str]:
+        """Return all that is wrong, a line each."""
+        late = [self.overdue] if self.overdue else []
+        return [*late, *self.problems, *(describe(p.where, p.text, p.hint) for p in self.left_out)]
 
     @property
     def running(self) -> bool:
@@ -99,7 +112,7 @@ class Desk:
         """Whether the source answers: in its last run, or so far in its first; None where that is not known yet."""
         if self.overdue:
             return False
-        return self.up if self.brought or self.duration is not None else None
+        return self.fine if self.brought or self.duration is not None else None
 
     def state(self) -> SourceState:
         """Return what the metrics say of this source."""
@@ -213,7 +226,7 @@ class Refresher:
             self._ask_bills_again(patience)
         if self._stop.is_set():
             return False
-        return self.publish() and all(desk.up for desk in self.desks)
+        return self.publish() and all(desk.fine for desk in self.desks)
 
     def _start(self, desks: Sequence[Desk]) -> list[Desk]:
         """Ask these sources, each in a thread of its own; return those that were not being asked already."""
@@ -338,6 +351,15 @@ class Refresher:
         self._lost = str(error)
         self._current.health.lost(str(error))
 
+    def _leave_out(self, found: Mapping[str, list[Problem]]) -> None:
+        """Say of each source what the ledger holds of it and cannot count."""
+        for desk in self.desks:
+            before, desk.left_out = desk.left_out, found.get(desk.name, [])
+            desk.errors.update(problem.reason for problem in desk.left_out)
+            for problem in desk.left_out:
+                if problem not in before:
+                    log.warning("%s: %s", desk.name, describe(problem.where, problem.text, problem.hint))
+
     def publish(self) -> bool:
         """Derive what changed and swap in a new snapshot; on failure the last one stays. Return success."""
         now = self._clock()
@@ -345,6 +367,7 @@ class Refresher:
             self._ledger.refuse_lost()
             with self._ledger.alone():  # a batch is stored before all of this or after: no number without the others
                 derive(self._ledger, self._model, now, self._forget(now))
+                self._leave_out(told(self._ledger))
                 look(self._ledger, self._config, self._directory, now)
                 found = families(
                     self._ledger,

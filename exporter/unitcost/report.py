@@ -48,7 +48,7 @@ def report(
     try:
         refresher = Refresher(config, directory, ledger, Current(), clock)
         good = refresher.refresh()
-        remarks = [f"{desk.name}: {line}" for desk in refresher.desks for line in desk.problems]
+        remarks = [f"{desk.name}: {line}" for desk in refresher.desks for line in desk.said()]
         for source, days in missing_days(ledger, window):
             remarks.append(f"{source}: {len(days)} days missing, {days[0]} to {days[-1]}: not the whole window")
         lines = read_lines(ledger, window)

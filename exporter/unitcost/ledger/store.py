@@ -17,6 +17,7 @@ import duckdb
 
 from unitcost.ending import ENDING
 from unitcost.errors import LedgerLostError, LedgerStoppedError, SourceError
+from unitcost.ledger.bounds import refuse_uncountable
 from unitcost.ledger.files import FILE_NAME, is_broken, translated
 from unitcost.ledger.opening import open_ledger
 from unitcost.records import Batch, Cost, Node, Query, Revenue, Usage
@@ -36,16 +37,16 @@ class StoredBatches:
     settings: str
 
     def fingerprint(self, key: str) -> str | None:
-        """Return the fingerprint of the stored batch, or None."""
+        """Return the fingerprint of the stored batch, or None; also where it holds values that cannot be counted."""
         found = self.ledger.rows(
-            "SELECT fingerprint FROM batch WHERE source = ? AND key = ? AND settings = ? AND NOT empty",
+            f"SELECT fingerprint FROM batch WHERE source = $1 AND key = $2 AND settings = $3 AND NOT empty AND {SOUND}",
             [self.source, key, self.settings],
         )
         return str(found[0][0]) if found else None
 
     def keys(self) -> set[str]:
-        """Return the keys of all stored batches that are not empty."""
-        sql = "SELECT key FROM batch WHERE source = ? AND settings = ? AND NOT empty"
+        """Return the keys of all stored batches that are not empty, nor hold values that cannot be counted."""
+        sql = f"SELECT key FROM batch WHERE source = $1 AND settings = $2 AND NOT empty AND {SOUND}"
         return {key for (key,) in self.ledger.rows(sql, [self.source, self.settings])}
 
     def asked_empty(self, key: str) -> datetime | None:
@@ -221,9 +222,9 @@ class Ledger:
 
         clusters: the configured sources that are clusters; a cluster's day is told by one of them only.
 
-        Raises SourceError when its rows cannot be read, are in a currency without a rate, or tell of a cluster that
-        another source tells of already, and LedgerError when they cannot be written; either way the batch that was
-        stored stays as it was.
+        Raises SourceError when its rows cannot be read, are in a currency without a rate, are too large to be counted
+        (records.LARGEST_AMOUNT and those around it), or tell of a cluster that another source tells of already, and
+        LedgerError when they cannot be written; either way the batch that was stored stays as it was.
         """
         with self.transaction() as connection:
             where = [source, batch.key]
@@ -245,6 +246,7 @@ class Ledger:
             connection.execute(
                 "INSERT INTO known_day SELECT ?, ?, unnest(?::DATE[])", [*where, sorted(set(batch.days))]
             )
+            refuse_uncountable(connection, source, batch, rates)
             _record(connection, source, settings, batch, now, rows)
             if stored is None:
                 connection.execute(f"DELETE FROM derived_day WHERE day IN ({SPOKEN_OF})", where)
@@ -258,6 +260,9 @@ class Ledger:
         with self.transaction() as connection:
             connection.execute("INSERT OR REPLACE INTO source_state VALUES (?, ?)", [source, now])
 
+
+SOUND = "key NOT IN (SELECT batch FROM doubt WHERE source = $1 AND reason = 'value')"
+"""Batches that could be counted; others are asked for again, since a version of before did not look at values."""
 
 SPOKEN_OF = """
 SELECT day FROM known_day WHERE source = $1 AND batch = $2

@@ -123,12 +123,15 @@ def _add(
     if "histogram" in one:
         hint = "Use histogram_count() or histogram_sum()"
         return SourceError("format", where, "the answer holds native histograms", hint)
-    tenant = _tenant(one["metric"], labels)
+    try:
+        tenant = _tenant(one["metric"], labels, where)
+    except SourceError as error:
+        return error
     sample = one.get("value")
     if not isinstance(sample, list) or len(sample) != len(("time", "value")) or not isinstance(sample[1], str):
         return _unreadable(where, answer)
     try:
-        sums[tenant] = values.EXACT.add(sums.get(tenant, Decimal(0)), values.amount(sample[1]))
+        sums[tenant] = values.EXACT.add(sums.get(tenant, Decimal(0)), values.quantity(sample[1]))
     except ValueError as error:
         whose = f"tenant {values.shown(tenant)}" if tenant is not None else "a series without tenant"
         return SourceError(
@@ -137,10 +140,17 @@ def _add(
     return None
 
 
-def _tenant(given: Mapping[str, Any], labels: Sequence[str]) -> str | None:
+def _tenant(given: Mapping[str, Any], labels: Sequence[str], where: str) -> str | None:
     for label in labels:
+        spelt = given.get(label, "")
         try:
-            return values.tenant(str(given.get(label, "")))
+            if not isinstance(spelt, str):
+                raise ValueError(f"is {values.spelt(spelt)}, not a text")  # noqa: TRY301, TRY004 - told below
+            values.plain(spelt)
+        except ValueError as error:
+            raise SourceError("format", where, f"the label {label} {error}", "Rename it where it is written") from error
+        try:
+            return values.tenant(spelt)
         except ValueError:  # empty or a reserved name: nobody's
             continue
     return None

@@ -12,7 +12,8 @@ from requests.adapters import HTTPAdapter
 from urllib3.util import Retry
 
 from unitcost.errors import SourceError
-from unitcost.sources.base import HttpSettings, read_secret
+from unitcost.redaction import SECRETS
+from unitcost.sources.base import HttpSettings, basic, read_secret
 from unitcost.sources.values import exact_json
 
 CHUNK = 1 << 16
@@ -32,7 +33,8 @@ class Answer:
     @property
     def text(self) -> str:
         """The start of the body, fit to be shown in an error."""
-        return self.body[:SHOWN].decode("utf-8", "replace")
+        whole = self.body[: SHOWN * 4].decode("utf-8", "replace")
+        return SECRETS.hide(whole)[:SHOWN]  # cut behind that, so that no half of a secret is left
 
     def json(self) -> Any:
         """Parse the body; raise SourceError `format` when it is not JSON (a login page, half an answer)."""
@@ -52,7 +54,6 @@ class Client:
 
     def __init__(self, settings: HttpSettings, *, retries: int = 3, backoff: float = 0.5) -> None:
         self._settings = settings
-        self._base = settings.url.rstrip("/")
         self._session = requests.Session()
         self._session.trust_env = False  # no ~/.netrc credentials or proxies that the configuration does not name
         retry = Retry(
@@ -79,18 +80,17 @@ class Client:
         """
         limit = self._settings.timeout
         deadline = time.monotonic() + limit
-        url = self._base + path
+        url = at(self._settings.url, path)
         shown = _without_credentials(url)
         headers = {name: value.get_secret_value() for name, value in self._settings.headers.items()}
-        auth = None
         if self._settings.username is not None:
-            auth = (self._settings.username, self._password())
+            headers["Authorization"] = f"Basic {basic(self._settings.username, self._password())}"
         token = self._token()
         if token is not None:
             headers["Authorization"] = f"Bearer {token}"
         try:
             with self._session.get(
-                url, params=dict(params), headers=headers, auth=auth, timeout=(min(10.0, limit), limit), stream=True
+                url, params=dict(params), headers=headers, timeout=(min(10.0, limit), limit), stream=True
             ) as response:
                 answer = Answer(shown, response.status_code, _read(response, shown, limit, deadline))
         except requests.exceptions.RequestException as error:
@@ -143,7 +143,13 @@ def _translated(error: requests.exceptions.RequestException, shown: str, limit: 
     return SourceError("http", shown, f"the request failed: {type(error).__name__}")
 
 
+def at(url: str, path: str) -> str:
+    """Return the address of a path below a url, whose query stays."""
+    parts = urlsplit(url)
+    return parts._replace(path=parts.path.rstrip("/") + path).geturl()
+
+
 def _without_credentials(url: str) -> str:
     parts = urlsplit(url)
     host = parts.netloc.rpartition("@")[2]
-    return parts._replace(netloc=host).geturl()
+    return parts._replace(netloc=host, query="").geturl()

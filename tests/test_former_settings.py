@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from datetime import date, timedelta
+import json
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager
+from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
 from pathlib import Path
 
 import pytest
 
 from tests.fakes.company import NOW, RATES, YESTERDAY, Company, cost, days_until
+from tests.fakes.server import Fake, Reply, Request, serve
 from unitcost.cli import main
 from unitcost.config import load, settings_digest
-from unitcost.records import Batch
+from unitcost.ledger.rewound import rewound
+from unitcost.ledger.store import Ledger
+from unitcost.records import Asked, Batch, Note, Problem
+from unitcost.sources.base import Context
+from unitcost.sources.prometheus import Prometheus, PrometheusSettings
 
 DAYS = days_until(YESTERDAY, 30)
 FORGOTTEN = DAYS[:20]
@@ -66,6 +73,82 @@ def test_a_forecast_is_not_made_of_days_of_former_settings() -> None:
     assert company.gauges()["platform_cost_forecast_dollars"] == {}
     told(company, DAYS[23:], "present", "acme")
     assert company.gauges()["platform_cost_forecast_dollars"]["expected",] == 300
+
+
+@contextmanager
+def keeping(first: date) -> Iterator[Fake]:
+    """Run a Prometheus that keeps the days from one on."""
+
+    def answer(request: Request) -> Reply:
+        end = datetime.fromtimestamp(int(request.params["time"]), UTC)
+        series = [{"metric": {"tenant": "acme"}, "value": [0, "7"]}] if end.date() > first else []
+        return Reply(json.dumps({"status": "success", "data": {"resultType": "vector", "result": series}}))
+
+    with serve(answer) as fake:
+        yield fake
+
+
+def refreshed(ledger: Ledger, url: str, settings: str, now: datetime) -> list[Batch | Problem | Note]:
+    """Ask for 90 days of usage under these settings, and store what comes."""
+    given = PrometheusSettings(url=url, measures={"requests": "sum by (tenant) (increase(x[$window]))"})
+    source = Prometheus("usage", given, Context())
+    found = []
+    asked = Asked(now, now.date() - timedelta(90), 3, ledger.stored("usage", settings))
+    for item in source.batches(asked):
+        found.append(item)
+        if isinstance(item, Batch):
+            ledger.put("usage", settings, item, now, RATES)
+    return found
+
+
+def test_days_that_a_server_keeps_no_more_are_asked_once_a_day_and_stay_as_they_were_told() -> None:
+    with keeping(NOW.date() - timedelta(90)) as whole, closing(Ledger(None)) as ledger:
+        refreshed(ledger, whole.url, "former", NOW - timedelta(hours=1))
+        assert len(whole.requests) == 91
+        with keeping(NOW.date() - timedelta(11)) as fake:
+            for hours, count in ((0, 91), (0.1, 4), (23, 4), (25, 4 + 78), (26, 4)):
+                fake.requests.clear()
+                found = refreshed(ledger, fake.url, "present", NOW + timedelta(hours=hours))
+                assert len(fake.requests) == count, hours
+                assert not [item for item in found if isinstance(item, Problem)]
+        assert ledger.known("usage").days >= 91
+        former = ledger.rows("SELECT count(*) FROM batch WHERE settings = 'former' AND NOT empty")
+        assert former == [(79,)]
+        assert ledger.stored("usage", "former").keys() & ledger.stored("usage", "present").keys() == set()
+
+
+def test_that_a_source_has_nothing_now_changes_no_number_and_no_count_of_former_days() -> None:
+    company = changed()
+    before = company.gauges(("1d", "30d"))
+    for day in FORGOTTEN:
+        company.ledger.put("cluster", "key: customer", Batch(day.isoformat(), []), NOW, RATES)
+    assert company.gauges(("1d", "30d")) == before
+    company.model.settings.append(("cluster", "a third"))
+    assert company.gauges(("30d",))["unitcost_source_former_settings"] == {("cluster",): 30}
+
+
+def test_a_day_that_comes_back_replaces_that_there_was_nothing() -> None:
+    company = changed()
+    stored = company.ledger.stored("cluster", "key: customer")
+    day = FORGOTTEN[0].isoformat()
+    company.ledger.put("cluster", "key: customer", Batch(day, []), NOW, RATES)
+    assert stored.asked_empty(day) == NOW
+    assert stored.fingerprint(day) is None
+    told(company, FORGOTTEN[:1], "key: customer", "beta")
+    assert stored.asked_empty(day) is None
+    assert day in stored.keys()  # noqa: SIM118 - a method of ours
+
+
+def test_a_look_back_before_a_source_had_nothing_loses_nothing(tmp_path: Path) -> None:
+    day = NOW.date() - timedelta(1)
+    told_at = datetime.combine(day, time(12), UTC)
+    with closing(Ledger(tmp_path)) as ledger:
+        rows = [cost("acme", "10", day=day, cluster="prod")]
+        ledger.put("cluster", "former", Batch(day.isoformat(), [day], cost=rows), told_at, RATES)
+        ledger.put("cluster", "present", Batch(day.isoformat(), []), NOW, RATES)
+    with rewound(tmp_path, told_at) as folder, closing(Ledger(folder)) as ledger:
+        assert folder != tmp_path
+        assert ledger.rows("SELECT sum(amount) FROM cost") == [(Decimal(10),)]
 
 
 def test_only_days_of_the_history_are_counted() -> None:

@@ -101,7 +101,8 @@ def test_an_empty_batch_never_replaces_a_stored_one() -> None:
     stored = ledger.stored("bill", "s")
     assert stored.keys() == {"k"}
     assert stored.asked_empty("other") == NOW
-    assert stored.asked_empty("k") is None
+    assert stored.asked_empty("k") == NOW, "it is asked again a day later"
+    assert len(stored.costs("k")) == 1
 
 
 def test_a_currency_without_a_rate_is_refused_and_the_old_batch_stays() -> None:

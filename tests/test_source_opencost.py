@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, date, datetime, timedelta
@@ -241,18 +242,15 @@ def test_an_old_day_that_stays_unusable_is_asked_only_once_an_hour_but_always_re
         (Reply(recorded("tenant-2026-11-22.json"), cut=5000), "truncated", "broke"),
         (Reply("[]"), "format", "no data"),
         (Reply('{"code":200,"data":{"a":1}}'), "format", "not a list"),
-        (Reply('{"code":200,"data":["x"]}'), "format", "a step of data is a str"),
+        (Reply('{"code":200,"data":["x"]}'), "format", 'a step of data is "x", not a map'),
         (Reply('{"code":200,"data":[{"acme":3}]}'), "format", "entry 'acme'"),
         (Reply('{"code":200,"data":[{"acme":{"cpuCost":1}}]}'), "format", "no readable window"),
         (Reply("", status=403), "auth", "403"),
-        (Reply("slow", stall=2), "timeout", "no answer within 0.3 s"),
+        (Reply("slow", stall=2), "timeout", "no complete answer within 0.3 s"),
         (Reply("gone", status=504), "http", "504"),
     ],
 )
-def test_every_bad_answer_is_an_error_in_one_line_and_no_day_is_stored(
-    reply: Reply, reason: str, text: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("urllib3.util.Retry.sleep", lambda *_: None)
+def test_every_bad_answer_is_an_error_in_one_line_and_no_day_is_stored(reply: Reply, reason: str, text: str) -> None:
     stored = MemoryStored(NOW)
     with opencost(lambda _: reply, timeout=0.3) as (reader, _), pytest.raises(SourceError) as caught:
         stored.take(reader.batches(asked(NOW, FIRST, stored)))
@@ -556,3 +554,118 @@ def test_spreading_keeps_every_digit_of_the_amount(amount: Decimal, start: datet
     last = (start + length - timedelta(microseconds=1)).date()
     assert list(parts) == [start.date() + timedelta(days=n) for n in range((last - start.date()).days + 1)]
     assert all(part * amount >= -abs(amount) * len(parts) * Decimal("1e-12") for part in parts.values())
+
+
+def test_a_stored_part_of_a_day_that_opencost_has_lost_is_asked_for_once_a_day_and_stays() -> None:
+    noon = utc(2026, 11, 19, 12)
+    stored = MemoryStored(noon)
+    with opencost(partial_guard=0) as (reader, _):
+        stored.take(reader.batches(asked(noon, noon.date(), stored)))
+    before = stored.total()
+    counts = []
+    with opencost(lambda _: NO_DATA) as (reader, fake):
+        for hours in (0, 1, 23, 25):
+            stored.now = utc(2026, 11, 25, 12) + timedelta(hours=hours)
+            del fake.requests[:]
+            found = list(reader.batches(asked(stored.now, noon.date(), stored)))
+            counts.append(sum(request.params["window"].startswith("2026-11-19") for request in fake.requests))
+            notes = [item.text for item in found if isinstance(item, Note)]
+            assert stored.take(found) == []
+            assert counts[-1] == 0 or any(
+                "2026-11-19: what is stored of this day is not all of it" in one for one in notes
+            )
+    assert counts == [1, 0, 0, 1]
+    assert stored.total() == before > 0
+
+
+@pytest.mark.parametrize(
+    ("since", "until"),
+    [
+        ("2026-11-22T00:00:00Z", "2026-11-24T00:00:00Z"),
+        ("2026-11-22T00:00:00Z", "2026-11-23T00:00:00.001Z"),
+        ("2026-11-21T23:59:59Z", "2026-11-23T00:00:00Z"),
+        ("2026-11-22T00:00:00Z", "9999-12-31T00:00:00Z"),
+        ("1999-01-01T00:00:00Z", "9999-12-31T00:00:00Z"),
+    ],
+)
+def test_an_answer_about_more_than_the_day_that_was_asked_is_refused_at_once(since: str, until: str) -> None:
+    document = loaded("tenant-2026-11-22.json")
+    for entry in document["data"][0].values():
+        entry["window"] = {"start": since, "end": until}
+    started = time.monotonic()
+    with opencost(lambda _: dumped(document)) as (reader, _), pytest.raises(SourceError) as caught:
+        list(reader.batches(asked(NOW, date(2026, 11, 22))))
+    assert time.monotonic() - started < 2
+    assert caught.value.reason == "format"
+    assert "other days" in str(caught.value) or "is longer than the 400 that are read" in str(caught.value)
+
+
+def test_assets_of_8_000_years_give_the_nodes_of_the_day_that_was_asked_only() -> None:
+    def answers(start: str, end: str) -> list[Batch | Problem | Note]:
+        document = loaded("assets-2026-11-22.json")
+        for asset in document["data"].values():
+            asset["window"] = {"start": start, "end": end}
+        replay = Replay({}, {"2026-11-22": [dumped(document)]})
+        with serve(replay) as fake:
+            reader = source(fake.url, context=Context(bills=True))
+            return list(reader.batches(asked(NOW, date(2026, 11, 22))))
+
+    (wide, *_) = answers("2026-11-01T00:00:00Z", "2026-11-30T00:00:00Z")
+    assert isinstance(wide, Batch)
+    assert {node.day for node in wide.nodes} == {date(2026, 11, 22)}
+    problem, batch, *_ = answers("1999-01-01T00:00:00Z", "9999-01-01T00:00:00Z")
+    assert isinstance(problem, Problem)
+    assert problem.reason == "assets"
+    assert "window of 2,921,940 days is longer than the 400 that are read" in problem.text
+    assert isinstance(batch, Batch)
+    assert list(batch.nodes) == []
+
+
+def test_a_recorded_answer_of_8_000_years_is_refused_and_one_of_a_year_is_spread(tmp_path: Path) -> None:
+    document = loaded("tenant-2026-11-22.json")
+    for end, days in (("2027-11-22T00:00:00Z", 365), ("9999-01-01T00:00:00Z", 0)):
+        for entry in document["data"][0].values():
+            entry["window"] = {"start": "2026-11-22T00:00:00Z", "end": end}
+        (tmp_path / "answer.json").write_text(str(dumped(document).body))
+        found = list(source(path=tmp_path).batches(asked(NOW, date(2026, 11, 22))))
+        assert sum(isinstance(item, Batch) for item in found) == days
+    assert any("is longer than the 400 that are read" in item.text for item in found if isinstance(item, Problem))
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ("1e999999", "1E+999999 is not an amount of money"),
+        ("2" * 60, f"{'2' * 40}… is not an amount of money"),
+        ('"12"', '"12" is not an amount of money'),
+        ("true", "true is not an amount of money"),
+        ("[1]", "a list is not an amount of money"),
+        ("{}", "a map is not an amount of money"),
+    ],
+)
+def test_what_is_no_amount_is_said_as_the_answer_spells_it(given: str, said: str) -> None:
+    window = '"window":{"start":"2026-11-22T00:00:00Z","end":"2026-11-23T00:00:00Z"}'
+    body = f'{{"code":200,"data":[{{"acme":{{{window},"cpuCost":{given}}}}}]}}'
+    with opencost(lambda _: Reply(body)) as (reader, _), pytest.raises(SourceError) as caught:
+        list(reader.batches(asked(NOW, date(2026, 11, 22))))
+    assert said in str(caught.value)
+    assert "Decimal" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("body", "said"),
+    [
+        ('{"code":200,"data":[7]}', "a step of data is 7, not a map"),
+        ('{"code":200,"data":[[1]]}', "a step of data is a list, not a map"),
+        ('{"code":200,"data":[{"acme":null}]}', "is null, not an allocation"),
+        ('{"code":200,"data":[{"acme":"x"}]}', 'is "x", not an allocation'),
+        ('{"code":200,"data":[{"acme":{"window":7}}]}', "has no readable window: 7"),
+        ('{"code":200,"data":[{"acme":{"window":{"start":1,"end":null}}}]}', "has no readable window: 1 to null"),
+        ('{"data":[{"acme":3}],"code":500,"message":"boom"}', "OpenCost answered an error: boom"),
+        ('{"code":200,"data":[{"acme":{},"acme":{}}]}', "the key 'acme' comes twice"),
+    ],
+)
+def test_what_is_no_answer_is_said_in_the_words_of_json(body: str, said: str) -> None:
+    with opencost(lambda _: Reply(body)) as (reader, _), pytest.raises(SourceError) as caught:
+        list(reader.batches(asked(NOW, date(2026, 11, 22))))
+    assert said in str(caught.value)

@@ -320,10 +320,56 @@ def test_the_hint_for_a_missing_label_shows_how_to_ask() -> None:
     assert "sum by (tenant) (…)" in problem.hint
 
 
-def test_remarks_of_promql_are_not_warnings() -> None:
-    remark = "PromQL info: metric might not be a counter, name does not end in _total"
-    for more in ({"infos": [remark]}, {"warnings": [remark]}, {"warnings": None}, {"isPartial": False}):
-        (batch,) = only_day(vector(({"tenant": "acme"}, "1"), **more))
+NOT_A_COUNTER = "PromQL info: metric might not be a counter, name does not end in _total/_sum/_count/_bucket: (1:25)"
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        {"infos": [NOT_A_COUNTER]},
+        {"warnings": [NOT_A_COUNTER]},
+        {"warnings": ['PromQL warning: bucket label "le" is missing or has a malformed value of "" (1:25)']},
+        {"warnings": ["PromQL warning: quantile value should be between 0 and 1, got 2 (1:67)"]},
+        {"warnings": ["PromQL warning: encountered a mix of histograms and floats for aggregation (1:5)"]},
+        {"warnings": ["PromQL warning: vector contains a mix of classic and native histograms"], "infos": []},
+    ],
+)
+def test_a_day_that_promql_remarks_on_counts_and_the_remark_is_told(more: dict[str, list[str]]) -> None:
+    batch, note = only_day(vector(({"tenant": "acme"}, "1"), **more))
+    assert isinstance(batch, Batch)
+    assert used(batch) == {("acme", "requests"): Decimal(1)}
+    assert isinstance(note, Note)
+    (text,) = more.get("warnings", []) + more.get("infos", [])
+    assert note.text.startswith("requests: the server remarks, first on 2026-11-18")
+    assert note.text.endswith(text)
+
+
+def test_a_remark_is_told_once_for_all_days_and_measures_tell_their_own() -> None:
+    with answering(vector(({"tenant": "acme"}, "1"), infos=[NOT_A_COUNTER])) as (given, _):
+        found = list(given.batches(asked(NOW, date(2026, 11, 10))))
+    assert [one.text.count(NOT_A_COUNTER) for one in found if isinstance(one, Note)] == [1]
+
+
+@pytest.mark.parametrize(
+    "warning",
+    [
+        "receive series from Addr: 10.0.0.7:10901 MinTime: 0 MaxTime: 1: rpc error: code = Unavailable",
+        "No StoreAPIs matched for this query",
+        "remote_read: remote server http://old:9090 returned HTTP status 503",
+        "3 more warning annotations omitted",
+        "something that nobody has seen yet, PromQL info: quoted",
+    ],
+)
+def test_a_warning_that_is_no_remark_of_promql_may_mean_missing_data(warning: str) -> None:
+    (problem,) = only_day(vector(({"tenant": "acme"}, "1"), warnings=[NOT_A_COUNTER, warning]))
+    assert isinstance(problem, Problem)
+    assert problem.reason == "partial"
+    assert problem.text == f"the answer is partial: {warning}"
+
+
+def test_an_empty_list_of_warnings_says_nothing() -> None:
+    for name, nothing in (("warnings", None), ("warnings", []), ("infos", None), ("isPartial", False)):
+        (batch,) = only_day(vector(({"tenant": "acme"}, "1"), **{name: nothing}))
         assert isinstance(batch, Batch)
 
 

@@ -103,8 +103,8 @@ class Batch:
     key: unique within its source ("2026-11-19", "2026-11", "mrr.csv"). days: the UTC days the batch speaks
     for, with or without rows; a day is known to the source once such a batch is stored. Rows of other days count
     too, and leave them unknown. A batch without days and rows says that the source was asked and had nothing (the key
-    is asked again a day later, and stays unknown). fingerprint: what the batch was made from; the same one again means
-    nothing changed.
+    is asked again a day later; what is stored of it stays). fingerprint: what the batch was made from; the same one
+    again means nothing changed.
     """
 
     key: str
@@ -161,7 +161,7 @@ class Stored(Protocol):
         """Return the keys of all stored batches that are not empty."""
 
     def asked_empty(self, key: str) -> datetime | None:
-        """Return when the source last said that it has nothing for this key, or None."""
+        """Return when the source last said that it has nothing for this key (any more), or None."""
 
     def costs(self, key: str) -> list[Cost]:
         """Return the cost rows of a stored batch, as they were handed over (dimensions may be left out)."""

@@ -39,7 +39,8 @@ def former_days(folder: Path, settings: Mapping[str, str], first: date) -> list[
             "SELECT source, count(DISTINCT day), min(day), max(day)"
             " FROM known_day k JOIN batch b USING (source) JOIN ("
             "  SELECT unnest(?::VARCHAR[]) AS source, unnest(?::VARCHAR[]) AS settings) p USING (source)"
-            " WHERE b.key = k.batch AND b.settings <> p.settings AND day >= ? GROUP BY source ORDER BY source",
+            " WHERE b.key = k.batch AND NOT b.empty AND b.settings <> p.settings AND day >= ?"
+            " GROUP BY source ORDER BY source",
             [list(settings), list(settings.values()), first],
         )
     return [FormerDays(*row) for row in found]

@@ -6,7 +6,7 @@
 CREATE OR REPLACE TEMP TABLE former_day AS
 SELECT DISTINCT k.source, k.day
 FROM known_day k JOIN batch b ON b.source = k.source AND b.key = k.batch JOIN present p ON p.source = k.source
-WHERE b.settings <> p.settings AND k.day >= (SELECT first_day FROM clock);
+WHERE NOT b.empty AND b.settings <> p.settings AND k.day >= (SELECT first_day FROM clock);
 
 -- Days that are over and that every required cost source knows; number 1 is the newest. Kept are those of this month
 -- and the last 28: what a forecast is made of. Without a required cost source no day is complete.

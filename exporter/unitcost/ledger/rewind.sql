@@ -2,7 +2,8 @@
 -- writes: cost, usage, revenue, node, known_day, batch, source_state and derived_day, without what was stored after now
 --         of today and of later days
 
-CREATE OR REPLACE TEMP TABLE later AS SELECT source, key AS batch FROM batch WHERE loaded_at > (SELECT now FROM cut_at);
+CREATE OR REPLACE TEMP TABLE later AS
+SELECT source, key AS batch FROM batch WHERE NOT empty AND loaded_at > (SELECT now FROM cut_at);
 
 -- Batches that lose something; their sources are asked for them again.
 CREATE OR REPLACE TEMP TABLE cut AS

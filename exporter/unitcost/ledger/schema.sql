@@ -3,7 +3,8 @@
 
 CREATE TABLE IF NOT EXISTS meta (key VARCHAR PRIMARY KEY, value VARCHAR NOT NULL);
 
--- One row per batch. settings: digest of the source's settings it was fetched under. empty: the source had nothing.
+-- One row per batch, and one more per key of which the source had nothing when it was last asked (empty).
+-- settings: digest of the source's settings it was fetched under.
 CREATE TABLE IF NOT EXISTS batch (
     source VARCHAR NOT NULL, key VARCHAR NOT NULL, fingerprint VARCHAR NOT NULL, settings VARCHAR NOT NULL,
     empty BOOLEAN NOT NULL, loaded_at TIMESTAMPTZ NOT NULL, rows BIGINT NOT NULL

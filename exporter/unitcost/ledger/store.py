@@ -53,7 +53,7 @@ class StoredBatches:
         return {key for (key,) in self.ledger.rows(sql, [self.source, self.settings])}
 
     def asked_empty(self, key: str) -> datetime | None:
-        """Return when the source last had nothing for this key, or None."""
+        """Return when the source last had nothing for this key, or None; what it had before may be stored still."""
         found = self.ledger.rows(
             "SELECT epoch(loaded_at) FROM batch WHERE source = ? AND key = ? AND settings = ? AND empty",
             [self.source, key, self.settings],
@@ -194,6 +194,8 @@ class Ledger:
     ) -> None:
         """Replace a batch in one transaction. Days whose content changed are derived again later.
 
+        An empty batch replaces nothing: it is remembered that the source was asked, and had nothing (any more).
+
         clusters: the configured sources that are clusters; a cluster's day is told by one of them only.
 
         Raises SourceError when its rows cannot be read, are in a currency without a rate, or tell of a cluster that
@@ -206,8 +208,7 @@ class Ledger:
                 "SELECT 1 FROM batch WHERE source = ? AND key = ? AND NOT empty", where
             ).fetchone()
             if batch.empty:
-                if stored is None:
-                    _record(connection, source, settings, batch, now, 0)
+                _record(connection, source, settings, batch, now, 0)
                 return
             before = {}
             if stored is not None:
@@ -262,7 +263,10 @@ REBUILD = "move the file away and it is rebuilt from the sources"
 def _record(
     connection: duckdb.DuckDBPyConnection, source: str, settings: str, batch: Batch, now: datetime, rows: int
 ) -> None:
-    connection.execute("DELETE FROM batch WHERE source = ? AND key = ?", [source, batch.key])
+    # That a source has nothing now is remembered beside what it told before, which stays.
+    connection.execute(
+        "DELETE FROM batch WHERE source = ? AND key = ? AND (empty OR NOT ?)", [source, batch.key, batch.empty]
+    )
     connection.execute(
         "INSERT INTO batch VALUES (?, ?, ?, ?, ?, ?, ?)",
         [source, batch.key, batch.fingerprint, settings, batch.empty, now, rows],

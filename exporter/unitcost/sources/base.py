@@ -6,8 +6,11 @@ import base64
 import os
 import re
 import ssl
+import time
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
+from decimal import Decimal
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, Protocol
 from urllib.parse import parse_qsl, unquote, urlsplit
@@ -32,6 +35,27 @@ from unitcost.redaction import SECRETS, SHORTEST
 SourceKind = Literal["cluster", "bill", "usage", "revenue"]
 
 
+@dataclass
+class Waiting:
+    """What a source waits for, and since when (monotonic seconds) nothing came; written by it, read by others."""
+
+    on_what: str = ""
+    since: float = field(default_factory=time.monotonic)
+
+    def heard(self, on_what: str = "") -> None:
+        """Note that something came, and what is waited for now."""
+        self.on_what, self.since = on_what, time.monotonic()
+
+    @contextmanager
+    def on(self, what: str) -> Iterator[None]:
+        """Wait for something inside of the block."""
+        self.heard(what)
+        try:
+            yield
+        finally:
+            self.heard()
+
+
 @dataclass(frozen=True)
 class Context:
     """What the rest of the configuration tells a source.
@@ -40,7 +64,8 @@ class Context:
     whether names that differ only by case, Unicode form or white space are one. dimensions: further keys whose
     values are kept. currency: the configured code, the default for sources that say none. components: FOCUS
     ServiceCategory or ServiceName → component, users' overrides included. bills: whether any source is a
-    bill, so that provider ids are worth asking for. names: which tenant a spelling means.
+    bill, so that provider ids are worth asking for. names: which tenant a spelling means. waiting: where the source
+    says what it waits for.
     """
 
     tenant_keys: tuple[str, ...] = ("tenant",)
@@ -50,6 +75,7 @@ class Context:
     components: Mapping[str, str] = field(default_factory=dict)
     bills: bool = False
     names: Names = field(default_factory=Names)
+    waiting: Waiting = field(default_factory=Waiting)
 
 
 class Section(BaseModel):
@@ -155,14 +181,29 @@ def http_url(url: str) -> str:
 HttpUrl = Annotated[str, AfterValidator(http_url)]
 
 
-class HttpSettings(Settings):
-    """How an HTTP API is reached: basic or bearer auth, own headers, a CA file, a time limit.
+def _bytes(given: object) -> object:
+    """Return a size as Prometheus writes it (50MB, 1.5GB; powers of 1024), in bytes."""
+    if given in (0, "0") and not isinstance(given, bool):
+        return 0
+    found = re.fullmatch(r"(\d{1,9}(?:\.\d{1,9})?)([KMGT]?)i?B", given, re.ASCII) if isinstance(given, str) else None
+    if found is None:
+        raise ValueError("must be a size such as 50MB (B, KB, MB, GB), or 0 for no limit")
+    return int(Decimal(found[1]) * 1024 ** " KMGT".index(found[2] or " "))
 
-    timeout: seconds for a whole answer. Secrets come from ${ENV} or a *_file, read at every request.
+
+Bytes = Annotated[int, BeforeValidator(_bytes)]
+
+
+class HttpSettings(Settings):
+    """How an HTTP API is reached: basic or bearer auth, own headers, a CA file, limits of time and size.
+
+    timeout: seconds for a whole exchange, tries and redirects included. body_size_limit: bytes of an unpacked answer,
+    0: any. Secrets come from ${ENV} or a *_file, read at every request.
     """
 
     url: HttpUrl = Field(repr=False)
     timeout: Annotated[float, ANumber, Field(gt=0, le=3600, allow_inf_nan=False)] = 60.0
+    body_size_limit: Bytes = 100 << 20
     username: str | None = None
     password: SecretStr | None = None
     password_file: FilePath | None = None

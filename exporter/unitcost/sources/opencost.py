@@ -10,7 +10,7 @@ from decimal import Decimal
 from functools import cache
 from http import HTTPStatus
 from itertools import pairwise
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
@@ -24,6 +24,8 @@ from unitcost.sources.opencost_answer import (
     URL_HINT,
     Assets,
     Entry,
+    Pieces,
+    opened,
     read_assets,
     read_costs,
     read_steps,
@@ -125,7 +127,7 @@ class OpenCost:
         first = (CLUSTER,) if settings.url else ()  # what is merged over clusters cannot be told apart any more
         asked_for = settings.aggregate or dict.fromkeys((*first, *tenants, *dimensions))
         self._naming = Naming(tuple(asked_for), tenants, dimensions)
-        self._client = Client(settings) if settings.url else None
+        self._client = Client(settings, waiting=context.waiting) if settings.url else None
         self._recorded = (
             Recorded(name, settings.path, self._naming, settings.cluster, self._currency) if settings.path else None
         )
@@ -200,7 +202,7 @@ class OpenCost:
                 if key in stored and is_final(asked.stored.fingerprint(key), with_nodes=self._bills):
                     continue
                 empty = asked.stored.asked_empty(key)
-                if key not in stored and empty is not None and asked.now - empty < ASK_EMPTY_AGAIN:
+                if empty is not None and asked.now - empty < ASK_EMPTY_AGAIN:
                     continue
             yield day
 
@@ -232,16 +234,8 @@ class OpenCost:
         rows = answer.rows
         yield from odd_names(answer.names(), self._naming, self._where(day))
         known = key in asked.stored.keys()  # noqa: SIM118 - a method of ours
-        if not rows and known:
-            yield Problem(
-                "partial",
-                self._where(day),
-                "OpenCost has no costs for this day now; the stored ones stay in use",
-                "See whether its Prometheus lost data, or keeps it for less time than this day is old",
-            )
-            return
         if not rows:
-            yield Batch(key, [])
+            yield from self._nothing(day, asked, known=known)
             return
         if known and covered(asked.stored.fingerprint(key)) >= minutes:
             lost = opencost_nulls.lost_by(answer.entries, self._naming, asked.stored.costs(key))
@@ -274,6 +268,24 @@ class OpenCost:
         yield from opencost_nulls.named(answer.entries, believed, found, self._where(day))
         if self._guard and reference_for(day, minutes, asked.stored) is None:
             yield from mostly_idle(believed, self._where(day))
+
+    def _nothing(self, day: date, asked: Asked, *, known: bool) -> Iterator[Batch | Problem | Note]:
+        """Say that OpenCost has nothing of a day, and whether that is remembered until it is asked a day later."""
+        closed = (asked.today - day).days > asked.restate_days
+        lost = closed and not is_final(asked.stored.fingerprint(day.isoformat()), with_nodes=self._bills)
+        if not known or lost:
+            yield Batch(day.isoformat(), [])
+        if known and lost:
+            yield Note(
+                f"{self._where(day)}: what is stored of this day is not all of it, and OpenCost has no more of it"
+            )
+        elif known:
+            yield Problem(
+                "partial",
+                self._where(day),
+                "OpenCost has no costs for this day now; the stored ones stay in use",
+                "See whether its Prometheus lost data, or keeps it for less time than this day is old",
+            )
 
     def _believed(
         self, rows: Sequence[Cost], day: date, minutes: int, stored: Stored, assets: Callable[[], Assets]
@@ -313,25 +325,26 @@ class OpenCost:
         problem = opencost_nulls.unknown_day(entries, where)
         if problem is not None:
             return problem
+        for entry in entries:
+            if entry.amounts and not day == entry.start.date() == (entry.end - timedelta.resolution).date():
+                raise SourceError(
+                    "format",
+                    f"{where}, entry {entry.name!r}",
+                    f"the answer speaks of other days too: {entry.start:%Y-%m-%d %H:%M} to {entry.end:%Y-%m-%d %H:%M}",
+                    "Check that nothing between unitcost and OpenCost changes the window parameter",
+                )
         spans = sorted((step.start, step.end) for step in steps)
         if any(later[0] < earlier[1] for earlier, later in pairwise(spans)):
             raise SourceError("format", where, "the answer's steps overlap, their costs would count twice", LOG_HINT)
         entries = placed(entries, self._naming, self.settings.cluster, self.name, assets, where)
         rows = read_costs(entries, self._naming, self._currency)
-        if set(rows) - {day}:
-            raise SourceError(
-                "format",
-                where,
-                f"the answer speaks of other days too: {', '.join(sorted(map(str, set(rows) - {day})))}",
-                "Check that nothing between unitcost and OpenCost changes the window parameter",
-            )
         return _Answered(rows.get(day, []), entries)
 
     def _assets(self, day: date, minutes: int) -> Assets:
         document = self._get("/assets", {"window": window_of(day, minutes)})
-        return read_assets(document, f"/assets of {day}", self.settings.cluster, self.name)
+        return read_assets(document, f"/assets of {day}", self.settings.cluster, self.name, only=day)
 
-    def _get(self, path: str, params: dict[str, str]) -> Any:
+    def _get(self, path: str, params: dict[str, str]) -> Pieces:
         if self._client is None:
             raise AssertionError("recorded answers are read, not asked for")
         answer = self._client.get(path, params)
@@ -343,7 +356,7 @@ class OpenCost:
                 f"answered {answer.status}: {message_of(answer)}",
                 URL_HINT if client_error else LOG_HINT,
             )
-        return answer.json()
+        return answer.pieces(opened)
 
     def _problem(self, day: date, error: SourceError) -> Problem:
         where = self._where(day)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
@@ -16,13 +16,19 @@ from typing import Any
 
 from unitcost.errors import SourceError
 from unitcost.records import Cost, Node
-from unitcost.sources.opencost_errors import in_plain_words, shorten
+from unitcost.sources.json_pieces import Opened, Path
+from unitcost.sources.opencost_errors import in_plain_words
 from unitcost.sources.opencost_names import IDLE, Naming
-from unitcost.sources.values import EXACT, LEDGER
+from unitcost.sources.values import EXACT, LEDGER, spelt
 
 LARGEST = Decimal("1e15")
 """An amount beyond this is no cost of a day, and would not add up exactly."""
 DAY = timedelta(days=1)
+LONGEST = timedelta(days=400)
+"""A longer window is not spread over its days: one of 8,000 years would be 3 million rows for each cost."""
+
+Pieces = Iterable[tuple[Path, Any]]
+"""An answer as json_pieces reads it, with opened."""
 
 FIELDS: Mapping[str, tuple[str, ...]] = {
     "cpu": ("cpuCost", "cpuCostAdjustment"),
@@ -69,24 +75,35 @@ class Step:
     entries: Sequence[Entry]
 
 
-def read_steps(document: Any, where: str) -> list[Step]:
+def opened(path: Path) -> bool:
+    """Whether a part of an answer is read member by member: data, and the steps in it."""
+    return not path or (path[0] == "data" and (len(path) == 1 or (len(path) == STEP and isinstance(path[1], int))))
+
+
+STEP = len(("data", 0))
+
+
+def read_steps(pieces: Pieces, where: str) -> list[Step]:
     """Read the steps of an /allocation answer, without the empty ones.
 
     Raises SourceError `http` when the body holds an error (also under HTTP 200), `format` when it is no
     answer of /allocation or does not know what it was asked to aggregate by.
     """
-    data = read_data(document, where)
-    if data is None:
-        return []
-    if not isinstance(data, list):
+    steps: dict[int, list[Entry]] = defaultdict(list)
+
+    def read(path: Path, value: Any) -> None:
+        if len(path) > STEP:
+            steps[int(path[1])].append(_entry(str(path[-1]), value, where))
+        elif not isinstance(path[-1], int):
+            raise SourceError("format", where, "data is not a list, so this is no answer of /allocation", URL_HINT)
+        elif value is not Opened.MAP and value:
+            shown = "a list" if value is Opened.LIST else spelt(value)
+            raise SourceError("format", where, f"a step of data is {shown}, not a map", URL_HINT)
+
+    data = _read_data(pieces, where, read)
+    if data is not None and data is not Opened.LIST:
         raise SourceError("format", where, "data is not a list, so this is no answer of /allocation", URL_HINT)
-    steps = []
-    for element in data:
-        if not element:
-            continue
-        if not isinstance(element, dict):
-            raise SourceError("format", where, f"a step of data is a {type(element).__name__}", URL_HINT)
-        entries = [_entry(name, value, where) for name, value in element.items()]
+    for entries in steps.values():
         if {entry.name for entry in entries} - {IDLE} == {""}:
             raise SourceError(
                 "format",
@@ -94,20 +111,38 @@ def read_steps(document: Any, where: str) -> list[Step]:
                 "OpenCost does not know what it was asked to aggregate by: all costs have the name ''",
                 "Check the source's tenant setting: label:NAME, annotation:NAME or namespace",
             )
-        steps.append(Step(min(e.start for e in entries), max(e.end for e in entries), entries))
-    return steps
+    return [Step(min(e.start for e in entries), max(e.end for e in entries), entries) for entries in steps.values()]
 
 
-def read_data(document: Any, where: str) -> Any:
-    """Return the data of an answer. Raises SourceError when the body says that there was an error."""
-    if not isinstance(document, dict) or "data" not in document:
+def _read_data(pieces: Pieces, where: str, read: Callable[[Path, Any], None]) -> Any:
+    """Hand each member of data to read; return what data is: Opened, or null.
+
+    Raises SourceError when the body says that there was an error, and else the first that read raised.
+    """
+    head: dict[str, Any] = {}
+    wrong: SourceError | None = None
+    for path, value in pieces:
+        if len(path) <= 1:
+            if (name := "".join(map(str, path))) in {"", "code", "data", "message"}:
+                head[name] = value
+        elif wrong is None:
+            try:
+                read(path, value)
+            except SourceError as error:
+                wrong = error
+    if head.get("") is not Opened.MAP or "data" not in head:
         raise SourceError("format", where, "the JSON is not an answer of OpenCost: it has no data", URL_HINT)
-    code = document.get("code")
+    code = head.get("code")
     if code is not None and code != HTTPStatus.OK:
-        raise SourceError(
-            "http", where, f"OpenCost answered an error: {in_plain_words(document.get('message'))}", LOG_HINT
-        )
-    return document["data"]
+        raise SourceError("http", where, f"OpenCost answered an error: {in_plain_words(head.get('message'))}", LOG_HINT)
+    if wrong is not None:
+        raise wrong
+    return head["data"]
+
+
+def holds_assets(pieces: Pieces) -> bool:
+    """Whether an answer is one of /assets, whose data are a map; read no further than it takes."""
+    return next((value is Opened.MAP for path, value in pieces if path == ("data",)), False)
 
 
 URL_HINT = "url must be OpenCost's API (port 9003 by default)"
@@ -117,7 +152,7 @@ LOG_HINT = "See OpenCost's log; most often its Prometheus is down or refuses the
 def _entry(name: str, value: Any, where: str) -> Entry:
     where = f"{where}, entry {name!r}"
     if not isinstance(value, dict):
-        raise SourceError("format", where, f"is a {type(value).__name__}, not an allocation")
+        raise SourceError("format", where, f"is {spelt(value)}, not an allocation", URL_HINT)
     start, end = read_window(value.get("window"), where)
     amounts: dict[str, Decimal] = {}
     nulls: list[str] = []
@@ -144,19 +179,29 @@ def _entry(name: str, value: Any, where: str) -> Entry:
 def read_amount(number: object, where: str) -> Decimal:
     """Return an amount of money with 12 places. Raises SourceError `format` when it is not one."""
     if not isinstance(number, Decimal) or not number.is_finite() or abs(number) >= LARGEST:
-        raise SourceError("format", where, f"{shorten(repr(number))} is not an amount of money")
+        raise SourceError("format", where, f"{spelt(number)} is not an amount of money", LOG_HINT)
     return number.quantize(LEDGER, context=EXACT)
 
 
 def read_window(window: object, where: str) -> tuple[datetime, datetime]:
-    """Return a window's start and end in UTC. Raises SourceError `format` when it has none or it is empty."""
+    """Return a window's start and end in UTC.
+
+    Raises SourceError `format` when it has none, it is empty, or it is too long to be spread over its days.
+    """
+    given = [window.get(key) for key in ("start", "end")] if isinstance(window, dict) else []
+    shown = " to ".join(map(spelt, given)) or spelt(window)
     try:
-        start, end = (datetime.fromisoformat(window[key]) for key in ("start", "end"))  # type: ignore[index]
-    except (KeyError, TypeError, ValueError) as error:
-        raise SourceError("format", where, f"has no readable window: {shorten(window)}") from error
+        start, end = (datetime.fromisoformat(at) for at in given)  # type: ignore[arg-type]
+        if start.tzinfo is not None and end.tzinfo is not None:
+            start, end = start.astimezone(UTC), end.astimezone(UTC)
+    except (TypeError, ValueError, OverflowError) as error:
+        raise SourceError("format", where, f"has no readable window: {shown}", LOG_HINT) from error
     if start.tzinfo is None or end.tzinfo is None or start >= end:
-        raise SourceError("format", where, f"its window is not a span of time in UTC: {shorten(window)}")
-    return start.astimezone(UTC), end.astimezone(UTC)
+        raise SourceError("format", where, f"its window is not a span of time in UTC: {shown}", LOG_HINT)
+    if end - start > LONGEST:
+        text = f"its window of {(end - start).days:,} days is longer than the {LONGEST.days} that are read: {shown}"
+        raise SourceError("format", where, text, "Ask for a day at a time, as unitcost does")
+    return start, end
 
 
 def days_of(start: datetime, end: datetime) -> list[tuple[date, datetime, datetime]]:
@@ -222,39 +267,62 @@ class Assets:
         return None
 
 
-def read_assets(document: Any, where: str, cluster: str | None, fallback: str) -> Assets:
-    """Read an /assets answer. Raises SourceError when it is an error or not one."""
-    data = read_data(document, where)
-    found: dict[str, Any] = {}
-    for part in data if isinstance(data, list) else [data]:
-        if not isinstance(part, dict):
+@dataclass(frozen=True, slots=True)
+class _Asset:
+    """What is kept of one asset. cluster: as OpenCost names it; services: what a node's cpu, ram and gpu cost."""
+
+    kind: str
+    cost: Decimal
+    gpu: Decimal
+    cluster: str
+    services: Mapping[str, Decimal]
+    nodes: Sequence[Node]
+
+
+def read_assets(pieces: Pieces, where: str, cluster: str | None, fallback: str, only: date | None = None) -> Assets:
+    """Read an /assets answer. only: the day that was asked for. Raises SourceError when it is an error or not one."""
+    found: dict[str, _Asset] = {}
+
+    def read(path: Path, value: Any) -> None:
+        if isinstance(path[-1], str):
+            found[path[-1]] = _asset(value, f"{where}, asset {path[-1]!r}", cluster, fallback, only)
+        elif value is not Opened.MAP:
             raise SourceError("format", where, "data is not a map of assets", URL_HINT)
-        found |= part
-    total = Decimal(0)
+
+    data = _read_data(pieces, where, read)
+    if not isinstance(data, Opened):
+        raise SourceError("format", where, "data is not a map of assets", URL_HINT)
     kinds: dict[str, Decimal] = defaultdict(Decimal)
-    nodes: dict[tuple[date, str, str], Node] = {}
     compute: dict[str, dict[str, Decimal]] = defaultdict(lambda: defaultdict(Decimal))
-    for key, asset in found.items():
-        inside = f"{where}, asset {key!r}"
-        if not isinstance(asset, dict):
-            raise SourceError("format", inside, f"is a {type(asset).__name__}, not an asset")
-        cost = read_amount(asset.get("totalCost"), f"{inside}, totalCost")
-        total += cost
-        kind = asset.get("type")
-        properties = asset.get("properties") or {}
-        if kind == "Node":
-            for service, amount in _node_costs(asset, cost, inside).items():
-                compute[str(properties.get("cluster") or fallback)][service] += amount
-            kinds["gpu"] += read_amount(asset.get("gpuCost", Decimal(0)), f"{inside}, gpuCost")
-        elif kind in KINDS:
-            kinds[KINDS[kind]] += cost
-        provider_id = cloud_id(str(properties.get("providerID") or ""))
-        if kind in WITH_ID and provider_id:
-            place = cluster or properties.get("cluster") or fallback
-            start, end = read_window(asset.get("window"), inside)
-            for day, _, _ in days_of(start, end):
-                nodes[day, provider_id, place] = Node(day, provider_id, place)
+    for asset in found.values():
+        if asset.kind in KINDS:
+            kinds[KINDS[asset.kind]] += asset.cost
+        kinds["gpu"] += asset.gpu
+        for service, amount in asset.services.items():
+            compute[asset.cluster][service] += amount
+    nodes = {(node.day, node.provider_id, node.cluster): node for asset in found.values() for node in asset.nodes}
+    total = sum((asset.cost for asset in found.values()), Decimal(0))
     return Assets(total, kinds, [nodes[key] for key in sorted(nodes)], compute)
+
+
+def _asset(asset: Any, where: str, cluster: str | None, fallback: str, only: date | None) -> _Asset:
+    if not isinstance(asset, dict):
+        raise SourceError("format", where, f"is {spelt(asset)}, not an asset", URL_HINT)
+    cost = read_amount(asset.get("totalCost"), f"{where}, totalCost")
+    kind = str(asset.get("type"))
+    given = asset.get("properties")
+    properties = given if isinstance(given, dict) else {}
+    own = str(properties.get("cluster") or fallback)
+    gpu, services = Decimal(0), {}
+    if kind == "Node":
+        services = _node_costs(asset, cost, where)
+        gpu = read_amount(asset.get("gpuCost", Decimal(0)), f"{where}, gpuCost")
+    provider_id = cloud_id(str(properties.get("providerID") or ""))
+    nodes: list[Node] = []
+    if kind in WITH_ID and provider_id:
+        days = [day for day, _, _ in days_of(*read_window(asset.get("window"), where))]
+        nodes = [Node(day, provider_id, cluster or own) for day in days if only in {None, day}]
+    return _Asset(kind, cost, gpu, own, services, nodes)
 
 
 def _node_costs(asset: Mapping[str, Any], total: Decimal, where: str) -> dict[str, Decimal]:

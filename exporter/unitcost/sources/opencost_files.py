@@ -9,21 +9,23 @@ from dataclasses import dataclass, field
 from datetime import date, datetime
 from decimal import Decimal
 from pathlib import Path
-from typing import Any
 
 from unitcost.errors import SourceError
 from unitcost.records import Asked, Batch, Cost, Node, Note, Problem
 from unitcost.sources import opencost_nulls
+from unitcost.sources.json_pieces import pieces
 from unitcost.sources.opencost_answer import (
+    Pieces,
     Step,
     days_of,
+    holds_assets,
+    opened,
     read_assets,
     read_costs,
     read_steps,
 )
 from unitcost.sources.opencost_clusters import placed
 from unitcost.sources.opencost_names import Naming, odd_names, untagged
-from unitcost.sources.values import exact_json
 
 
 @dataclass
@@ -89,12 +91,12 @@ class Recorded:
 
     def _read(self, path: Path, folder: _Folder) -> None:
         where = f"{self._name}, {path.name}"
-        document = _load(path, where)
-        if isinstance(document, dict) and isinstance(document.get("data"), dict):
-            for node in read_assets(document, where, self._cluster, self._name).nodes:
+        body = _load(path, where)
+        if holds_assets(_pieces(body, where)):
+            for node in read_assets(_pieces(body, where), where, self._cluster, self._name).nodes:
                 folder.nodes[node.day].add(node)
             return
-        steps = read_steps(document, where)
+        steps = read_steps(_pieces(body, where), where)
         if not steps:
             folder.findings.append(Problem("no_data", where, "holds no costs", "Record a day that has some"))
         for step in steps:
@@ -146,14 +148,17 @@ class Recorded:
             )
 
 
-def _load(path: Path, where: str) -> Any:
+def _load(path: Path, where: str) -> bytes:
     try:
-        text = path.read_bytes()
+        return path.read_bytes()
     except OSError as error:
         raise SourceError("missing", where, f"cannot be read: {error}") from error
+
+
+def _pieces(body: bytes, where: str) -> Pieces:
     try:
-        return exact_json(text)
-    except (ValueError, RecursionError) as error:
+        yield from pieces(body, opened)
+    except (ValueError, ArithmeticError, RecursionError) as error:
         raise SourceError("format", where, f"is not JSON: {error}", "Record the answer again") from error
 
 

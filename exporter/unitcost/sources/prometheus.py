@@ -23,14 +23,14 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
 from typing import ClassVar, Literal
 
 from pydantic import Field, field_validator
 
-from unitcost.errors import SourceError
+from unitcost.errors import SourceError, describe
 from unitcost.records import Asked, Batch, Note, Problem, Usage
 from unitcost.sources import values
 from unitcost.sources.base import Context, HttpSettings, SourceKind
@@ -43,6 +43,7 @@ DAY = timedelta(days=1)
 SHORTEST = timedelta(minutes=5)
 ASK_AGAIN = timedelta(hours=24)
 MAX_FAILED_DAYS = 3
+SHOWN_REMARKS = 5
 
 
 class PrometheusSettings(HttpSettings):
@@ -91,6 +92,14 @@ class Window:
         return f"{self.end:%Y-%m-%dT%H:%M}"
 
 
+@dataclass
+class _Said:
+    """What answers say besides. nobodys: measure → usage without a tenant; remarks: of PromQL → the first such day."""
+
+    nobodys: dict[str, Decimal] = field(default_factory=dict)
+    remarks: dict[tuple[str, str], date] = field(default_factory=dict)
+
+
 class Prometheus:
     """Measures of usage per tenant from a Prometheus API."""
 
@@ -101,7 +110,7 @@ class Prometheus:
         self._measures = settings.measures
         keys = [re.sub(r"[^a-zA-Z0-9_]", "_", key) for key in context.tenant_keys]
         self._labels = (settings.tenant_label,) if settings.tenant_label else tuple(keys)
-        self._client = client or Client(settings)
+        self._client = client or Client(settings, waiting=context.waiting)
 
     def batches(self, asked: Asked) -> Iterator[Batch | Problem | Note]:
         """Yield today and the last restate_days, and each older day that is not stored, newest first.
@@ -111,9 +120,9 @@ class Prometheus:
         refuses the credentials, and after three failed days in a row.
         """
         failed_days = 0
-        nobodys: dict[str, Decimal] = {}
+        said = _Said()
         for window in _windows(asked):
-            usage, problems = self._ask_all(window, nobodys)
+            usage, problems = self._ask_all(window, said)
             if not problems:
                 failed_days = 0
                 yield from _settled(window, usage, asked)
@@ -126,14 +135,16 @@ class Prometheus:
             yield from others
             text = f"{last.text} (the third failed day in a row; older days were not asked)"
             raise SourceError(last.reason, last.where, text, last.hint)
-        for measure, quantity in nobodys.items():
+        for measure, quantity in said.nobodys.items():
             yield Note(
                 f"{measure}: {quantity.normalize(values.EXACT):f} on the days asked now has no tenant in"
                 f" the label {' or '.join(self._labels)}; it is nobody's usage and left out"
             )
+        for (measure, text), day in said.remarks.items():
+            yield Note(describe(measure, f"the server remarks, first on {day}, which counts all the same: {text}"))
 
-    def _ask_all(self, window: Window, nobodys: dict[str, Decimal]) -> tuple[list[Usage], list[Problem]]:
-        """Ask every measure of one day; add what has no tenant to nobodys, by measure."""
+    def _ask_all(self, window: Window, said: _Said) -> tuple[list[Usage], list[Problem]]:
+        """Ask every measure of one day; add to what was said besides."""
         usage: list[Usage] = []
         problems: list[Problem] = []
         for measure, query in self._measures.items():
@@ -151,28 +162,36 @@ class Prometheus:
             except SourceError as error:
                 problems.append(Problem.of(error))
                 continue
-            for tenant, quantity in found.items():
+            for text in found.remarks[: SHOWN_REMARKS - len(said.remarks)]:
+                said.remarks.setdefault((measure, text), window.day)
+            for tenant, quantity in found.sums.items():
                 if tenant is not None:
                     usage.append(Usage(window.day, tenant, measure, quantity))
                 elif quantity:
-                    nobodys[measure] = values.EXACT.add(nobodys.get(measure, Decimal(0)), quantity)
+                    said.nobodys[measure] = values.EXACT.add(said.nobodys.get(measure, Decimal(0)), quantity)
         return usage, problems
 
 
-def _settled(window: Window, usage: list[Usage], asked: Asked) -> Iterator[Batch | Problem]:
+def _settled(window: Window, usage: list[Usage], asked: Asked) -> Iterator[Batch | Problem | Note]:
     """Yield what a completely answered day means for what is stored of it."""
     key = window.day.isoformat()
     stored = asked.stored.fingerprint(key)
     if not usage:
-        if stored is None:
+        closed = (asked.today - window.day).days > asked.restate_days
+        if stored is None or closed:
             yield Batch(key=key, days=[])
-        else:
+        if stored is not None and closed:
+            yield Note(f"{key}: was stored before it was over, and the server has nothing of it now; that stays")
+        elif stored is not None:
             yield Problem(
                 "no_data", key, "had usage before and has none now; what is stored stays", "See the server's retention"
             )
         return
     usage = sorted(usage, key=lambda one: (one.measure, one.tenant))
-    fingerprint = f"{window.until} {hashlib.sha256(repr(usage).encode()).hexdigest()}"
+    digest = hashlib.sha256()
+    for one in usage:
+        digest.update(repr(one).encode())
+    fingerprint = f"{window.until} {digest.hexdigest()}"
     if fingerprint != stored:
         yield Batch(key=key, days=[window.day], fingerprint=fingerprint, usage=usage)
 
@@ -190,11 +209,10 @@ def _windows(asked: Asked) -> Iterator[Window]:
 
 
 def _known(window: Window, asked: Asked) -> bool:
-    """Say whether the whole day is stored, or was empty when it was asked within the last 24 hours."""
+    """Say whether the whole day is stored, or there was nothing of it when it was asked within the last 24 hours."""
     key = window.day.isoformat()
-    stored = asked.stored.fingerprint(key)
-    if stored is not None:
-        return stored.startswith(window.until)
+    if (asked.stored.fingerprint(key) or "").startswith(window.until):
+        return True
     empty = asked.stored.asked_empty(key)
     return empty is not None and asked.now - empty < ASK_AGAIN
 

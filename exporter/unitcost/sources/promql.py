@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any
 
 from unitcost.errors import SourceError
 from unitcost.sources import values
 from unitcost.sources.http import Answer
+from unitcost.sources.json_pieces import Opened
 
 HINTS = {
     "bad_data": "Correct the PromQL of this measure",
@@ -19,57 +21,69 @@ HINTS = {
 
 URL_HINT = "Check that the url is what comes before /api/v1 (Mimir: …/prometheus)"
 OK = 200
-INFO = "PromQL info:"
-"""How Prometheus 2.48 to 2.54 start warnings that are mere remarks; later ones have `infos` for them."""
+REMARKS = ("PromQL info:", "PromQL warning:")
+"""How remarks of the engine begin: what it thinks of the query, over all the data. Prometheus since 2.48, Mimir and
+Thanos write them so; until 2.54 infos stood among the warnings. Any other warning is about data that are missing
+(Thanos: a store that did not answer, Prometheus: a remote read) or may be, so that the number may be too low."""
+OPENED = {(), ("data",), ("data", "result")}
+READ = {"status", "errorType", "error", "warnings", "infos", "isPartial", "data.resultType", "data.result"}
+RESULT = len(("data", "result", 0))
 
 
-def read_vector(answer: Answer, labels: Sequence[str], where: str) -> dict[str | None, Decimal]:
-    """Return the sum per tenant, in the ledger's 12 decimals; None holds what had none.
+@dataclass
+class Vector:
+    """What an instant query said. sums: tenant → the sum of its series, None: those without; remarks: of PromQL."""
+
+    sums: dict[str | None, Decimal] = field(default_factory=dict)
+    remarks: list[str] = field(default_factory=list)
+
+
+def read_vector(answer: Answer, labels: Sequence[str], where: str) -> Vector:
+    """Return the sum per tenant, in the ledger's 12 decimals, a series at a time.
 
     labels: of these the first that a series has names its tenant.
     Raises SourceError: `query` (the server refused it), `http`, `format`, `partial`, `value`, `label`.
     """
-    body = _body(answer, where)
-    given = body.get("warnings") or []
-    texts = [str(text) for text in given] if isinstance(given, list) else [str(given)]
-    warnings = [text for text in texts if not text.startswith(INFO)]
-    if warnings or body.get("isPartial") is True:
-        text = "; ".join(warnings) or "isPartial"
-        raise SourceError("partial", where, f"the answer is partial: {text}", "See which store did not answer")
-    data = body.get("data")
-    kind = data.get("resultType") if isinstance(data, dict) else None
+    vector = Vector()
+    body, wrong = _read(answer, labels, where, vector.sums)
+    _refuse_failed(body, where, answer)
+    vector.remarks = _remarks(body, where)
+    kind = body.get("data.resultType")
     if kind in {"scalar", "string", "matrix"}:
         raise SourceError("format", where, f"the answer is a {kind}, not a vector", _by(labels[0]))
-    series = data.get("result") if isinstance(data, dict) else None
-    if kind != "vector" or not isinstance(series, list):
+    if kind != "vector" or body.get("data.result") is not Opened.LIST:
         raise _unreadable(where, answer)
-    found: dict[str | None, Decimal] = {}
-    for one in series:
-        if not isinstance(one, dict) or not isinstance(one.get("metric"), dict):
-            raise _unreadable(where, answer)
-        if "histogram" in one:
-            raise SourceError(
-                "format", where, "the answer holds native histograms", "Use histogram_count() or histogram_sum()"
-            )
-        tenant = _tenant(one["metric"], labels)
-        found[tenant] = values.EXACT.add(found.get(tenant, Decimal(0)), _number(one, tenant, where, answer))
-    if found.keys() == {None}:
+    if wrong is not None:
+        raise wrong
+    if vector.sums.keys() == {None}:
         raise SourceError(
             "label", where, f"no series names a tenant in the label {' or '.join(labels)}", _by(labels[0])
         )
-    return found
+    return vector
 
 
-def _body(answer: Answer, where: str) -> Mapping[str, Any]:
-    """Return the body of a successful answer; the API says `error` with many a status, 200 among them."""
-    ok = answer.status == OK
+def _read(
+    answer: Answer, labels: Sequence[str], where: str, sums: dict[str | None, Decimal]
+) -> tuple[dict[str, Any], SourceError | None]:
+    """Add up the series; return what stands around them, and the first thing that is wrong with one of them."""
+    body: dict[str, Any] = {}
+    wrong: SourceError | None = None
     try:
-        body = answer.json()
+        for path, value in answer.pieces(OPENED.__contains__):
+            if len(path) == RESULT:
+                wrong = wrong or _add(sums, value, labels, where, answer)
+            elif (name := ".".join(map(str, path))) in READ:
+                body[name] = value
     except SourceError as error:
-        if ok:
+        if answer.status == OK:
             raise SourceError(error.reason, where, f"{error.where} {error.text}", error.hint) from error
-        body = None  # an error page of a proxy; its status says more
-    status = body.get("status") if isinstance(body, dict) else None
+        return {}, None  # an error page of a proxy; its status says more
+    return body, wrong
+
+
+def _refuse_failed(body: Mapping[str, Any], where: str, answer: Answer) -> None:
+    """Raise what an answer says of its failure; the API says `error` with many a status, 200 among them."""
+    status = body.get("status")
     if status == "error":
         kind = str(body.get("errorType"))
         raise SourceError(
@@ -78,12 +92,47 @@ def _body(answer: Answer, where: str) -> Mapping[str, Any]:
             f"answered {answer.status} {kind}: {body.get('error')}",
             HINTS.get(kind, "See the server's log"),
         )
-    if not ok:
+    if answer.status != OK:
         raise SourceError("http", where, f"{answer.url} answered {answer.status}: {answer.text}", URL_HINT)
     if status != "success":
         raise _unreadable(where, answer)
-    found: Mapping[str, Any] = body
-    return found
+
+
+def _remarks(body: Mapping[str, Any], where: str) -> list[str]:
+    """Return what PromQL remarks. Raises SourceError `partial` where data are missing, or may be."""
+    warnings, infos = (_texts(body.get(key)) for key in ("warnings", "infos"))
+    lacking = [text for text in warnings if not text.startswith(REMARKS)]
+    if lacking or body.get("isPartial") is True:
+        text = "; ".join(lacking) or "isPartial"
+        raise SourceError("partial", where, f"the answer is partial: {text}", "See which store did not answer")
+    return [*warnings, *infos]
+
+
+def _texts(given: object) -> list[str]:
+    return [str(text) for text in given] if isinstance(given, list) else [str(given)] if given else []
+
+
+def _add(
+    sums: dict[str | None, Decimal], one: Any, labels: Sequence[str], where: str, answer: Answer
+) -> SourceError | None:
+    """Add a series to its tenant's sum, or return what is wrong with it."""
+    if not isinstance(one, dict) or not isinstance(one.get("metric"), dict):
+        return _unreadable(where, answer)
+    if "histogram" in one:
+        hint = "Use histogram_count() or histogram_sum()"
+        return SourceError("format", where, "the answer holds native histograms", hint)
+    tenant = _tenant(one["metric"], labels)
+    sample = one.get("value")
+    if not isinstance(sample, list) or len(sample) != len(("time", "value")) or not isinstance(sample[1], str):
+        return _unreadable(where, answer)
+    try:
+        sums[tenant] = values.EXACT.add(sums.get(tenant, Decimal(0)), values.amount(sample[1]))
+    except ValueError as error:
+        whose = f"tenant {values.shown(tenant)}" if tenant is not None else "a series without tenant"
+        return SourceError(
+            "value", where, f"{whose}: {error}", "Usage is a finite number, zero or more; change the query"
+        )
+    return None
 
 
 def _tenant(given: Mapping[str, Any], labels: Sequence[str]) -> str | None:
@@ -93,19 +142,6 @@ def _tenant(given: Mapping[str, Any], labels: Sequence[str]) -> str | None:
         except ValueError:  # empty or a reserved name: nobody's
             continue
     return None
-
-
-def _number(one: Mapping[str, Any], tenant: str | None, where: str, answer: Answer) -> Decimal:
-    sample = one.get("value")
-    if not isinstance(sample, list) or len(sample) != len(("time", "value")) or not isinstance(sample[1], str):
-        raise _unreadable(where, answer)
-    try:
-        return values.amount(sample[1])
-    except ValueError as error:
-        whose = f"tenant {values.shown(tenant)}" if tenant is not None else "a series without tenant"
-        raise SourceError(
-            "value", where, f"{whose}: {error}", "Usage is a finite number, zero or more; change the query"
-        ) from error
 
 
 def _by(label: str) -> str:

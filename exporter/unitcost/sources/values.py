@@ -72,6 +72,10 @@ def measure(text: str) -> str:
     return spelt
 
 
+DECODER = json.JSONDecoder(parse_float=Decimal, parse_int=Decimal, parse_constant=lambda _: None)
+"""Reads JSON with every number a Decimal, and NaN or Infinity None."""
+
+
 def exact_json(text: bytes) -> Any:
     """Parse JSON with every number a Decimal, and NaN or Infinity None. Raises ValueError or RecursionError."""
     return json.loads(text, parse_float=Decimal, parse_int=Decimal, parse_constant=lambda _: None)
@@ -80,3 +84,16 @@ def exact_json(text: bytes) -> Any:
 def shown(text: str) -> str:
     """Return a text fit to be shown in an error: quoted, not too long."""
     return repr(text if len(text) <= SHOWN else f"{text[:SHOWN]}…")
+
+
+def spelt(value: object) -> str:
+    """Return a value of JSON as JSON spells it, fit to be shown in an error; containers by what they are."""
+    if isinstance(value, dict | list):
+        return "a map" if isinstance(value, dict) else "a list"
+    if isinstance(value, Decimal):
+        text = str(value)
+    elif isinstance(value, str):
+        return json.dumps(value if len(value) <= SHOWN else f"{value[:SHOWN]}…", ensure_ascii=False)
+    else:
+        text = {None: "null", True: "true", False: "false"}.get(value, str(value))  # type: ignore[call-overload]
+    return text if len(text) <= SHOWN else f"{text[:SHOWN]}…"

@@ -441,6 +441,7 @@ def _lines(error: ValidationError, where: str) -> list[str]:
 MESSAGES = {
     "extra_forbidden": "unknown key",
     "string_type": "must be text; write a number or true in quotes",
+    "path_type": "must be the path of a file or folder; write it in quotes",
     "tuple_type": "must be a list",
     "list_type": "must be a list",
     "dict_type": "must be a mapping",

@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from unitcost.redaction import SECRETS
+
 UNPACKED = Path(__file__).parents[1] / ".make" / "tools" / "usr" / "bin"
 """Where tools/setup puts programs."""
 
@@ -44,6 +46,13 @@ def _logging_as_it_was() -> Iterator[None]:
     yield
     root.setLevel(LEVEL)
     root.handlers[:] = handlers
+
+
+@pytest.fixture(autouse=True)
+def _no_secrets_of_others() -> Iterator[None]:
+    """Forget the secrets of a test: what is one there may be any word elsewhere."""
+    yield
+    SECRETS.clear()
 
 
 @pytest.fixture

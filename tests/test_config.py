@@ -154,7 +154,7 @@ def test_what_is_said_of_a_source_that_is_wrong_itself_is_no_further_mistake(fol
             f"sources.bill.path: {folder / 'missing.parquet'} does not exist; "
             "give a path relative to the configuration file, or absolute"
         ),
-        "sharing.1.by: Input should be a valid string",
+        "sharing.1.by: must be text; write a number or true in quotes",
     ]
     path.write_text(path.read_text().replace(", {match: {component: idle}, by: 3}", ""))
     assert [line.split(":")[0] for line in mistakes(path)] == ["sources.bill.path", "sources.cluster.billed_by"]

@@ -13,13 +13,18 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, model_validator
 
-from unitcost.sources.base import Section
+from unitcost.sources.base import ANumber, HttpUrl, Section
 from unitcost.windows import is_window
+
+YEAR = 366 * 86400
 
 
 def _span(value: str) -> str:
-    if re.fullmatch(r"0s|[1-9][0-9]*[smhd]", value) is None:
+    found = re.fullmatch(r"0s|([1-9][0-9]{0,8})([smhd])", value)
+    if found is None:
         raise ValueError("must be a duration such as 30s, 5m, 2h or 90d, or 0s")
+    if found[1] and int(found[1]) * {"s": 1, "m": 60, "h": 3600, "d": 86400}[found[2]] > YEAR:
+        raise ValueError("must be at most 366d")
     return value
 
 
@@ -52,10 +57,10 @@ Span = Annotated[str, AfterValidator(_span)]
 WindowName = Annotated[str, AfterValidator(_window)]
 ClusterLabel = Annotated[str, AfterValidator(_cluster_label)]
 DayWindow = Annotated[str, AfterValidator(_days)]
-Dollars = Annotated[float, Field(ge=0, allow_inf_nan=False)]
-Factor = Annotated[float, Field(gt=0, allow_inf_nan=False)]
-Share = Annotated[float, Field(ge=0, le=1)]
-Percent = Annotated[int, Field(ge=1, le=1000)]
+Dollars = Annotated[float, ANumber, Field(ge=0, le=1e12, allow_inf_nan=False)]
+Factor = Annotated[float, ANumber, Field(ge=1e-6, le=1e6, allow_inf_nan=False)]
+Share = Annotated[float, ANumber, Field(ge=0, le=1)]
+Percent = Annotated[int, ANumber, Field(ge=1, le=1000)]
 
 
 class Owners(Section):
@@ -173,7 +178,7 @@ class Alerts(Section):
 
     owners: Owners = Owners()
     runbooks: str = "docs/runbooks"
-    grafana: str = "http://localhost:3000"
+    grafana: HttpUrl = "http://localhost:3000"
     wait: Span = "15m"
     keep: Span = "15m"
     disabled: tuple[str, ...] = ()

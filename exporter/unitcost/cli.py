@@ -23,12 +23,15 @@ from unitcost.healthy import healthy
 from unitcost.ledger.care import ledger_check, restored
 from unitcost.ledger.rewound import rewound
 from unitcost.ledger.store import Ledger
+from unitcost.redaction import LogFormatter, visible
 from unitcost.refresh import Refresher
 from unitcost.report import FORMATS, report
 from unitcost.snapshot import Current
 from unitcost.web import serve
 from unitcost.web_config import WebConfig
 from unitcost.windows import is_window
+
+log = logging.getLogger(__name__)
 
 FINE, FAILED, USAGE = 0, 1, 2
 
@@ -52,8 +55,15 @@ def main(argv: Sequence[str]) -> int:
     except SystemExit as stop:
         return int(stop.code or 0)
     level = logging.DEBUG if args.verbose else logging.INFO if args.command == "serve" else logging.ERROR
-    logging.basicConfig(level=level, stream=sys.stderr, format="%(asctime)s %(levelname)s %(message)s", force=True)
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(LogFormatter("%(asctime)s %(levelname)s %(message)s"))
+    logging.basicConfig(level=level, handlers=[handler], force=True)
     logging.getLogger("urllib3").setLevel(logging.ERROR)
+    return _ended(args)
+
+
+def _ended(args: argparse.Namespace) -> int:
+    """Run the command; say in a line why it failed, if it did, and return its exit code."""
     try:
         run: Callable[[argparse.Namespace], int] = args.run
         return run(args)
@@ -64,10 +74,13 @@ def main(argv: Sequence[str]) -> int:
         return ENDING.code()
     except UnitcostError as error:
         if ENDING.received is None:  # else it is what the signal made of it
-            print(f"unitcost: {error}", file=sys.stderr)
+            print("unitcost:", "\n".join(map(visible, str(error).splitlines())), file=sys.stderr)
         return FAILED
     except BrokenPipeError:
         return FINE
+    except Exception:
+        log.exception("unitcost failed in a way it should not; please report this")
+        return FAILED
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -170,10 +183,14 @@ def _state_dir(args: argparse.Namespace, config: Config) -> Iterator[Path | None
             yield folder
 
 
+def _web_config(config: Config) -> WebConfig | None:
+    return WebConfig.load(config.web.config_file) if config.web.config_file is not None else None
+
+
 def _serve(args: argparse.Namespace) -> int:
     with _company(args) as (config, directory), _state_dir(args, config) as state_dir:
         current = Current()
-        web_config = WebConfig.load(config.web.config_file) if config.web.config_file is not None else None
+        web_config = _web_config(config)
         ledger = Ledger(state_dir)
         try:
             refresher = Refresher(config, directory, ledger, current, _clock(args))
@@ -199,6 +216,7 @@ def _serve(args: argparse.Namespace) -> int:
 
 def _check(args: argparse.Namespace) -> int:
     with _company(args) as (config, directory):
+        _web_config(config)
         state_dir = None if args.sample else config.state_dir
         return FINE if check(config, directory, _clock(args), state_dir, sys.stdout) else FAILED
 
@@ -213,7 +231,7 @@ def _backfill(args: argparse.Namespace) -> int:
     with _company(args) as (config, directory), _state_dir(args, config) as state_dir:
         good, remarks = backfill(config, directory, _clock(args), args.first, args.last, args.output, state_dir)
     for remark in remarks:
-        print(remark, file=sys.stderr)
+        print(visible(remark), file=sys.stderr)
     return FINE if good else FAILED
 
 

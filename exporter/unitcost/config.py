@@ -6,8 +6,10 @@ import hashlib
 import json
 import os
 import re
+import unicodedata
 from collections.abc import Mapping, Sequence
-from datetime import date, timedelta
+from contextlib import suppress
+from datetime import date, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -19,15 +21,35 @@ from pydantic import (
     Field,
     Tag,
     ValidationError,
+    ValidationInfo,
     field_validator,
     model_validator,
 )
 
+from unitcost.address import split_address
 from unitcost.alerts import Alerts
 from unitcost.directory import BUDGET_LIMIT, Directory
 from unitcost.errors import ConfigError
-from unitcost.records import COMPONENTS, LARGEST_AMOUNT, LARGEST_RATE, RATE_DIGITS, RATE_PLACES, SMALLEST_RATE
-from unitcost.sources.base import Context, ExistingPath, HttpSettings, Section, Settings, SourceKind
+from unitcost.records import (
+    COMPONENTS,
+    LARGEST_AMOUNT,
+    LARGEST_RATE,
+    RATE_DIGITS,
+    RATE_PLACES,
+    RESERVED,
+    SMALLEST_RATE,
+)
+from unitcost.redaction import SECRETS, SHORTEST
+from unitcost.sources.base import (
+    ANumber,
+    Context,
+    FilePath,
+    HttpSettings,
+    Section,
+    Settings,
+    SourceKind,
+    resolved,
+)
 from unitcost.sources.table import TYPES
 from unitcost.windows import DEFAULT_WINDOWS, is_window
 from unitcost.yaml_file import read_yaml
@@ -54,21 +76,29 @@ METHODS = ("direct_cost", "even")
 
 def _duration(value: object) -> object:
     """Turn 30s, 5m, 2h, 90d into a timedelta."""
-    found = re.fullmatch(r"(\d+)(s|m|h|d)", value.strip()) if isinstance(value, str) else None
+    found = re.fullmatch(r"([0-9]{1,9})(s|m|h|d)", value.strip()) if isinstance(value, str) else None
     if found is None or int(found[1]) == 0:
         raise ValueError("must be a duration such as 30s, 5m, 2h or 90d")
     return timedelta(seconds=int(found[1]) * {"s": 1, "m": 60, "h": 3600, "d": 86400}[found[2]])
 
 
+def _day(value: object) -> object:
+    """Read a day; a number is none, though it could be taken for seconds since 1970."""
+    if isinstance(value, str) and re.fullmatch(r"[0-9]{4}-[0-9]{2}-[0-9]{2}", value):
+        with suppress(ValueError):  # the 30th of February
+            return date.fromisoformat(value)
+    if isinstance(value, date) and not isinstance(value, datetime):
+        return value
+    raise ValueError("must be a day written as 2026-11-01")
+
+
 def _one_or_more(value: object) -> object:
     """Take one text as a list of it."""
-    return (value,) if isinstance(value, str) else value
+    return value if isinstance(value, (list, tuple)) else (value,)
 
 
 def _exact(value: object) -> object:
     """Read a YAML number as the decimal that is written there."""
-    if isinstance(value, bool):
-        raise ValueError("must be a number")  # noqa: TRY004 - pydantic collects ValueError only
     return Decimal(repr(value)) if isinstance(value, float) else value
 
 
@@ -89,12 +119,40 @@ def _convertible(rate: Decimal) -> Decimal:
     return rate
 
 
+def _between(low: str, high: str) -> AfterValidator:
+    first, last = _duration(low), _duration(high)
+
+    def check(value: timedelta) -> timedelta:
+        if not first <= value <= last:  # type: ignore[operator]
+            raise ValueError(f"must be at least {low} and at most {high}")
+        return value
+
+    return AfterValidator(check)
+
+
+def _state_dir(path: Path, info: ValidationInfo) -> Path:
+    path = resolved(path, info)
+    try:
+        if path.exists() and not path.is_dir():
+            raise ValueError(f"{path} is not a folder")
+    except OSError as error:
+        raise ValueError(f"{path} cannot be used: {error.strerror}") from None
+    return path
+
+
+def _listen(value: str) -> str:
+    split_address(value)
+    return value
+
+
 Duration = Annotated[timedelta, BeforeValidator(_duration)]
-Exact = Annotated[Decimal, BeforeValidator(_exact), Field(allow_inf_nan=False)]
+Day = Annotated[date, BeforeValidator(_day)]
+Exact = Annotated[Decimal, BeforeValidator(_exact), ANumber, Field(allow_inf_nan=False)]
 Positive = Annotated[Exact, Field(gt=0)]
-Ratio = Annotated[Exact, Field(ge=0, le=1), AfterValidator(_short)]
+Share = Annotated[Exact, Field(ge=0, le=1, decimal_places=12)]
 Rate = Annotated[Exact, AfterValidator(_convertible), AfterValidator(_short)]
 CurrencyCode = Annotated[str, Field(pattern=r"^[A-Z]{3}$")]
+Name = Annotated[str, Field(min_length=1, max_length=200)]
 
 
 class Tenants(Section):
@@ -104,11 +162,9 @@ class Tenants(Section):
     case, Unicode form or white space for one; `none` keeps them apart and tells of them.
     """
 
-    key: Annotated[
-        tuple[Annotated[str, Field(min_length=1)], ...], BeforeValidator(_one_or_more), Field(min_length=1)
-    ] = ("tenant",)
+    key: Annotated[tuple[Name, ...], BeforeValidator(_one_or_more), Field(min_length=1, max_length=20)] = ("tenant",)
     fold: Literal["case", "none"] = "none"
-    directory: ExistingPath | None = None
+    directory: FilePath | None = None
 
     @field_validator("key")
     @classmethod
@@ -121,8 +177,8 @@ class Tenants(Section):
 class Refresh(Section):
     """refresh: how often, and for how many past days, sources are asked again."""
 
-    every: Duration = timedelta(minutes=5)
-    restate_days: int = Field(default=3, ge=0, le=90)
+    every: Annotated[Duration, _between("1s", "7d")] = timedelta(minutes=5)
+    restate_days: Annotated[int, ANumber] = Field(default=3, ge=0, le=90)
 
 
 class Currency(Section):
@@ -130,12 +186,14 @@ class Currency(Section):
 
     code: CurrencyCode = "USD"
     rates: Mapping[CurrencyCode, Rate] = {}
-    as_of: date | None = None
+    as_of: Day | None = None
 
     @model_validator(mode="after")
     def _dated(self) -> Currency:
         if self.rates and self.as_of is None:
             raise ValueError("rates need as_of, the day they were read on")
+        if self.code in self.rates:
+            raise ValueError(f"rates.{self.code}: one {self.code} is 1 {self.code}; remove it")
         return self
 
     def all_rates(self) -> dict[str, Decimal]:
@@ -146,11 +204,13 @@ class Currency(Section):
 class Fixed(Section):
     """by: {fixed: …}: shares of named tenants that sum to exactly 1."""
 
-    fixed: Mapping[str, Ratio]
+    fixed: Mapping[Name, Share]
 
     @model_validator(mode="after")
     def _whole(self) -> Fixed:
         total = sum(self.fixed.values(), Decimal(0))
+        if reserved := sorted(self.fixed.keys() & set(RESERVED)):
+            raise ValueError(f"fixed.{reserved[0]}: is a reserved name, no tenant")
         if total != 1:
             raise ValueError(f"fixed shares sum to {total}, must be exactly 1")
         return self
@@ -200,22 +260,22 @@ class Budget(Section):
 class Limits(Section):
     """limits: how many tenants get series of their own."""
 
-    tenants: int = Field(default=2000, ge=1)
+    tenants: Annotated[int, ANumber] = Field(default=2000, ge=1, le=1_000_000)
 
 
 class Copies(Section):
     """copies: how often a copy of the ledger is kept in state_dir, and how many of them; 0 keeps none."""
 
-    every: Duration = timedelta(days=1)
-    keep: int = Field(default=2, ge=0, le=100)
+    every: Annotated[Duration, _between("1h", "365d")] = timedelta(days=1)
+    keep: Annotated[int, ANumber] = Field(default=2, ge=0, le=100)
 
 
 class Web(Section):
     """web: where to listen, for how many at once, and a Prometheus web config file for TLS and passwords."""
 
-    listen: str = "0.0.0.0:9488"
-    config_file: ExistingPath | None = None
-    max_connections: int = Field(default=512, ge=1, le=65536)
+    listen: Annotated[str, AfterValidator(_listen)] = "0.0.0.0:9488"
+    config_file: FilePath | None = None
+    max_connections: Annotated[int, ANumber] = Field(default=512, ge=1, le=65536)
 
 
 class Config(Section):
@@ -223,17 +283,17 @@ class Config(Section):
 
     tenants: Tenants = Tenants()
     refresh: Refresh = Refresh()
-    history: Duration = timedelta(days=90)
-    state_dir: Path = Path("./state")
+    history: Annotated[Duration, _between("1d", "3660d")] = timedelta(days=90)
+    state_dir: Annotated[Path, AfterValidator(_state_dir)] = Field(default=Path("./state"), validate_default=True)
     copies: Copies = Copies()
     currency: Currency = Currency()
-    sources: Mapping[Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_-]*$")], Any]
+    sources: Mapping[Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_-]{0,99}$")], Any] = Field(max_length=200)
     sharing: tuple[Rule, ...] = ()
     plans: Mapping[str, Plan] = {}
     budgets: Mapping[str, Budget] = {}
-    dimensions: tuple[str, ...] = ()
+    dimensions: Annotated[tuple[Name, ...], Field(max_length=50)] = ()
     components: Mapping[str, Literal[COMPONENTS]] = {}  # type: ignore[valid-type]
-    windows: tuple[str, ...] = DEFAULT_WINDOWS
+    windows: Annotated[tuple[str, ...], Field(min_length=1, max_length=50)] = DEFAULT_WINDOWS
     limits: Limits = Limits()
     web: Web = Web()
     alerts: Alerts = Alerts()
@@ -243,10 +303,10 @@ class Config(Section):
         wrong = [window for window in self.windows if not is_window(window)]
         if wrong:
             raise ValueError(f"windows: {', '.join(wrong)}: must be Nd (such as 30d), mtd or last_month")
-        if len(set(self.windows)) != len(self.windows) or not self.windows:
-            raise ValueError("windows: each at most once, and at least one")
-        if self.history.days < 1:
-            raise ValueError("history: must be at least 1d")
+        if len(set(self.windows)) != len(self.windows):
+            raise ValueError("windows: each at most once")
+        if len(set(self.dimensions)) != len(self.dimensions):
+            raise ValueError("dimensions: each at most once")
         return self
 
     def settings(self, name: str) -> Settings:
@@ -313,7 +373,6 @@ def load(path: Path) -> tuple[Config, Directory]:
             directory, wrong = Directory.read(config.tenants.directory)
             mistakes += wrong
             mistakes += directory.clashes() if config.tenants.fold == "case" else []
-        config = config.model_copy(update={"state_dir": folder / config.state_dir.expanduser()})
     if mistakes or config is None:
         raise ConfigError([f"{path}: {mistake}" for mistake in mistakes])
     return config, directory
@@ -332,7 +391,7 @@ def _load_sources(raw: object, folder: Path, mistakes: list[str]) -> dict[str, A
             mistakes.append(f"{where}: must be a mapping with a type")
             continue
         kind = given.get("type")
-        if kind not in TYPES:
+        if not isinstance(kind, str) or kind not in TYPES:
             mistakes.append(f"{where}.type: {kind!r} is none of {', '.join(sorted(TYPES))}")
             continue
         try:
@@ -392,9 +451,15 @@ def _fill_variables(value: Any, where: str, mistakes: list[str]) -> Any:
         name = found[1]
         if name == "window":
             return found[0]
+        value = os.environ.get(name, "")
         if name not in os.environ:
             mistakes.append(f"{where}: the environment variable {name} is not set")
-        return os.environ.get(name, "")
+        elif bad := next(
+            (char for char in value if unicodedata.category(char) in {"Cc", "Cs"} and char not in "\t\n"), None
+        ):
+            mistakes.append(f"{where}: the environment variable {name} holds U+{ord(bad):04X}, which is no text")
+        SECRETS.add(f"${{{name}}}", value, SHORTEST)
+        return value
 
     return _VARIABLE.sub(fill, value)
 
@@ -403,10 +468,23 @@ def _lines(error: ValidationError, where: str) -> list[str]:
     """Return a line for each mistake: its path in the file, and what is wrong. Never the value: it may be secret."""
     lines = []
     for mistake in error.errors(include_url=False, include_input=False, include_context=False):
-        path = ".".join(str(part) for part in mistake["loc"] if not str(part).startswith("<"))  # a Tag of ours
+        parts = mistake["loc"][:-1] if mistake["loc"][-1:] == ("[key]",) else mistake["loc"]
+        path = ".".join(str(part) for part in parts if not str(part).startswith("<"))  # a Tag of ours
         path = f"{where}.{path}".strip(".")
-        message = mistake["msg"].removeprefix("Value error, ")
-        if mistake["type"] == "extra_forbidden":
-            message = "unknown key"
+        message = MESSAGES.get(mistake["type"]) or mistake["msg"].removeprefix("Value error, ")
         lines.append(f"{path}: {message}" if path else message)
     return lines
+
+
+MESSAGES = {
+    "extra_forbidden": "unknown key",
+    "string_type": "must be text; write a number or true in quotes",
+    "path_type": "must be the path of a file or folder; write it in quotes",
+    "tuple_type": "must be a list",
+    "list_type": "must be a list",
+    "dict_type": "must be a mapping",
+    "mapping_type": "must be a mapping",
+    "model_type": "must be a mapping",
+    "model_attributes_type": "must be a mapping",
+}
+"""What pydantic says of an `Input`, in the words of the file."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from unitcost.redaction import SECRETS, escaped
+
 
 class UnitcostError(Exception):
     """Base of all errors that a user of unitcost can meet."""
@@ -11,8 +13,10 @@ class ConfigError(UnitcostError):
     """The configuration is wrong. Holds every mistake found, each with its path in the file."""
 
     def __init__(self, mistakes: list[str]) -> None:
-        super().__init__("\n".join(mistakes))
-        self.mistakes = mistakes
+        self.mistakes = [describe("", mistake) for mistake in mistakes[:MAX_MISTAKES]]
+        if len(mistakes) > MAX_MISTAKES:
+            self.mistakes.append(f"and {len(mistakes) - MAX_MISTAKES:,} more mistakes")
+        super().__init__("\n".join(self.mistakes))
 
 
 class UsageError(ConfigError):
@@ -59,12 +63,13 @@ class SourceError(UnitcostError):
 
 
 def describe(where: str, text: str, hint: str = "") -> str:
-    """One line: where, what, what to do. Line breaks of foreign texts are folded and long ones are cut."""
+    """One line: where, what, what to do. Foreign texts in it are made fit to be shown, and long ones are cut."""
     line = f"{where}: {text}" if where else text
     if hint:
         line = f"{line.rstrip('. ')}. {hint}"
-    line = " ".join(line.split())
+    line = escaped(" ".join(SECRETS.hide(line).split()))
     return line if len(line) <= MAX_LINE else f"{line[: MAX_LINE - 1]}…"
 
 
 MAX_LINE = 600
+MAX_MISTAKES = 50

@@ -19,6 +19,7 @@ from unitcost.page_view import (
     SourceRow,
     WindowTotals,
 )
+from unitcost.redaction import visible
 from unitcost.windows import window
 
 if TYPE_CHECKING:
@@ -102,5 +103,5 @@ def _source(ledger: Ledger, config: Config, desk: Desk) -> SourceRow:
         days=known.days,
         rows=known.rows,
         problems=desk.said(),
-        notes=[note.text for note in desk.notes],
+        notes=[visible(note.text) for note in desk.notes],
     )

@@ -19,6 +19,7 @@ from unitcost.ledger.report_lines import ReportLine, missing_days, read_copy, re
 from unitcost.ledger.store import Ledger
 from unitcost.overview import overview
 from unitcost.page import render_page
+from unitcost.redaction import visible
 from unitcost.refresh import Refresher
 from unitcost.snapshot import Current
 from unitcost.windows import window as window_of
@@ -70,7 +71,7 @@ def _print(
     printers = {"table": _table, "csv": _csv, "json": _json}
     sys.stdout.write(printers[form](config, now, window, lines))
     for remark in remarks:
-        print(remark, file=sys.stderr)
+        print(visible(remark), file=sys.stderr)
 
 
 def _table(config: Config, now: datetime, window: str, lines: Sequence[ReportLine]) -> str:
@@ -91,9 +92,9 @@ def _table(config: Config, now: datetime, window: str, lines: Sequence[ReportLin
     ]
     rows += [
         (
-            line.tenant,
-            line.name if len(line.name) <= NAME_WIDTH else f"{line.name[: NAME_WIDTH - 1]}…",
-            line.plan,
+            visible(line.tenant),
+            _cut(visible(line.name)),
+            visible(line.plan),
             money(line.cost),
             money(line.revenue),
             money(line.margin),
@@ -114,6 +115,10 @@ def _table(config: Config, now: datetime, window: str, lines: Sequence[ReportLin
             out.append("  ".join("-" * width for width in widths))
         out.append("  ".join(cells).rstrip())
     return "\n".join(out) + "\n"
+
+
+def _cut(name: str) -> str:
+    return name if len(name) <= NAME_WIDTH else f"{name[: NAME_WIDTH - 1]}…"
 
 
 NAME_WIDTH = 32

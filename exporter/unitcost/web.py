@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator
 
 import uvicorn
 
+from unitcost.address import split_address
 from unitcost.errors import ConfigError
 from unitcost.snapshot import Current
 from unitcost.web_accept import Acceptor, places
@@ -122,24 +123,20 @@ def bind(listen: str) -> socket.socket:
 
     Raises ConfigError that says what to do.
     """
-    host, colon, port = listen.rpartition(":")
-    bare = host.removeprefix("[").removesuffix("]")
-    bracketed = host == f"[{bare}]"
-    if not colon or not port.isascii() or not port.isdigit() or int(port) > MAX_PORT or (":" in bare) != bracketed:
-        raise ConfigError([f"web.listen: {listen!r} is no address; write 0.0.0.0:9488, :9488 or [::1]:9488"])
     try:
-        if not bare and socket.has_dualstack_ipv6():
+        host, port = split_address(listen)
+    except ValueError as error:
+        raise ConfigError([f"web.listen: {error}"]) from None
+    try:
+        if not host and socket.has_dualstack_ipv6():
             with contextlib.suppress(OSError):  # IPv6 may be compiled in and switched off
-                return _listen("", int(port), socket.AF_INET6)
-        found = socket.getaddrinfo(bare or None, int(port), type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+                return _listen("", port, socket.AF_INET6)
+        found = socket.getaddrinfo(host or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
         family, _, _, _, address = min(found, key=lambda info: info[0] != socket.AF_INET)
-        return _listen(str(address[0]), int(port), family)
+        return _listen(str(address[0]), port, family)
     except OSError as error:
         reason = error.strerror if isinstance(error, socket.gaierror) else os.strerror(error.errno or 0)
         raise ConfigError([f"web.listen: cannot listen on {listen}: {reason}. {_advice(error)}"]) from error
-
-
-MAX_PORT = 65535
 
 
 def _listen(host: str, port: int, family: int) -> socket.socket:

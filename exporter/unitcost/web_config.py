@@ -166,16 +166,20 @@ class _Reader:
         if not isinstance(value, str) or not value:
             self.mistakes.append(f"{where}.{key}: must be the path of a file")
             return None
-        path = self._folder / Path(value).expanduser()
+        path = self._folder / value
         try:
+            path = self._folder / Path(value).expanduser()
+            if path.exists() and not path.is_file():
+                raise IsADirectoryError(0, "is not a file")
             with path.open("rb"):
                 return path
-        except OSError as error:
-            self.mistakes.append(f"{where}.{key}: {path} cannot be read: {error.strerror}")
+        except (OSError, RuntimeError) as error:  # RuntimeError: ~ and a name that is no user's
+            reason = error.strerror if isinstance(error, OSError) else "no such user"
+            self.mistakes.append(f"{where}.{key}: {path} cannot be read: {reason}")
             return None
 
     def _client_auth(self, where: str, given: Mapping[str, Any]) -> ssl.VerifyMode:
-        value = given.get("client_auth_type") or "NoClientCert"
+        value = str(given.get("client_auth_type") or "NoClientCert")
         needs_ca = value in {"VerifyClientCertIfGiven", "RequireAndVerifyClientCert"}
         if value in UNVERIFIED_CLIENT_AUTH:
             self.mistakes.append(
@@ -191,15 +195,17 @@ class _Reader:
                 f"{where}.client_auth_type: client_ca_file checks nobody without it;"
                 " set it to RequireAndVerifyClientCert"
             )
-        return CLIENT_AUTH.get(str(value), ssl.CERT_REQUIRED)
+        return CLIENT_AUTH.get(value, ssl.CERT_REQUIRED)
 
     def _version(self, where: str, given: Mapping[str, Any], key: str, default: ssl.TLSVersion) -> ssl.TLSVersion:
-        value = given.get(key)
+        if given.get(key) is None:
+            return default
+        value = str(given[key])
         if value in OLD_VERSIONS:
             self.mistakes.append(f"{where}.{key}: {value} is no longer safe; use TLS12 or TLS13")
-        elif value is not None and value not in VERSIONS:
+        elif value not in VERSIONS:
             self.mistakes.append(f"{where}.{key}: must be TLS12 or TLS13")
-        return VERSIONS.get(str(value), default)
+        return VERSIONS.get(value, default)
 
     def users(self, given: Mapping[str, Any]) -> dict[str, bytes]:
         users = {}
@@ -225,7 +231,7 @@ class _Reader:
         where = "http_server_config"
         self.only(where, given, ("headers", "http2"))
         # http2 is negotiated: a client that may use it, and meets HTTP/1.1 only, uses that.
-        if not isinstance(given.get("http2", True), bool):
+        if given.get("http2", True) not in (True, False, "yes", "no", "on", "off"):  # as YAML 1.1 spells them
             self.mistakes.append(f"{where}.http2: must be true or false")
         headers = self.mapping(f"{where}.headers", given.get("headers"))
         self.only(f"{where}.headers", headers, HEADERS)

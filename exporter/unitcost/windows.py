@@ -9,7 +9,7 @@ from datetime import date, datetime, timedelta
 
 DEFAULT_WINDOWS = ("1d", "30d", "mtd", "last_month")
 
-_DAYS = re.compile(r"([1-9]\d{0,3})d")
+_DAYS = re.compile(r"([1-9][0-9]{0,3})d")
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import base64
 import os
 import re
+import ssl
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -11,12 +13,24 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, Protocol
+from urllib.parse import parse_qsl, unquote, urlsplit
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, SecretStr, ValidationInfo, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    SecretStr,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 
 from unitcost.errors import SourceError
 from unitcost.names import Names
 from unitcost.records import Asked, Batch, Note, Problem
+from unitcost.redaction import SECRETS, SHORTEST
 
 SourceKind = Literal["cluster", "bill", "usage", "revenue"]
 
@@ -97,18 +111,76 @@ class Source(Protocol):
         """
 
 
-def _existing(path: Path, info: ValidationInfo) -> Path:
-    """Resolve a path against the folder of the configuration file; it must exist and be readable."""
+def resolved(path: Path, info: ValidationInfo) -> Path:
+    """Return a path against the folder of the configuration file. Raises ValueError for the ~ of a user who is none."""
     base = (info.context or {}).get("folder", Path())
-    path = (base / path.expanduser()) if not path.is_absolute() else path
-    if not path.exists():
-        raise ValueError(f"{path} does not exist; give a path relative to the configuration file, or absolute")
-    if not os.access(path, os.R_OK):
-        raise ValueError(f"{path} cannot be read by this user")
+    try:
+        found: Path = base / path.expanduser()
+    except RuntimeError:
+        raise ValueError("begins with ~ and a name that is no user's here; write the whole path") from None
+    return found
+
+
+def _existing(path: Path, info: ValidationInfo) -> Path:
+    """Resolve a path; there must be a file or a folder that can be read."""
+    path = resolved(path, info)
+    try:
+        if not path.exists():
+            raise ValueError(f"{path} does not exist; give a path relative to the configuration file, or absolute")
+        if not (path.is_file() or path.is_dir()):
+            raise ValueError(f"{path} is neither a file nor a folder")
+        if not os.access(path, os.R_OK):
+            raise ValueError(f"{path} cannot be read by this user")
+    except OSError as error:  # a name too long, a folder that may not be entered
+        raise ValueError(f"{path} cannot be read: {error.strerror}") from None
     return path
 
 
+def _a_file(path: Path) -> Path:
+    if not path.is_file():
+        raise ValueError(f"{path} is not a file")
+    return path
+
+
+def _no_bool(value: object) -> object:
+    if isinstance(value, bool):
+        raise ValueError("must be a number")  # noqa: TRY004 - pydantic collects ValueError only
+    return value
+
+
 ExistingPath = Annotated[Path, AfterValidator(_existing)]
+FilePath = Annotated[ExistingPath, AfterValidator(_a_file)]
+ANumber = BeforeValidator(_no_bool)
+"""For numbers of any kind: true is none."""
+
+_HOST = re.compile(r"(?!-)[a-z0-9_-]{1,63}(?:\.(?!-)[a-z0-9_-]{1,63})*\.?", re.IGNORECASE | re.ASCII)
+MAX_HOST = 253
+
+
+def is_host(name: str) -> bool:
+    """Whether a name can be one of DNS (or a dotted IPv4 address)."""
+    return len(name) <= MAX_HOST and _HOST.fullmatch(name) is not None
+
+
+def http_url(url: str) -> str:
+    """Check that this is the address of a server, with any path; never says what stands in it: it may hold secrets."""
+    if not url.lower().startswith(("http://", "https://")):
+        raise ValueError("must start with http:// or https://")
+    if not url.isascii() or not url.isprintable() or " " in url:
+        raise ValueError("must be plain ASCII without spaces; write other characters as %20 and the like")
+    try:
+        parts = urlsplit(url)
+        host, port = parts.hostname or "", parts.port
+    except ValueError:  # [::x, a port that is none or above 65535; the message would hold it
+        raise ValueError("has no host or port as http://name:9090 or http://[::1]:9090 have them") from None
+    if port == 0 or not (":" in host or is_host(host)):
+        raise ValueError("has no host or port as http://name:9090 or http://[::1]:9090 have them")
+    if parts.fragment:
+        raise ValueError("must not have a part after #, which no server gets")
+    return url
+
+
+HttpUrl = Annotated[str, AfterValidator(http_url)]
 
 
 def _bytes(given: object) -> object:
@@ -131,43 +203,102 @@ class HttpSettings(Settings):
     0: any. Secrets come from ${ENV} or a *_file, read at every request.
     """
 
-    url: str
-    timeout: float = 60.0
+    url: HttpUrl = Field(repr=False)
+    timeout: Annotated[float, ANumber, Field(gt=0, le=3600, allow_inf_nan=False)] = 60.0
     body_size_limit: Bytes = 100 << 20
     username: str | None = None
     password: SecretStr | None = None
-    password_file: ExistingPath | None = None
+    password_file: FilePath | None = None
     bearer_token: SecretStr | None = None
-    bearer_token_file: ExistingPath | None = None
+    bearer_token_file: FilePath | None = None
     headers: Mapping[str, SecretStr] = {}
-    ca_file: ExistingPath | None = None
+    ca_file: FilePath | None = None
     insecure_skip_verify: bool = False
+
+    @field_validator("headers")
+    @classmethod
+    def _can_be_sent(cls, headers: Mapping[str, SecretStr]) -> Mapping[str, SecretStr]:
+        for name, value in headers.items():
+            if re.fullmatch(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+", name) is None:
+                raise ValueError(f"{name!r} is no name of a header")
+            _one_line(value)
+        return headers
+
+    @field_validator("bearer_token")
+    @classmethod
+    def _token_can_be_sent(cls, token: SecretStr | None) -> SecretStr | None:
+        return _one_line(token)
+
+    @field_validator("ca_file")
+    @classmethod
+    def _certificates(cls, path: Path | None) -> Path | None:
+        try:
+            ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(path) if path is not None else None
+        except OSError:  # ssl.SSLError is one
+            raise ValueError(f"{path} holds no certificates as PEM") from None
+        return path
 
     @model_validator(mode="after")
     def _one_kind_of_auth(self) -> HttpSettings:
-        basic = self.username is not None or self.password is not None or self.password_file is not None
+        by_name = self.username is not None or self.password is not None or self.password_file is not None
         bearer = self.bearer_token is not None or self.bearer_token_file is not None
-        if basic and bearer:
+        if by_name and bearer:
             raise ValueError("has both basic and bearer authentication; keep one")
-        if basic and (self.username is None or (self.password is None) == (self.password_file is None)):
+        if (by_name or bearer) and "@" in urlsplit(self.url).netloc:
+            raise ValueError("has authentication in its url and beside it; keep one")
+        if by_name and (self.username is None or (self.password is None) == (self.password_file is None)):
             raise ValueError("basic authentication needs username and one of password, password_file")
         if self.bearer_token is not None and self.bearer_token_file is not None:
             raise ValueError("has bearer_token and bearer_token_file; keep one")
         return self
 
     @model_validator(mode="after")
-    def _http_url(self) -> HttpSettings:
-        """Check the url; a source that can do without one overrides this."""
-        if not self.url.startswith(("http://", "https://")):
-            raise ValueError("url must start with http:// or https://")
+    def _keep_secrets(self) -> HttpSettings:
+        """Tell what must not be shown, before anything is."""
+        named = {"password": self.password, "bearer_token": self.bearer_token}
+        for name, value in {**named, **{f"headers.{name}": value for name, value in self.headers.items()}}.items():
+            if value is not None:
+                SECRETS.add(f"<{name}>", value.get_secret_value())
+        parts = urlsplit(self.url)
+        user = parts.netloc.rpartition("@")[0]
+        for secret in (parts.query, user, user.rpartition(":")[2]):  # a name alone is a token
+            SECRETS.add("<url>", secret)
+            SECRETS.add("<url>", unquote(secret))
+        if user:
+            basic(*map(unquote, user.partition(":")[::2]))
+        for _, secret in parse_qsl(parts.query):
+            SECRETS.add("<url>", secret, SHORTEST)
+        if self.username is not None and self.password is not None:
+            basic(self.username, self.password.get_secret_value())
         return self
 
 
+def _one_line(value: SecretStr | None) -> SecretStr | None:
+    """Check that a header can hold this."""
+    text = value.get_secret_value() if value is not None else ""
+    if not text.isascii() or not text.isprintable():
+        raise ValueError("must be one line of plain ASCII text, without a line break at its end")
+    return value
+
+
+def basic(username: str, password: str) -> str:
+    """Return what stands in the header of basic authentication, in UTF-8; servers repeat it, so it is a secret too."""
+    packed = base64.b64encode(f"{username}:{password}".encode()).decode()
+    SECRETS.add("<password>", password)
+    SECRETS.add("<password>", packed)
+    return packed
+
+
 def read_secret(path: Path) -> str:
-    """Return the secret in a file, without the line break at its end."""
+    """Return the secret in a file, without the line break at its end; from now on it is shown nowhere."""
     try:
-        return path.read_text(encoding="utf-8").strip()
-    except OSError as error:
-        raise SourceError("secret", str(path), f"cannot be read: {error.strerror}") from error
-    except UnicodeDecodeError:
-        raise SourceError("secret", str(path), "is not UTF-8") from None  # the cause would show a part of it
+        with path.open("rb") as opened:
+            secret = opened.read(MAX_SECRET).decode().strip()
+    except (OSError, UnicodeDecodeError) as error:
+        what = error.strerror if isinstance(error, OSError) else "is not UTF-8"
+        raise SourceError("secret", str(path), f"cannot be read: {what}") from None
+    SECRETS.read(f"<{path.name}>", secret)
+    return secret
+
+
+MAX_SECRET = 64 << 10

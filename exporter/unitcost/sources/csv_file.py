@@ -12,14 +12,11 @@ from collections import defaultdict
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from decimal import Decimal
 from pathlib import Path
-from typing import Annotated, Any, NamedTuple, TypeVar
-
-from pydantic import AfterValidator
+from typing import Any, NamedTuple, TypeVar
 
 from unitcost.errors import SourceError
 from unitcost.records import Problem
 from unitcost.sources import csv_lines
-from unitcost.sources.base import ExistingPath
 from unitcost.sources.csv_lines import COMPLETE
 from unitcost.sources.values import EXACT, shown
 
@@ -27,15 +24,6 @@ MAX_NAMED = 5
 """How many bad lines an error names; the others are counted."""
 
 T = TypeVar("T")
-
-
-def _a_file(path: Path) -> Path:
-    if not path.is_file():
-        raise ValueError(f"{path} is not a file")
-    return path
-
-
-CsvPath = Annotated[ExistingPath, AfterValidator(_a_file)]
 
 
 class Mistakes:

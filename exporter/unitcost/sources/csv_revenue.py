@@ -31,8 +31,8 @@ from pydantic import Field
 from unitcost.errors import SourceError
 from unitcost.records import Asked, Batch, Note, Problem, Query
 from unitcost.sources import values
-from unitcost.sources.base import Context, Settings, SourceKind
-from unitcost.sources.csv_file import CsvPath, Mistakes, Row, Table, totals
+from unitcost.sources.base import Context, FilePath, Settings, SourceKind
+from unitcost.sources.csv_file import Mistakes, Row, Table, totals
 
 NEEDED = ("tenant", "mrr")
 OPTIONAL = ("currency", "plan", "as_of", "subscription")
@@ -56,7 +56,7 @@ class CsvRevenueSettings(Settings):
     """rows: what a line with `as_of` means. columns: our names → the file's, where they differ."""
 
     type: Literal["csv_revenue"] = "csv_revenue"
-    path: CsvPath
+    path: FilePath
     rows: Literal["changes", "snapshots"] = "changes"
     columns: dict[Literal["tenant", "mrr", "currency", "plan", "as_of", "subscription"], str] = Field(
         default_factory=dict

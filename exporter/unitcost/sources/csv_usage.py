@@ -19,8 +19,8 @@ from pydantic import Field
 
 from unitcost.records import Asked, Batch, Note, Problem, Usage
 from unitcost.sources import values
-from unitcost.sources.base import Context, Settings, SourceKind
-from unitcost.sources.csv_file import CsvPath, Mistakes, Row, Table, totals
+from unitcost.sources.base import Context, FilePath, Settings, SourceKind
+from unitcost.sources.csv_file import Mistakes, Row, Table, totals
 
 NEEDED = ("day", "tenant", "measure", "quantity")
 
@@ -29,7 +29,7 @@ class CsvUsageSettings(Settings):
     """columns: our names → the file's, where they differ."""
 
     type: Literal["csv_usage"] = "csv_usage"
-    path: CsvPath
+    path: FilePath
     columns: dict[Literal["day", "tenant", "measure", "quantity"], str] = Field(default_factory=dict)
 
 

@@ -18,7 +18,8 @@ import urllib3
 from requests.utils import requote_uri
 
 from unitcost.errors import SourceError
-from unitcost.sources.base import HttpSettings, Waiting, read_secret
+from unitcost.redaction import SECRETS
+from unitcost.sources.base import HttpSettings, Waiting, basic, read_secret
 from unitcost.sources.exchange import Adapter, Exchange, OverdueError, within
 from unitcost.sources.json_pieces import Path, pieces
 from unitcost.sources.values import exact_json
@@ -55,7 +56,8 @@ class Answer:
     @property
     def text(self) -> str:
         """The start of the body, fit to be shown in an error."""
-        return self.body[:SHOWN].decode("utf-8", "replace")
+        whole = self.body[: SHOWN * 4].decode("utf-8", "replace")
+        return SECRETS.hide(whole)[:SHOWN]  # cut behind that, so that no half of a secret is left
 
     def json(self) -> Any:
         """Parse a small body; raise SourceError `format` when it is not JSON (a login page, half an answer)."""
@@ -99,7 +101,6 @@ class Client:
         self, settings: HttpSettings, *, retries: int = 3, backoff: float = 0.5, waiting: Waiting | None = None
     ) -> None:
         self._settings = settings
-        self._base = settings.url.rstrip("/")
         self._retries = retries
         self._backoff = backoff
         self._waiting = waiting or Waiting()
@@ -117,18 +118,17 @@ class Client:
         `format` (the body is packed in a way that was not asked for, or damaged).
         """
         limit = self._settings.timeout
-        url = self._base + path
+        url = at(self._settings.url, path)
         shown = _without_credentials(url)
         headers = {"User-Agent": "unitcost", "Accept-Encoding": "gzip"}
         headers |= {name: value.get_secret_value() for name, value in self._settings.headers.items()}
-        auth = None
         if self._settings.username is not None:
-            auth = (self._settings.username, self._password())
+            headers["Authorization"] = f"Basic {basic(self._settings.username, self._password())}"
         token = self._token()
         if token is not None:
             headers["Authorization"] = f"Bearer {token}"
         try:
-            request = requests.Request("GET", url, params=dict(params), headers=headers, auth=auth).prepare()
+            request = requests.Request("GET", url, params=dict(params), headers=headers).prepare()
             with self._waiting.on(shown):
                 answer = within(limit, lambda exchange: self._exchange(exchange, request, shown))
         except OverdueError as error:
@@ -347,7 +347,13 @@ def _root(error: BaseException) -> BaseException:
     return error
 
 
+def at(url: str, path: str) -> str:
+    """Return the address of a path below a url, whose query stays."""
+    parts = urlsplit(url)
+    return parts._replace(path=parts.path.rstrip("/") + path).geturl()
+
+
 def _without_credentials(url: str) -> str:
     parts = urlsplit(url)
     host = parts.netloc.rpartition("@")[2]
-    return parts._replace(netloc=host).geturl()
+    return parts._replace(netloc=host, query="").geturl()

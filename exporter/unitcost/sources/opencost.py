@@ -17,7 +17,7 @@ from pydantic import Field, model_validator
 from unitcost.errors import SourceError
 from unitcost.records import Asked, Batch, Cost, Node, Note, Problem, Query, Stored
 from unitcost.sources import opencost_guard, opencost_nulls
-from unitcost.sources.base import NOBODY, Context, ExistingPath, HttpSettings, SourceKind
+from unitcost.sources.base import NOBODY, ANumber, Context, ExistingPath, HttpSettings, HttpUrl, SourceKind
 from unitcost.sources.http import Client
 from unitcost.sources.opencost_answer import (
     LOG_HINT,
@@ -77,23 +77,20 @@ class OpenCostSettings(HttpSettings):
     """
 
     type: Literal["opencost"]
-    url: str = ""
+    url: HttpUrl = Field(default="", repr=False)
     path: ExistingPath | None = None
     tenant: TenantKey | Literal["none"] | Annotated[list[TenantKey], Field(min_length=1)] | None = None
     cluster: Annotated[str, Field(min_length=1)] | None = None
     currency: Annotated[str, Field(pattern=r"^[A-Z]{3}$")] | None = None
     billed_by: list[str] | None = None
-    partial_guard: Annotated[float, Field(ge=0, lt=1)] = 0.5
+    partial_guard: Annotated[float, ANumber, Field(ge=0, lt=1)] = 0.5
     aggregate: Annotated[list[str], Field(min_length=1)] | None = None
     collector: bool = False
 
     @model_validator(mode="after")
-    def _http_url(self) -> OpenCostSettings:
-        """Check that there is one of url and path, and what belongs to it."""
+    def _one_place(self) -> OpenCostSettings:
         if bool(self.url) == (self.path is not None):
             raise ValueError("needs exactly one of url (an OpenCost server) and path (its recorded answers)")
-        if self.url and not self.url.startswith(("http://", "https://")):
-            raise ValueError("url must start with http:// or https://")
         if self.url and self.aggregate is not None:
             raise ValueError("aggregate is for path only; with url it follows from tenant and dimensions")
         return self

@@ -249,6 +249,17 @@ def counted(ledger: Ledger) -> dict[int, Decimal]:
     return {day.day: amount for day, amount in ledger.rows("SELECT day, sum(amount) FROM counted_day GROUP BY day")}
 
 
+def test_a_bill_is_not_held_up_by_a_cluster_that_hangs(tmp_path: Path, bill: dict[str, Any]) -> None:
+    with hanging() as url:
+        sources = {"cluster": {"type": "opencost", "url": url}, "bill": bill}
+        with refresher(tmp_path, sources) as (given, ledger):
+            started = time.monotonic()
+            given.refresh(refresh.PATIENCE)
+            assert time.monotonic() - started < 8
+            assert [counted(ledger)[day] for day in (17, 18, 19)] == [17, 17, 17]
+            assert desk_of(given, "cluster").running
+
+
 def slowly(request: Request) -> Reply:
     time.sleep(0.15)
     return opencost(request)

@@ -38,7 +38,8 @@ def read_vector(answer: Answer, labels: Sequence[str], where: str) -> dict[str |
         raise SourceError("partial", where, f"the answer is partial: {text}", "See which store did not answer")
     data = body.get("data")
     kind = data.get("resultType") if isinstance(data, dict) else None
-    if kind in {"scalar", "string", "matrix"}:
+    # No set: a list cannot be looked up in one.
+    if kind in ("scalar", "string", "matrix"):
         raise SourceError("format", where, f"the answer is a {kind}, not a vector", _by(labels[0]))
     series = data.get("result") if isinstance(data, dict) else None
     if kind != "vector" or not isinstance(series, list):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 from pathlib import Path
 from typing import Literal
 
@@ -13,6 +13,7 @@ from unitcost.names import Names
 from unitcost.names import fold as fold_name
 from unitcost.records import RESERVED
 from unitcost.sources.csv_file import Mistakes, Table
+from unitcost.sources.values import amount
 
 BUDGET_LIMIT = Decimal(10) ** 12
 """The largest budget, in dollars a month: the ledger's decimals end soon after, sums included."""
@@ -112,10 +113,10 @@ def _tenant(row: Mapping[str, str], where: str, mistakes: list[str]) -> Tenant |
     budget = None
     if values["budget_dollars"]:
         try:
-            budget = Decimal(values["budget_dollars"])
-        except InvalidOperation:
-            budget = Decimal("NaN")
-        if not budget.is_finite() or not 0 < budget <= BUDGET_LIMIT:
+            budget = amount(values["budget_dollars"], BUDGET_LIMIT)
+        except ValueError:
+            budget = Decimal(0)
+        if not budget:
             mistakes.append(
                 f"{where}: budget_dollars {values['budget_dollars']!r} is no amount above 0 and up to"
                 f" {BUDGET_LIMIT:,}; leave it empty for the plan's budget"

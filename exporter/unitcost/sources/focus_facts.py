@@ -141,7 +141,7 @@ def _scan(file: BillFile, schema: Schema, options: Options, connection: duckdb.D
         SELECT {schema.sound_time("BillingPeriodStart")} AS first,
             {schema.raw("ChargeCategory")}::VARCHAR AS kind, {schema.raw("ChargeClass")}::VARCHAR AS class,
             {schema.sound_time("BillingPeriodEnd")} AS last, {start} AS start, {ended} AS ended,
-            {schema.given("ChargePeriodEnd")} AS given_end,
+            {schema.given("ChargePeriodEnd")} AS given_end, {schema.given("BillingPeriodEnd")} AS given_last,
             {given} AS given, {cost} AS cost, {schema.text("BillingCurrency")} AS currency,
             {tags.present()} AS tagged, {tags.broken()} AS broken, {tags.odd()} AS odd,
             {marks},
@@ -208,6 +208,13 @@ FAULTS = (
         "ended IS NULL AND given_end IS NOT NULL",
         "is no UTC time",
         "Write it as 2026-11-02T00:00:00Z",
+    ),
+    Fault(
+        "time",
+        "BillingPeriodEnd",
+        "last IS NULL AND given_last IS NOT NULL",
+        "is no UTC time",
+        "Write it as 2026-12-01T00:00:00Z",
     ),
     Fault(
         "time",

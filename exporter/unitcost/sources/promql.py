@@ -50,7 +50,7 @@ def read_vector(answer: Answer, labels: Sequence[str], where: str) -> Vector:
     _refuse_failed(body, where, answer)
     vector.remarks = _remarks(body, where)
     kind = body.get("data.resultType")
-    if kind in {"scalar", "string", "matrix"}:
+    if kind in ("scalar", "string", "matrix"):  # no set: a list cannot be looked up in one
         raise SourceError("format", where, f"the answer is a {kind}, not a vector", _by(labels[0]))
     if kind != "vector" or body.get("data.result") is not Opened.LIST:
         raise _unreadable(where, answer)

@@ -44,7 +44,9 @@ def fuzz(parser: Parser, seconds: float, first: int) -> int:
             signal.alarm(0)
         slowest = max(slowest, (time.process_time() - started, seed))
         seed += 1
-    print(f"{parser.name:18}{seed - first:>9,}{accepted:>10,}{slowest[0]:>10.2f} s{foreign:>9}  {slowest[1]}", flush=True)
+    print(
+        f"{parser.name:18}{seed - first:>9,}{accepted:>10,}{slowest[0]:>10.2f} s{foreign:>9}  {slowest[1]}", flush=True
+    )
     for place, (which, text) in found.items():
         print(f"  --only {which} {parser.name}: {place}: {text}", flush=True)
     return foreign

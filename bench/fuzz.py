@@ -28,7 +28,7 @@ def late(_signal: int, _frame: FrameType | None) -> None:
 def fuzz(parser: Parser, seconds: float, first: int) -> int:
     """Feed inputs for so long and print a line; return how many foreign exceptions there were."""
     until = time.monotonic() + seconds
-    seed, accepted, slowest = first, 0, 0.0
+    seed, accepted, slowest = first, 0, (0.0, first)
     found: dict[str, tuple[int, str]] = {}
     foreign = 0
     while time.monotonic() < until:
@@ -42,9 +42,11 @@ def fuzz(parser: Parser, seconds: float, first: int) -> int:
             found.setdefault(f"{type(error).__name__} at {last.filename}:{last.lineno}", (seed, str(error)[:200]))
         finally:
             signal.alarm(0)
-        slowest = max(slowest, time.process_time() - started)
+        slowest = max(slowest, (time.process_time() - started, seed))
         seed += 1
-    print(f"{parser.name:18}{seed - first:>9,}{accepted:>10,}{slowest:>10.2f} s{foreign:>9}", flush=True)
+    print(
+        f"{parser.name:18}{seed - first:>9,}{accepted:>10,}{slowest[0]:>10.2f} s{foreign:>9}  {slowest[1]}", flush=True
+    )
     for place, (which, text) in found.items():
         print(f"  --only {which} {parser.name}: {place}: {text}", flush=True)
     return foreign
@@ -64,7 +66,7 @@ def main() -> int:
             sys.stdout.buffer.write(known[names[0]].input(given.only) + b"\n")
             print("accepted" if known[names[0]].feed(given.only) else "refused")
             return 0
-        print(f"{'parser':18}{'inputs':>9}{'accepted':>10}{'slowest':>12}{'foreign':>9}")
+        print(f"{'parser':18}{'inputs':>9}{'accepted':>10}{'slowest':>12}{'foreign':>9}  slowest is")
         return min(1, sum(fuzz(known[name], given.minutes * 60, given.seed) for name in names))
 
 

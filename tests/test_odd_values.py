@@ -307,7 +307,7 @@ SERIES = {"status": '"success"', "kind": '"vector"', "tenant": '"acme"', "time":
 def test_any_field_of_a_prometheus_answer_is_read_exactly_or_named(name: str, snippet: str) -> None:
     body = filled(VECTOR, {**SERIES, name: snippet}).encode()
     try:
-        found = read_vector(Answer("http://prometheus", 200, body), ("tenant",), "2026-11-17 requests")
+        found = read_vector(Answer("http://prometheus", 200, body), ("tenant",), "2026-11-17 requests").sums
     except SourceError as error:
         refused = str(error)
     else:

@@ -76,6 +76,7 @@ def test_a_document_that_is_cut_off_is_an_error_wherever_it_is_cut(
         ('{"a":1,}', "a key in double quotes should stand here, character 8"),
         ('{"a":1}{', "something follows the document, character 8"),
         ('{"a":1,"a":2}', "the key 'a' comes twice"),
+        ('{"a":[{"b":1,"b":2}]}', "the key 'b' stands twice in one object"),
         ('{"a":12.}', "',' should stand here, character 8"),
         ('{"a":-}', "Expecting value, character 6"),
         ('{"a":1e99999999999999999999}', "a number has an exponent that is none, character 6"),

@@ -130,6 +130,8 @@ class _Text:
                 raise self.wrong("it is nested too deeply") from error
             except ArithmeticError as error:
                 raise self.wrong("a number has an exponent that is none") from error
+            except ValueError as error:
+                raise self.wrong(str(error)) from error
             if end < len(self._text) and self._text[end] in ENDS:
                 self.pos = end
                 return value

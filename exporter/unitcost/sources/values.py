@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Mapping
 from datetime import date
 from decimal import Context, Decimal, InvalidOperation
 from functools import lru_cache
@@ -76,10 +77,6 @@ def measure(text: str) -> str:
     return spelt
 
 
-DECODER = json.JSONDecoder(parse_float=Decimal, parse_int=Decimal, parse_constant=lambda _: None)
-"""Reads JSON with every number a Decimal, and NaN or Infinity None."""
-
-
 def plain(text: str) -> str:
     """Return a text that can be stored and served: whole characters (JSON may escape half of one), no zero bytes."""
     if "\0" in text:
@@ -97,13 +94,7 @@ def exact_json(text: bytes) -> Any:
     A key that stands twice in one object is refused. Numbers may be of any size: who reads one compares it first.
     """
     try:
-        return json.loads(
-            text,
-            parse_float=Decimal,
-            parse_int=Decimal,
-            parse_constant=lambda _: None,
-            object_pairs_hook=unique,
-        )
+        return json.loads(text, **HOOKS)
     except RecursionError as error:
         raise ValueError("it is nested too deeply") from error
     except InvalidOperation as error:
@@ -118,6 +109,16 @@ def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         twice = next(key for key, _ in pairs if left.pop(key, left) is left)
         raise ValueError(f"the key {shown(twice)} stands twice in one object")
     return found
+
+
+HOOKS: Mapping[str, Any] = {
+    "parse_float": Decimal,
+    "parse_int": Decimal,
+    "parse_constant": lambda _: None,
+    "object_pairs_hook": unique,
+}
+DECODER = json.JSONDecoder(**HOOKS)
+"""Reads JSON as exact_json does, a value at a time."""
 
 
 def shown(text: str) -> str:

@@ -13,7 +13,7 @@ import pytest
 
 from tests.fakes.company import NOW, YESTERDAY, Company, cost, days_until, mrr
 from unitcost.check import check
-from unitcost.config import load
+from unitcost.config import Budget, load
 from unitcost.errors import ConfigError, LedgerError, SourceError
 from unitcost.ledger import bounds
 from unitcost.ledger.derive import derive
@@ -352,6 +352,21 @@ def test_a_rate_of_a_billionth_keeps_its_digits(make: Make) -> None:
     ran = Run(make(", rates: {LBP: 0.000000001}, as_of: 2026-11-01", mrr=mrr))
     assert ran.good
     assert ran.value('tenant_mrr_dollars{tenant="acme"}') == 1
+
+
+def test_a_budget_and_fixed_shares_keep_their_digits(company: Company) -> None:
+    shares = {"acme": "0.3333333333333333333333333", "beta": "0.6666666666666666666666667"}
+    company.model = replace(
+        company.model,
+        rules=[(0, {"component": "support"}, "fixed", None)],
+        fixed=[(0, tenant, Decimal(share)) for tenant, share in shares.items()],
+    )
+    company.put("bill", [YESTERDAY], cost=[cost(None, "300000000000000", "support")])
+    company.put("revenue", [YESTERDAY], revenue=[mrr("acme", "1000000000000")])
+    found = company.gauges(budgets={"default": Budget(share_of_mrr=Decimal("0.0000000001"))})
+    assert found["tenant_budget_dollars"][("acme",)] == 100
+    served = dict(company.ledger.rows("SELECT tenant, shared FROM tenant_day"))
+    assert served == {"acme": Decimal("99999999999999.99999999999"), "beta": Decimal("200000000000000.00000000001")}
 
 
 @pytest.mark.parametrize(

@@ -746,7 +746,7 @@ def test_an_empty_folder_is_named(tmp_path: Path) -> None:
     [
         ({"EffectiveCost": "12,50"}, "number", 4, "EffectiveCost holds '12,50'"),
         ({"EffectiveCost": "nan"}, "number", 4, "'nan'"),
-        ({"EffectiveCost": "1e30"}, "number", 4, "'1e30'"),
+        ({"EffectiveCost": "1e30"}, "value", 4, "'1e30'"),
         ({"ChargePeriodStart": "10/05/2026"}, "time", 4, "ChargePeriodStart holds '10/05/2026'"),
         ({"ChargePeriodStart": "2026-10-05 00:00:00 Europe/Paris"}, "time", 4, "Europe/Paris"),
         ({"ChargePeriodStart": "NULL"}, "time", 4, "an empty value"),

@@ -233,7 +233,7 @@ class Rule(Section):
         return self
 
 
-LOWEST_MARGIN = 1_000_000
+LOWEST_MARGIN = -1_000_000
 """A target below minus a million is a slip of the pen."""
 
 
@@ -241,7 +241,7 @@ class Plan(Section):
     """A plan: its list price per month and the margin it should earn."""
 
     price: Annotated[Exact, Field(ge=0, le=int(LARGEST_AMOUNT))] | None = None
-    target_margin: Annotated[Exact, Field(lt=1, ge=-LOWEST_MARGIN)] | None = None
+    target_margin: Annotated[Exact, Field(lt=1, ge=LOWEST_MARGIN)] | None = None
 
 
 class Budget(Section):

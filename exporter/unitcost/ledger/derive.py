@@ -106,8 +106,8 @@ class UnconservedError(LedgerError):
     """Days that lost or invented money: a defect of ours, never the user's."""
 
 
-FAILURES = (duckdb.Error, UnconservedError)
-"""How a derivation fails for what the ledger holds; what the disk or the memory lacks is another LedgerError."""
+FAILURES = (duckdb.DataError, duckdb.IntegrityError, duckdb.InternalError, duckdb.ProgrammingError, UnconservedError)
+"""How a derivation fails for what the ledger holds; not for a disk that is full, nor as it is interrupted."""
 
 
 def derive(ledger: Ledger, model: Model, now: datetime, history: timedelta) -> list[date]:

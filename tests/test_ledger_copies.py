@@ -40,6 +40,15 @@ def test_a_copy_is_kept_once_a_day_and_the_oldest_goes(tmp_path: Path) -> None:
     assert kept(tmp_path) == ["ledger-20261125T120000Z.duckdb", "ledger-20261126T120000Z.duckdb"]
 
 
+def test_a_copy_from_when_the_clock_was_ahead_stops_no_other(tmp_path: Path) -> None:
+    filled(tmp_path)
+    ledger = Ledger(tmp_path)
+    assert keep_copy(ledger, NOW + 4000 * DAY, DAY, 3) is not None
+    made = [keep_copy(ledger, NOW + hours * DAY / 24, DAY, 3) for hours in (0, 8, 24)]
+    ledger.close()
+    assert [path is not None for path in made] == [True, False, True]
+
+
 def test_a_copy_holds_what_was_stored_last_though_it_is_still_in_the_log(tmp_path: Path) -> None:
     ledger = Ledger(tmp_path)
     ledger.put("bill", "s", batch(YESTERDAY), NOW, RATES)

@@ -8,6 +8,7 @@ import os
 import signal
 import sys
 import threading
+import weakref
 from collections.abc import Callable
 from types import FrameType
 from typing import NoReturn
@@ -36,20 +37,18 @@ class Ending:
         self.received: int | None = None
         """The number of the first signal."""
         self._raised = False
-        self._calls: list[Callable[[], None]] = []
+        self._calls: list[weakref.WeakMethod[Callable[[], None]]] = []
 
     def code(self) -> int:
         """Return the exit code that the signal asks for."""
         return 0 if self.graceful else INTERRUPTED + (self.received or signal.SIGINT)
 
-    def at_signal(self, call: Callable[[], None]) -> None:
-        """Have this called in another thread at a signal: what keeps the main one from handling it."""
-        self._calls.append(call)
+    def at_signal(self, method: Callable[[], None]) -> None:
+        """Have a method called in another thread at a signal, if its object is still there then.
 
-    def forget(self, call: Callable[[], None]) -> None:
-        """Take back at_signal()."""
-        with contextlib.suppress(ValueError):
-            self._calls.remove(call)
+        It ends what keeps the main thread from handling the signal.
+        """
+        self._calls.append(weakref.WeakMethod(method, self._calls.remove))
 
     def watch(self, *, graceful: bool) -> None:
         """Handle signals from now on; call it from the main thread."""
@@ -74,8 +73,9 @@ class Ending:
         late = threading.Timer(GRACE, leave, args=(self.code(),))
         late.daemon = True
         late.start()
-        for call in [*self._calls]:
-            call()
+        for call in [reference() for reference in [*self._calls]]:
+            if call is not None:
+                call()
 
 
 ENDING = Ending()

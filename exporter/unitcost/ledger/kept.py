@@ -20,7 +20,7 @@ DRAFT = "draft.duckdb"
 
 
 def keep_copy(ledger: Ledger, now: datetime, every: timedelta, keep: int) -> Path | None:
-    """Keep a copy if the newest is older than `every`, and delete all but `keep` of them; return the new one.
+    """Keep a copy if there is none of the time since `every` ago, and delete all but `keep`; return the new one.
 
     It takes its name only when all of it was read again and holds what the ledger holds: a damaged ledger never
     displaces a good copy. Raises LedgerError when it cannot be made; then the copies stay.
@@ -28,8 +28,7 @@ def keep_copy(ledger: Ledger, now: datetime, every: timedelta, keep: int) -> Pat
     if ledger.path is None or keep == 0:
         return None
     path = ledger.path
-    kept = copies(path.parent)
-    if kept and copied_at(kept[0]) > now - every:
+    if any(now - every < copied_at(copy) <= now for copy in copies(path.parent)):
         return None
     ledger.refuse_lost()
     target = path.parent / COPIES / copy_name(now)

@@ -67,14 +67,14 @@ def refuse_held(path: Path) -> None:
     """Raise LedgerInUseError where another process holds the file; whatever else is wrong with it is no matter."""
     if not path.exists():
         return
-    with path.open("rb+") as file:
+    try:
+        with path.open("rb+") as file:
+            fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)  # as DuckDB does, which would write the log into the file
+    except OSError:
         try:
-            fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)  # as DuckDB does; but it would write the log into the file
-        except OSError:
-            try:
-                duckdb.connect(str(path)).close()
-            except duckdb.Error as error:
-                raise translated(path, error, "cannot be opened") from error
+            duckdb.connect(str(path)).close()
+        except duckdb.Error as error:
+            raise translated(path, error, "cannot be opened") from error
 
 
 def opened(path: Path) -> duckdb.DuckDBPyConnection:

@@ -105,7 +105,6 @@ class Ledger:
     def close(self) -> None:
         """Close the file; what was committed is in it. Whoever uses it in another thread is stopped."""
         self.stop()
-        ENDING.forget(self.stop)
         if self._lock.acquire(timeout=STOP_SECONDS):
             try:
                 self._connection.close()
@@ -121,7 +120,8 @@ class Ledger:
         deadline = time.monotonic() + STOP_SECONDS
         # A statement ends at once, but it may be the last but one: only who holds the lock knows that none is to come.
         while not self._lock.acquire(timeout=INTERRUPT_SECONDS):
-            self._connection.interrupt()
+            with suppress(duckdb.Error):  # closed meanwhile
+                self._connection.interrupt()
             if time.monotonic() > deadline:
                 return
         self._lock.release()

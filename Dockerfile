@@ -14,8 +14,8 @@ ENV PATH=/opt/unitcost/bin:$PATH PYTHONUNBUFFERED=1
 WORKDIR /var/lib/unitcost
 USER 10001:10001
 EXPOSE 9488
-# With TLS or another port in `web`, give a check of your own.
-HEALTHCHECK --interval=30s --timeout=5s --start-period=60s \
-    CMD ["python", "-c", "import urllib.request as u; u.urlopen('http://127.0.0.1:9488/-/healthy', timeout=4)"]
+# Knows port and TLS from /etc/unitcost/unitcost.yaml, and needs no password. For a configuration elsewhere, or
+# --listen, give it the same arguments: docker run --health-cmd "unitcost healthy --config …".
+HEALTHCHECK --interval=30s --timeout=10s --start-period=60s CMD ["unitcost", "healthy"]
 ENTRYPOINT ["unitcost"]
 CMD ["serve", "--sample"]

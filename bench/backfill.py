@@ -45,10 +45,12 @@ def fill(ledger: Ledger, tenants: int) -> list[date]:
     span = [FIRST, days[-1]]
     cost = Query(
         f"""
-        SELECT d::DATE, 't' || t, 's', c, (hash(d, t, c) % 100000 / 7.0)::DECIMAL(38, 12), 'USD', NULL, MAP {{}}
+        SELECT d::DATE, 't' || t, 's', c, (hash(d, t, c) % 100000 / 7.0)::DECIMAL(38, 12), 'USD', NULL,
+            MAP {{}}, 'usage'
         FROM generate_series(?::DATE, ?::DATE, INTERVAL 1 DAY) a(d), range({tenants}) b(t), unnest({COMPONENTS}) e(c)
         UNION ALL
-        SELECT d::DATE, NULL, 's', c, (hash(d, c) % 100000000 / 7.0)::DECIMAL(38, 12), 'USD', NULL, MAP {{}}
+        SELECT d::DATE, NULL, 's', c, (hash(d, c) % 100000000 / 7.0)::DECIMAL(38, 12), 'USD', NULL,
+            MAP {{}}, 'usage'
         FROM generate_series(?::DATE, ?::DATE, INTERVAL 1 DAY) a(d), unnest(['idle', 'database']) e(c)
         """,
         [*span, *span],

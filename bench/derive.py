@@ -49,10 +49,12 @@ def cost(first: date, last: date, salt: int) -> Query:
     """Three components of direct cost a tenant and day, and three to share: six components for every tenant."""
     return Query(
         f"""
-        SELECT d::DATE, 't' || t, 's', c, (hash(d, t, c, {salt}) % 100000 / 7.0)::DECIMAL(38, 12), 'USD', NULL, MAP {{}}
+        SELECT d::DATE, 't' || t, 's', c, (hash(d, t, c, {salt}) % 100000 / 7.0)::DECIMAL(38, 12), 'USD', NULL,
+            MAP {{}}, 'usage'
         FROM generate_series(?::DATE, ?::DATE, INTERVAL 1 DAY) a(d), range({TENANTS}) b(t), unnest({COMPONENTS}) e(c)
         UNION ALL
-        SELECT d::DATE, NULL, 's', c, (hash(d, c, {salt}) % 100000000 / 7.0)::DECIMAL(38, 12), 'USD', NULL, MAP {{}}
+        SELECT d::DATE, NULL, 's', c, (hash(d, c, {salt}) % 100000000 / 7.0)::DECIMAL(38, 12), 'USD', NULL,
+            MAP {{}}, 'usage'
         FROM generate_series(?::DATE, ?::DATE, INTERVAL 1 DAY) a(d), unnest({SHARED}) e(c)
         """,
         [first, last, first, last],

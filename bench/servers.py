@@ -1,6 +1,6 @@
 """Sources against servers that go wrong: how long each takes, what memory, and whether the others notice.
 
-Alone: each server of tests/fakes/faulty.py is asked by a real source in a process of its own, with the default
+Alone: each server of tests/fakes/faults.py is asked by a real source in a process of its own, with the default
 limits. Together: one exporter asks all of them and a healthy server, twice.
 Run as `python -m bench.servers [--timeout 2] [--only WORD]`.
 """
@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import logging
 import multiprocessing
 import os
 import resource
@@ -27,7 +28,8 @@ from typing import Any
 
 import yaml
 
-from tests.fakes.faulty import FULL, certificate, faults, running
+from tests.fakes.faults import faults
+from tests.fakes.faulty import FULL, certificate, running
 from tests.fakes.server import Reply, serve
 from tests.fakes.stored import asked
 from unitcost.config import load
@@ -123,6 +125,7 @@ def measure_alone(urls: list[str], timeout: float, ca_file: Path, only: str) -> 
 
 
 def measure_together(good: str, urls: list[str], timeout: float, ca_file: Path) -> None:
+    logging.disable()  # of hundreds of failures
     measures = {"measures": {"requests": QUERY}}
     small = {"body_size_limit": "5MB"}
     sources: dict[str, Any] = {"good": {"type": "prometheus", "url": good, **measures}}

@@ -1,14 +1,14 @@
 """Panels in the terms of a current Grafana: graphs, figures, bars, tables and texts, and what their fields look like.
 
-Each takes `Query` objects and a description, and a `no_value` text wherever it can be empty. Colours, units and links
-of one series or column: `override(...)`. grafana.py gives panels their place on a page.
+Each takes `Query` objects and a description, and what it says where nothing is known. Colours, units and links of one
+series or column: `override(...)`. grafana.py gives panels their place on a page.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal, NamedTuple, TypeAlias
 
 Json: TypeAlias = dict[str, Any]
 
@@ -26,6 +26,13 @@ class Query:
     expr: str
     legend: str = ""
     instant: bool = False
+
+
+class Unknown(NamedTuple):
+    """What a panel says where nothing is known: in a word, which fits a figure, and in a sentence."""
+
+    word: str
+    why: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +84,10 @@ def hidden(field: str) -> Json:
 
 
 def link(title: str, url: str) -> Json:
-    """Return a data link; the url may use ${__url_time_range}, ${datasource} and ${__data.fields...}."""
+    """Return a data link; the url may use ${__url_time_range}, and others as ${name:percentencode}.
+
+    Without it Grafana leaves &, + and # as they are, and the page of `R&D Labs` opens `R`.
+    """
     return {"title": title, "url": url, "targetBlank": False}
 
 
@@ -118,6 +128,7 @@ def _field_config(
     return {key: value for key, value in said.items() if value is not None}
 
 
+GREY = "#8E8E8E"
 NO_THRESHOLDS = steps((None, "text"))
 
 
@@ -139,7 +150,7 @@ def timeseries(
     threshold_lines: bool = False,
     overrides: Sequence[Json] = (),
     transformations: Sequence[Json] = (),
-    no_value: str | None = None,
+    unknown: Unknown | None = None,
     interval: str = DAILY,
     time_from: str | None = None,
 ) -> Panel:
@@ -189,7 +200,7 @@ def timeseries(
             thresholds=thresholds,
             mappings=(),
             color={"mode": "palette-classic"},
-            no_value=no_value,
+            no_value=unknown.why if unknown else None,
             custom=custom,
         ),
         {"legend": legend_options, "tooltip": {"mode": "multi", "sort": "desc" if not stacked else "none"}},
@@ -218,7 +229,7 @@ def stat(
     overrides: Sequence[Json] = (),
     transformations: Sequence[Json] = (),
     links: Sequence[Json] = (),
-    no_value: str | None = None,
+    unknown: Unknown | None = None,
     interval: str | None = DAILY,
     transparent: bool = False,
     show_field: str = "",
@@ -241,16 +252,16 @@ def stat(
     return Panel(
         "stat",
         title,
-        description,
+        _explained(description, unknown),
         tuple(queries),
         _field_config(
             unit=unit,
             decimals=decimals,
             bounds=(None, None),
             thresholds=thresholds,
-            mappings=mappings,
+            mappings=[*mappings, *_in_grey(unknown, len(mappings))],
             color={"mode": "thresholds"},
-            no_value=no_value,
+            no_value=unknown.word if unknown else None,
             custom={},
             links=links,
         ),
@@ -260,6 +271,19 @@ def stat(
         interval=interval,
         transparent=transparent,
     )
+
+
+def _explained(description: str, unknown: Unknown | None) -> str:
+    """Return a description that also tells what the word means that stands where a figure is not known."""
+    return f"{description} {unknown.word.capitalize()}: {unknown.why}" if unknown else description
+
+
+def _in_grey(unknown: Unknown | None, position: int = 0) -> list[Json]:
+    """Return the mapping that keeps what is unknown from the colour of the first threshold."""
+    if unknown is None:
+        return []
+    result = {"text": unknown.word, "color": GREY, "index": position}
+    return [{"type": "special", "options": {"match": "null+nan", "result": result}}]
 
 
 def _sizes(text_size: tuple[int | None, int | None]) -> Json:
@@ -282,7 +306,7 @@ def bar_gauge(
     overrides: Sequence[Json] = (),
     transformations: Sequence[Json] = (),
     links: Sequence[Json] = (),
-    no_value: str | None = None,
+    unknown: Unknown | None = None,
 ) -> Panel:
     """Return horizontal bars over instant queries. bounds: where a bar is empty and full; without a max every bar is.
 
@@ -292,16 +316,16 @@ def bar_gauge(
     return Panel(
         "bargauge",
         title,
-        description,
+        _explained(description, unknown),
         tuple(Query(query.expr, query.legend, instant=True) for query in queries),
         _field_config(
             unit=unit,
             decimals=decimals,
             bounds=bounds,
             thresholds=thresholds,
-            mappings=(),
+            mappings=_in_grey(unknown),
             color=color,
-            no_value=no_value,
+            no_value=unknown.word if unknown else None,
             custom={},
             links=links,
         ),
@@ -333,7 +357,7 @@ def table(
     sort_by: str | None = None,
     descending: bool = True,
     paginate: bool = False,
-    no_value: str | None = None,
+    unknown: Unknown | None = None,
 ) -> Panel:
     """Return a table over instant queries. See `tables.by_tenant` for one that joins several by a label."""
     return Panel(
@@ -348,7 +372,7 @@ def table(
             thresholds=NO_THRESHOLDS,
             mappings=(),
             color={"mode": "thresholds"},
-            no_value=no_value,
+            no_value=unknown.why if unknown else None,
             custom={
                 "align": "auto",
                 "cellOptions": {"type": "auto"},

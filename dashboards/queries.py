@@ -159,6 +159,14 @@ def current_or_zero(current: str, earlier: str, *, ago: str = PREVIOUS) -> str:
     return compared(f"({current} or 0 * {earlier})", ago=ago)
 
 
+def otherwise(expression: str, known: str, label: str, text: str) -> str:
+    """Return the expression; where it gives nothing though `known` gives something, one 0 whose label says so.
+
+    Else a table could not tell that nobody loses money from that nobody knows.
+    """
+    return f'({expression} or on () label_replace(0 * group({known}), "{label}", "{text}", "", ""))'
+
+
 def with_plan(expression: str, *, names: bool = False) -> str:
     """Add plan (and name) to series by tenant; none is lost where the directory does not know the tenant."""
     labels = ("name", "plan") if names else ("plan",)

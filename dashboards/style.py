@@ -10,8 +10,8 @@ from unitcost.catalogue_external import CLUSTER
 from unitcost.config import load
 from unitcost.records import COMPONENTS
 
-RED, ORANGE, YELLOW, GREEN, BLUE, PURPLE, GREY = (
-    "#E02F44", "#FF780A", "#F2CC0C", "#56A64B", "#5794F2", "#B877D9", "#8E8E8E",
+RED, ORANGE, YELLOW, GREEN, BLUE, PURPLE = (
+    "#E02F44", "#FF780A", "#F2CC0C", "#56A64B", "#5794F2", "#B877D9",
 )  # fmt: skip
 """Grafana's own hues, dark enough for its light theme and light enough for the dark one."""
 

@@ -8,12 +8,12 @@ from string import ascii_uppercase
 from typing import Any
 
 from dashboards.cells import wide
-from dashboards.panels import Json, Panel, Query, hidden, link, override, table
-from dashboards.queries import info
+from dashboards.panels import Json, Panel, Query, Unknown, hidden, link, override, table
+from dashboards.queries import info, otherwise
 from dashboards.style import NO_PLAN
 
 CUSTOMER = "Customer"
-_TENANT_PAGE = "/d/unitcost-tenant?${__url_time_range}&var-datasource=${datasource}&var-tenant="
+_TENANT_PAGE = "/d/unitcost-tenant?${__url_time_range}&var-datasource=${datasource:percentencode}&var-tenant="
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,12 +38,12 @@ class Reckoned:
 
 def tenant_link(field_name: str = "tenant") -> Json:
     """Return the link from a row to its customer's page; the time range and data source go along."""
-    return link("All about this customer", f'{_TENANT_PAGE}${{__data.fields["{field_name}"]}}')
+    return link("All about this customer", f'{_TENANT_PAGE}${{__data.fields["{field_name}"]:percentencode}}')
 
 
 def series_link() -> Json:
     """Return the link from a series with a tenant label to its customer's page."""
-    return link("All about this customer", f"{_TENANT_PAGE}${{__field.labels.tenant}}")
+    return link("All about this customer", f"{_TENANT_PAGE}${{__field.labels.tenant:percentencode}}")
 
 
 def joined(
@@ -61,7 +61,7 @@ def joined(
     sort_by: str | None = None,
     descending: bool = True,
     paginate: bool = False,
-    no_value: str | None = None,
+    unknown: Unknown | None = None,
 ) -> Panel:
     """Return a table with a row per value of `label`: the labels in `shown` as (label, header), then the figures.
 
@@ -106,7 +106,7 @@ def joined(
         sort_by=sort_by,
         descending=descending,
         paginate=paginate,
-        no_value=no_value,
+        unknown=unknown,
     )
 
 
@@ -149,17 +149,21 @@ def by_tenant(
     descending: bool = True,
     paginate: bool = True,
     plan: bool = True,
+    nobody: tuple[str, str] | None = None,
     name_width: int | None = None,
-    no_value: str | None = None,
+    unknown: Unknown | None = None,
 ) -> Panel:
     """Return a table with a row per customer: name (linked to its page), plan, then the figures.
 
-    Each figure's query gives one series per tenant. tenants: a query by tenant that says which rows to show;
-    else all. name_width: pixels of the first column, else what is left.
+    Each figure's query gives one series per tenant. tenants: a query by tenant that says which rows to show; else all.
+    nobody: what must be known to say that there is none, and the words. name_width: pixels of the first column, else
+    what is left.
     """
     rows = info("name", "plan") if plan else info("name")
     if tenants:
         rows = f"({rows} and on (tenant) {tenants})"
+    if nobody:
+        rows = otherwise(rows, nobody[0], "name", nobody[1])
     name = override(CUSTOMER, links=[tenant_link()], **(wide(name_width) if name_width else {"custom__minWidth": 120}))
     return joined(
         title,
@@ -175,5 +179,5 @@ def by_tenant(
         sort_by=sort_by,
         descending=descending,
         paginate=paginate,
-        no_value=no_value,
+        unknown=unknown,
     )

@@ -6,6 +6,7 @@ It takes the JSON of a webhook receiver, and what a Slack receiver gets, which i
 from __future__ import annotations
 
 import argparse
+import html
 import json
 import re
 import sys
@@ -35,7 +36,7 @@ def _of_slack(payload: dict[str, Any]) -> str:
     lines = [payload.get("text", "")]
     for part in payload["attachments"]:
         lines += [part.get("pretext", ""), part.get("title", ""), *part.get("text", "").splitlines()]
-    plain = (LINK.sub(r"\2 \1", BOLD.sub(r"\1", line)).rstrip() for line in lines)
+    plain = (html.unescape(LINK.sub(r"\2 \1", BOLD.sub(r"\1", line))).rstrip() for line in lines)
     return "\n  ".join(line for line in plain if line)
 
 

@@ -282,12 +282,46 @@ def test_slack_gets_links_only_where_there_are_addresses(tmp_path: Path) -> None
     assert "What to do" not in rendered(tmp_path, "unitcost.slack", relative)
 
 
+@pytest.mark.needs("amtool")
+@pytest.mark.parametrize(
+    ("name", "shown"),
+    [
+        ("<!channel>", "&lt;!channel&gt;"),
+        ("R&D Labs", "R&amp;D Labs"),
+        ("<https://evil.example.com|Invoice>", "&lt;https://evil.example.com|Invoice&gt;"),
+        ("AT&amp;T", "AT&amp;amp;T"),
+    ],
+)
+def test_a_customers_name_is_no_command_to_slack(tmp_path: Path, name: str, shown: str) -> None:
+    def of(labels: dict[str, str], status: str) -> dict[str, Any]:
+        said = {"summary": f"{name} has used 3%.", "description": f"Ask {name}."}
+        return MAPLE | {"status": status, "labels": labels, "annotations": {**MAPLE["annotations"], **said}}  # type: ignore[dict-item]
+
+    severity = {"alertname": "UnitcostBudgetUsed100", "severity": "critical"}
+    named, unnamed = {**severity, "tenant": "x", "name": name}, {**severity, "tenant": name}
+    of_plan, of_source = {**severity, "plan": name}, {**severity, "source": name}
+    for status in ("firing", "resolved"):
+        for labels in (named, unnamed, of_plan, of_source):
+            said = rendered(tmp_path, "unitcost.slack", of(labels, status))
+            assert name not in said.replace(shown, "")
+            assert said.count(shown) == (2 if status == "firing" else 1)
+    lead = "budget used 100 %"
+    assert rendered(tmp_path, "unitcost.slack_title", of(named, "firing")) == f"{lead}, {shown}"
+    two = [of(labels, "firing") for labels in (unnamed, of_plan)]
+    assert rendered(tmp_path, "unitcost.slack_title", *two) == f"2 × {lead}: {shown}, plan {shown}"
+    assert rendered(tmp_path, "unitcost.title", *two) == f"2 × {lead}: {name}, plan {name}"
+
+
 def test_every_receiver_uses_templates_that_exist() -> None:
     text = (FOLDER / "templates" / "unitcost.tmpl").read_text()
     defined = set(re.findall(r'define "([^"]+)"', text))
     used = set(re.findall(r'template "([^"]+)"', CONFIG.read_text()))
     assert used <= defined
-    assert used == {"unitcost.title", "unitcost.link", "unitcost.text", "unitcost.slack", "unitcost.html"}
+    assert used == {f"unitcost.{name}" for name in ("title", "slack_title", "link", "text", "slack", "html")}
+    for receiver in yaml.safe_load(CONFIG.read_text())["receivers"]:
+        for slack in receiver.get("slack_configs", ()):
+            assert "unitcost.slack_title" in slack["title"]
+            assert "unitcost.slack" in slack["text"]
 
 
 def test_no_secret_stands_in_the_example() -> None:

@@ -11,7 +11,8 @@ import pytest
 
 from tests.fakes.stored import utc
 from unitcost.cli import main
-from unitcost.ledger.store import FILE_NAME, Ledger
+from unitcost.ledger.files import FILE_NAME
+from unitcost.ledger.store import Ledger
 from unitcost.records import Batch, Cost, Revenue
 
 RATES = {"USD": Decimal(1)}

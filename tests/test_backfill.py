@@ -27,7 +27,8 @@ from unitcost.directory import Directory
 from unitcost.errors import LedgerError
 from unitcost.ledger.copied import copied
 from unitcost.ledger.derive import Model, derive
-from unitcost.ledger.store import FILE_NAME, Ledger
+from unitcost.ledger.files import FILE_NAME
+from unitcost.ledger.store import Ledger
 from unitcost.past import Past
 from unitcost.records import Batch, Cost
 from unitcost.series import SELECTS
@@ -481,7 +482,10 @@ def test_a_ledger_that_never_stands_still_is_not_copied(tmp_path: Path) -> None:
     writer = threading.Thread(target=touch)
     writer.start()
     try:
-        with pytest.raises(LedgerError, match="wrote all the time"), copied(tmp_path / "state", tmp_path, 0.5):
+        with (
+            pytest.raises(LedgerError, match="wrote all the time"),
+            copied(tmp_path / "state" / FILE_NAME, tmp_path, 0.5),
+        ):
             pass
     finally:
         stop.set()

@@ -16,6 +16,7 @@ import yaml
 from demo import cluster_metrics, notices
 from demo.compose import text as compose_alertmanager
 from demo.settings import Ports
+from unitcost import healthy
 from unitcost.config import Web
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -225,11 +226,17 @@ def test_the_image_copies_what_the_package_needs_and_the_builder_may_see_it() ->
     assert {packages, readme, "pyproject.toml"} <= set(copied)
 
 
-def test_the_image_runs_unitcost_as_nobody_in_particular_and_checks_its_own_port() -> None:
+def test_the_image_runs_unitcost_as_nobody_in_particular_and_asks_it_whether_it_is_healthy() -> None:
     given = dict(instructions())  # the last of each
     assert re.fullmatch(r"[1-9]\d+:[1-9]\d+", given["USER"])
     assert json.loads(given["ENTRYPOINT"]) == ["unitcost"]
     assert json.loads(given["CMD"]) == ["serve", "--sample"]
-    port = Web().listen.rpartition(":")[2]
-    assert given["EXPOSE"] == port
-    assert f"http://127.0.0.1:{port}/-/healthy" in given["HEALTHCHECK"]
+    assert given["EXPOSE"] == Web().listen.rpartition(":")[2]
+    assert given["HEALTHCHECK"].endswith('CMD ["unitcost", "healthy"]')
+
+
+def test_the_configuration_that_compose_would_mount_is_where_the_image_looks_for_it() -> None:
+    text = (ROOT / "compose.yaml").read_text()
+    [mounted] = re.findall(r"# - \./unitcost\.yaml:(\S+):ro", text)
+    assert Path(mounted) in healthy.PLACES
+    assert f'["serve", "--config", "{mounted}"]' in text

@@ -171,7 +171,7 @@ def test_every_panel_with_figures_says_what_they_are_and_what_an_empty_one_means
         if one["type"] == "text":
             continue
         assert len(one["description"].split()) >= 6, one["title"]
-        assert re.search(r"\. From \w+", one["description"]), one["title"]
+        assert re.search(r"[.?] From \w+", one["description"]), one["title"]
         assert one["fieldConfig"]["defaults"]["noValue"], one["title"]
         assert one["title"] or one["gridPos"]["h"] <= 2, "only a note under a figure goes without a title"
 
@@ -278,9 +278,18 @@ def test_links_lead_to_our_pages_and_carry_time_data_source_and_customer(uid: st
         assert target, url
         assert target[1] in UIDS
         assert "${__url_time_range}" in url
-        assert "var-datasource=${datasource}" in url
+        assert "var-datasource=${datasource:percentencode}" in url
         if target[1] == "unitcost-tenant":
             assert re.search(r"var-tenant=\$\{__(data\.fields|field\.labels)|\$\{tenant:queryparam\}", url), url
+
+
+@each_page
+def test_whatever_a_link_carries_is_encoded_for_it(uid: str) -> None:
+    # Else Grafana leaves &, + and # as they are, and the links of `R&D Labs`, `C+Soft`, `Tim #2` open other customers.
+    for url in urls(page(uid)["panels"]):
+        for name, form in re.findall(r"\$\{([^}:]+):?(\w*)\}", url):
+            assert name == "__url_time_range" or form in {"percentencode", "queryparam"}, url
+        assert not re.search(r"\$\w|\[\[", url)
 
 
 def test_customers_names_lead_to_their_page() -> None:

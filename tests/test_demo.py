@@ -222,10 +222,10 @@ def test_a_notification_reads_as_who_it_is_for_what_happened_and_where_to_look()
 
 
 def test_a_message_that_templates_made_is_printed_without_slack_s_marks() -> None:
-    text = "• *Acme has used 3*4 %.* It is ai. <http://localhost:3000/d/x|Page>\n\n"
-    part = {"pretext": "to #finance", "title": "budget, Acme", "text": text, "fallback": "no"}
+    text = "• *R&amp;D has used 3*4 %.* It is ai. <http://localhost:3000/d/x|Page>\n\n"
+    part = {"pretext": "to #finance", "title": "budget, R&amp;D", "text": text, "fallback": "no"}
     assert notices.text_of(json.dumps({"channel": "x", "attachments": [part]}).encode()) == (
-        "to #finance\n  budget, Acme\n  • Acme has used 3*4 %. It is ai. Page http://localhost:3000/d/x"
+        "to #finance\n  budget, R&D\n  • R&D has used 3*4 %. It is ai. Page http://localhost:3000/d/x"
     )
 
 

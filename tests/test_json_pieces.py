@@ -78,6 +78,8 @@ def test_a_document_that_is_cut_off_is_an_error_wherever_it_is_cut(
         ('{"a":1,"a":2}', "the key 'a' comes twice"),
         ('{"a":12.}', "',' should stand here, character 8"),
         ('{"a":-}', "Expecting value, character 6"),
+        ('{"a":1e99999999999999999999}', "a number has an exponent that is none, character 6"),
+        ('{"a":' + "[" * 100_000, "it is nested too deeply, character 6"),
     ],
 )
 def test_what_is_wrong_is_said_with_its_place(body: str, text: str) -> None:
@@ -86,9 +88,14 @@ def test_what_is_wrong_is_said_with_its_place(body: str, text: str) -> None:
     assert text in str(caught.value)
 
 
+def test_what_is_no_utf_8_is_said() -> None:
+    with pytest.raises(ValueError, match=r"^it is not UTF-8$"):
+        rebuilt(b'{"a":"\xff"}', 1)
+
+
 def test_a_value_that_would_fill_the_memory_is_refused_before_it_is_built() -> None:
     body = b'{"warnings":[' + b"1," * 3_000_000 + b"1]}"
-    with pytest.raises(ValueError, match="a value is longer than 2,097,152 characters"):
+    with pytest.raises(ValueError, match="a value is longer than 1,048,576 characters"):
         rebuilt(body, 1)
 
 

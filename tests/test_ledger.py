@@ -16,7 +16,8 @@ import pytest
 from tests.fakes.stored import utc
 from unitcost.errors import LedgerError, LedgerInUseError, SourceError
 from unitcost.ledger.derive import DAY_TABLES, Model, derive
-from unitcost.ledger.store import FILE_NAME, Ledger
+from unitcost.ledger.files import FILE_NAME
+from unitcost.ledger.store import Ledger
 from unitcost.records import Batch, Cost, Node, Query, Revenue, Usage
 
 NOW = utc(2026, 11, 23, 12)
@@ -116,13 +117,6 @@ def test_a_currency_without_a_rate_is_refused_and_the_old_batch_stays() -> None:
     assert ledger.rows("SELECT count(*) FROM revenue") == [(0,)]
 
 
-def test_a_rate_that_is_taken_away_later_stops_the_numbers_instead_of_dropping_rows() -> None:
-    ledger = Ledger(None)
-    ledger.put("bill", "s", Batch("k", [DAY], cost=[cost("1", currency="EUR")]), NOW, {"EUR": Decimal(2)})
-    with pytest.raises(LedgerError, match="holds EUR of the source bill, which has no rate; add EUR"):
-        derive(ledger, MODEL, NOW, timedelta(90))
-
-
 def test_a_query_that_fails_in_the_middle_leaves_the_old_batch() -> None:
     ledger = Ledger(None)
     put(ledger, Batch("k", [DAY], usage=[Usage(DAY, "acme", "requests", Decimal(7))]))
@@ -153,7 +147,7 @@ def test_a_second_process_is_told_who_holds_the_ledger(tmp_path: Path) -> None:
 def test_a_corrupt_file_is_refused_and_kept(tmp_path: Path) -> None:
     path = tmp_path / FILE_NAME
     path.write_bytes(b"not a database, but twelve bytes and more" * 1000)
-    with pytest.raises(LedgerError, match="move the file away and it is rebuilt from the sources"):
+    with pytest.raises(LedgerError, match=r"may be damaged.* delete nothing\. No copy is kept"):
         Ledger(tmp_path)
     assert path.read_bytes().startswith(b"not a database")
 
@@ -175,7 +169,9 @@ def test_a_ledger_of_another_version_is_refused_with_both_versions(tmp_path: Pat
     Ledger(tmp_path).close()
     with duckdb.connect(str(tmp_path / FILE_NAME)) as connection:
         connection.execute("UPDATE meta SET value = '0' WHERE key = 'schema'")
-    with pytest.raises(LedgerError, match=r"another version of unitcost \(schema 0, this one reads 1\); move the file"):
+    with pytest.raises(
+        LedgerError, match=r"another version of unitcost \(schema 0, this one reads 1\); start that version"
+    ):
         Ledger(tmp_path)
 
 
@@ -192,7 +188,7 @@ def test_a_folder_that_cannot_be_written_says_so(tmp_path: Path) -> None:
     folder.chmod(0o500)
     if os.geteuid() == 0:  # root may write anywhere but here
         folder = Path("/proc/unitcost")
-    with pytest.raises(LedgerError, match="make state_dir writable for this user"):
+    with pytest.raises(LedgerError, match=r"make state_dir (writable for|a folder that) this user"):
         Ledger(folder)
 
 

@@ -82,10 +82,35 @@ def test_an_unchanged_file_on_the_same_day_yields_nothing(write: Write) -> None:
 
 def test_a_change_counts_from_the_day_it_is_seen(write: Write) -> None:
     stored = load(revenue(write("tenant,mrr\nacme,100\n")))
+    stored.now = NOW + DAY
     load(revenue(write("tenant,mrr\nacme,200\n")), stored)
     found = mrr_by_day(stored)
-    assert found.pop(TODAY) == {"acme": Decimal(200)}
+    assert found.pop(TODAY + DAY) == {"acme": Decimal(200)}
     assert all(held == {"acme": Decimal(100)} for held in found.values())
+
+
+def test_a_correction_on_the_same_day_corrects_all_days_that_were_filled_on_it(write: Write) -> None:
+    stored = load(revenue(write("tenant,mrr\nacme,5000000\n")))
+    load(revenue(write("tenant,mrr\nacme,5000\n")), stored)
+    assert mrr_by_day(stored) == {day: {"acme": Decimal(5000)} for day in days(FIRST, TODAY)}
+
+
+def test_a_correction_on_a_later_day_leaves_what_was_stored_before_and_as_of_corrects_it(write: Write) -> None:
+    stored = load(revenue(write("tenant,mrr\nacme,5000000\n")))
+    stored.now = NOW + 2 * DAY
+    load(revenue(write("tenant,mrr\nacme,5000\n")), stored)
+    assert {day for day, held in mrr_by_day(stored).items() if held["acme"] == 5000000} == days(FIRST, TODAY)
+    load(revenue(write("tenant,mrr,as_of\nacme,5000,2026-11-01\n")), stored)
+    load(revenue(write("tenant,mrr\nacme,5000\n")), stored)  # as_of may go again
+    assert mrr_by_day(stored) == {day: {"acme": Decimal(5000)} for day in days(FIRST, TODAY + 2 * DAY)}
+
+
+def test_days_on_which_the_file_was_refused_get_the_corrected_amounts(write: Write) -> None:
+    with pytest.raises(SourceError, match="line 2: mrr '1e16' is too large, more than 1e\\+15 cannot be counted"):
+        load(revenue(write("tenant,mrr\nacme,1e16\n")))
+    stored = MemoryStored(NOW + 2 * DAY)
+    load(revenue(write("tenant,mrr\nacme,16\n")), stored)
+    assert mrr_by_day(stored).keys() == days(FIRST, TODAY + 2 * DAY)
 
 
 def test_days_on_which_unitcost_did_not_run_get_the_present_mrr_and_stored_ones_stay(write: Write) -> None:
@@ -215,7 +240,7 @@ def test_quoted_values_may_hold_commas_quotes_and_line_breaks(write: Write) -> N
 
 
 def test_amounts_are_exact_to_the_ledgers_last_digit(write: Write) -> None:
-    amount = "12345678901234567890123456.123456789012"
+    amount = "999999999999999.123456789012"
     assert mrr_by_day(load(revenue(write(f"tenant,mrr\nacme,{amount}\n"))))[TODAY] == {"acme": Decimal(amount)}
 
 

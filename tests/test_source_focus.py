@@ -357,6 +357,35 @@ def test_without_tags_nothing_has_a_tenant_and_a_note_says_so(tmp_path: Path) ->
     assert "no column Tags" in note.text
 
 
+@pytest.mark.parametrize("dimensions", [(), ("feature",)])
+@pytest.mark.parametrize("fold", [False, True])
+def test_a_bill_that_is_shared_as_a_whole_is_said_to_be_so_and_nothing_is_missed(
+    tmp_path: Path, dimensions: tuple[str, ...], fold: bool
+) -> None:
+    tags = ['{"team":"a","feature":"chat"}', '{"tenant":"acme","Tenant":"beta"}']
+    path = write_csv(tmp_path / "bill.csv", [charge(Tags=one) for one in tags])
+    context = Context(dimensions=dimensions, fold=fold)
+    [batch] = items(path, context=context, tenant="none")
+    found = rows(Cost, batch.cost)
+    assert {cost.tenant for cost in found} == {None}
+    assert total(found) == 2
+    assert {cost.dimensions.get("feature") for cost in found} == ({None, "chat"} if dimensions else {None})
+
+
+def test_a_bill_without_tags_that_is_shared_as_a_whole_needs_no_note(tmp_path: Path) -> None:
+    path = write_csv(tmp_path / "bill.csv", [charge()], [name for name in HEADER if name != "Tags"])
+    [batch] = items(path, tenant="none")
+    assert isinstance(batch, Batch)
+
+
+def test_who_tagged_nothing_for_its_tenants_hears_how_to_say_that_all_is_shared(tmp_path: Path) -> None:
+    path = write_csv(tmp_path / "bill.csv", [charge(Tags='{"team":"a"}', x_owner="")], [*HEADER, "x_owner"])
+    for setting in ({}, {"tenant": "x_owner"}):
+        [problem] = problems(path, **setting)
+        assert problem.reason == "untagged"
+        assert "tenant: none" in problem.hint
+
+
 def test_a_column_can_name_the_tenant(tmp_path: Path) -> None:
     path = write_csv(tmp_path / "bill.csv", [charge(), charge(SubAccountId="NULL")])
     assert [(cost.tenant, cost.amount) for cost in costs(path, tenant="subaccountid")] == [

@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
+from tests.fakes.faults import faults
 from tests.fakes.faulty import (
     CHUNKED,
     FULL,
@@ -24,7 +25,6 @@ from tests.fakes.faulty import (
     certificate,
     drips,
     endless,
-    faults,
     head,
     running,
     says,
@@ -295,7 +295,7 @@ def test_a_redirect_from_https_to_http_of_the_same_port_is_refused(tmp_path: Pat
     assert error.reason == "redirect"
 
 
-@pytest.mark.parametrize("to", ["/on", "on?x=1", "{url}/on", "{url}/on#part"])
+@pytest.mark.parametrize("to", ["/on", "on?x=1", "on?x=a b", "on?x=é", "on?x=%zz", "{url}/on", "{url}/on#part"])
 @pytest.mark.parametrize("given", GIVEN)
 def test_a_redirect_within_the_server_is_followed_with_what_it_takes(given: dict[str, Any], to: str) -> None:
     where: list[str] = []
@@ -403,3 +403,22 @@ def test_an_answer_that_takes_too_long_to_read_is_late() -> None:
     with pytest.raises(SourceError, match="200,003 bytes could not be read in time") as caught:
         list(answer.pieces(lambda path: not path))
     assert caught.value.reason == "timeout"
+
+
+def test_a_secret_that_is_no_text_is_not_shown_in_part(tmp_path: Path) -> None:
+    (tmp_path / "token").write_bytes(b"\xff\xfesecret")
+    error = failure("http://127.0.0.1:1", bearer_token_file=tmp_path / "token")
+    assert str(error) == f"{tmp_path / 'token'}: is not UTF-8"
+
+
+def test_a_server_that_is_away_is_said_in_the_words_of_the_system() -> None:
+    with behaving(silent) as url:
+        pass
+    assert failure(url).text == "cannot be reached: Connection refused"
+
+
+@pytest.mark.needs("openssl")
+def test_a_certificate_of_nobody_is_said_in_the_words_of_tls(tmp_path: Path) -> None:
+    tls, _ = certificate(tmp_path)
+    with serve(lambda _: Reply(FULL), tls) as fake:
+        assert failure(fake.url, headers={"X-Key": SECRET}).text == "TLS failed: self-signed certificate"

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterable
 from contextlib import contextmanager
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
 import pytest
 
 from tests.fakes.company import RATES, YESTERDAY, Company, cost
-from tests.fakes.opencost import Replay, dumped, loaded, recorded
+from tests.fakes.opencost import DATA, Replay, dumped, loaded, recorded
 from tests.fakes.server import Fake, Reply, Request, serve
 from tests.fakes.stored import MemoryStored, asked, utc
 from unitcost.errors import SourceError
@@ -23,6 +24,15 @@ from unitcost.sources.opencost import OpenCost, OpenCostSettings
 NOW = utc(2026, 11, 23, 0, 5)
 DAY = "2026-11-22"
 WINDOW = {"start": f"{DAY}T00:00:00Z", "end": "2026-11-23T00:00:00Z"}
+
+
+COMPANY = DATA / "opencost-company"
+HERE = {"folder": COMPANY}
+
+
+def rebuilt(name: str) -> bytes:
+    """Return an answer as OpenCost gave it where several clusters share it, or its Prometheus hit a limit."""
+    return (COMPANY / name).read_bytes()
 
 
 @contextmanager
@@ -96,6 +106,28 @@ def test_each_clusters_bill_goes_to_the_tenants_that_live_in_it_and_is_served_by
         if dimension == "cluster":
             served[value] = served.get(value, 0) + dollars
     assert served == {"east": pytest.approx(71.14), "west": pytest.approx(7.5)}
+
+
+def test_a_tenant_that_lives_in_two_clusters_gets_its_part_of_both_bills() -> None:
+    found, _ = answered(Replay({DAY: [Reply(rebuilt("by-cluster.json"))]}))
+    company = Company()
+    company.put("cluster", [YESTERDAY], cost=rows_of(found))
+    company.put("bill", [YESTERDAY], cost=[cost(None, "61.33", cluster="west"), cost(None, "10.16", cluster="east")])
+    costs = {key[0]: round(value, 2) for key, value in company.gauges()["tenant_cost_dollars"].items() if value}
+    assert costs == {"acme": 61.14, "gamma": 5.27, "beta": 5.08}
+
+
+def test_entries_merged_over_clusters_are_refused_and_their_bill_is_nobodys_guess() -> None:
+    # Taken as they are, gamma, alone in west only, would get all of west, 61.33, and acme its estimate, 22.85.
+    replay = Replay({DAY: [Reply(rebuilt("merged.json"))]})
+    with pytest.raises(SourceError, match="belongs to no cluster") as caught:
+        answered(replay)
+    assert caught.value.reason == "merged"
+    settings = OpenCostSettings.model_validate({"type": "opencost", "path": COMPANY / "merged.json"}, context=HERE)
+    reader = OpenCost("shared", settings, Context())
+    found = list(reader.batches(asked(NOW, YESTERDAY)))
+    assert [item.reason for item in found if isinstance(item, Problem)] == ["merged"]
+    assert not [item for item in found if isinstance(item, Batch)]
 
 
 def test_a_dimension_of_the_users_own_called_cluster_comes_first() -> None:
@@ -235,6 +267,26 @@ def test_partial_days_of_the_first_load_are_asked_anew_once_good_days_stand_besi
     assert total(stored.costs("2026-11-21")) == Decimal("80.01212")
 
 
+def test_a_first_load_that_is_partial_throughout_is_told_and_mended_once_the_server_answers_in_full() -> None:
+    first = date(2026, 11, 18)
+    stored = MemoryStored(NOW)
+
+    def load(now: datetime, answers: str) -> list[Problem]:
+        replay = Replay({f"2026-11-{day}": [step(answers, day - 18)] for day in range(18, 23)})
+        with opencost(replay) as (reader, _):
+            return stored.take(reader.batches(asked(now, first, stored)))
+
+    def step(answers: str, number: int) -> Reply:
+        return dumped({"code": 200, "data": [json.loads(rebuilt(answers))["data"][number]]})
+
+    told = load(NOW, "first-load-partial.json")
+    assert sum(total(stored.costs(f"2026-11-{day}")) for day in range(18, 23)) == Decimal("253.94")
+    assert [(one.reason, "may be partial too" in one.hint) for one in told] == [("untagged", True)]
+    for hours in range(1, 4):
+        load(NOW + timedelta(days=1, hours=hours), "first-load-whole.json")
+    assert sum(total(stored.costs(f"2026-11-{day}")) for day in range(18, 23)) == Decimal("403.67")
+
+
 def test_a_doubted_day_that_stays_as_it_is_is_asked_five_times_a_day_apart_and_no_more() -> None:
     now = utc(2026, 11, 28, 0, 5)
     partial = Reply(recorded("errors/silent-partial-2026-11-21.json"))
@@ -327,6 +379,18 @@ def test_dollars_without_a_tenant_are_said_and_none_with_one_is_a_problem() -> N
     assert problem.reason == "untagged"
     assert "7.25 USD" in problem.text
     assert "label:tenant" in problem.text
+
+
+def test_a_cluster_that_is_shared_as_a_whole_is_said_to_be_so_and_nothing_is_missed() -> None:
+    entries = {"prod/kube-system": entry("prod", cpuCost=7.25), "prod/acme": entry("prod", cpuCost=1.0)}
+    replay = Replay({DAY: [dumped({"code": 200, "data": [entries]})]})
+    found, fake = answered(replay, tenant="none")
+    assert fake.requests[0].params["aggregate"] == "cluster,namespace"
+    assert {row.tenant for row in rows_of(found)} == {None}
+    assert sum(row.amount for row in rows_of(found)) == Decimal("8.25")
+    assert not [
+        item for item in found if isinstance(item, Problem) or (isinstance(item, Note) and "tenant" in item.text)
+    ]
 
 
 # --- errors, and a life without Prometheus

@@ -202,3 +202,22 @@ def test_check_says_in_dollars_what_has_no_tenant_and_what_is_spelt_in_several_w
     assert "80.00 USD (40%) of it without a tenant" in said
     assert "tells apart" not in said
     assert "under Tenant" not in said
+
+
+def test_a_bill_that_is_shared_as_a_whole_is_up_once_that_is_said(
+    tmp_path: Path, capsysbinary: pytest.CaptureFixture[bytes]
+) -> None:
+    (tmp_path / "bill.csv").write_text(BILL.replace("enant", "eam"))
+    (tmp_path / "usage.csv").write_text("day,tenant,measure,quantity\n2026-11-19,acme,requests,1\n")
+    usage = "usage: {type: csv_usage, path: usage.csv}"
+    path = tmp_path / "unitcost.yaml"
+    for said, code, up in (("", 1, b"0"), (", tenant: none", 0, b"1")):
+        path.write_text(
+            f"sources: {{bill: {{type: focus, path: bill.csv{said}}}, {usage}}}\n"
+            "sharing: [{match: {source: bill}, by: requests}]\n"
+        )
+        serve = ["serve", "--once", "--config", str(path), "--as-of", "2026-11-23T12:00:00Z"]
+        assert main(serve) == code
+        metrics = capsysbinary.readouterr().out
+        assert b'unitcost_source_up{source="bill"} ' + up in metrics
+        assert b'tenant_cost_dollars{tenant="acme",component="other",window="mtd"} 120' in metrics

@@ -13,19 +13,18 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
-from http.client import HTTPConnection, HTTPResponse, HTTPSConnection
+from http.client import HTTPConnection
 from pathlib import Path
 from typing import Any
 
 import bcrypt
 import pytest
 
-from unitcost import web
-from unitcost.catalogue import Metric
+from tests.fakes.web_server import COST, SNAPSHOT, ask, basic, filled, running
+from unitcost import web, web_connections, web_reload
 from unitcost.errors import ConfigError
 from unitcost.exposition import Family
 from unitcost.snapshot import Current, Snapshot
@@ -35,57 +34,16 @@ from unitcost.web import Server, bind, serve
 from unitcost.web_app import wants_gzip, wants_openmetrics
 from unitcost.web_config import WebConfig
 
-COST = Metric("tenant_cost_dollars", "Cost.", ("tenant",), unit="dollars")
-SNAPSHOT = Snapshot.of([Family(COST, [("acme", 1.5)])], "<p>margin</p>", datetime(2026, 11, 1, tzinfo=UTC))
 PROMETHEUS_3 = (
     "application/openmetrics-text;version=1.0.0;escaping=allow-utf-8;q=0.6,application/openmetrics-text;version=0.0.1;"
     "q=0.5,text/plain;version=1.0.0;escaping=allow-utf-8;q=0.4,text/plain;version=0.0.4;q=0.3,*/*;q=0.2"
 )
 
 
-def filled() -> Current:
-    current = Current()
-    current.publish(SNAPSHOT)
-    return current
-
-
-@contextmanager
-def running(current: Current, config: WebConfig | None = None, listen: str = "127.0.0.1:0") -> Iterator[Server]:
-    server = Server(current, listen, config)
-    thread = threading.Thread(target=server.run)
-    thread.start()
-    try:
-        yield server
-    finally:
-        server.stop()
-        thread.join()
-
-
 @pytest.fixture(scope="module")
 def port() -> Iterator[int]:
     with running(filled()) as server:
         yield server.port
-
-
-def ask(
-    port: int,
-    path: str,
-    headers: Mapping[str, str] | None = None,
-    *,
-    method: str = "GET",
-    tls: ssl.SSLContext | None = None,
-) -> tuple[HTTPResponse, bytes]:
-    connection = (
-        HTTPConnection("127.0.0.1", port, timeout=5)
-        if tls is None
-        else HTTPSConnection("localhost", port, timeout=5, context=tls)
-    )
-    try:
-        connection.request(method, path, headers=headers or {})
-        response = connection.getresponse()
-        return response, response.read()
-    finally:
-        connection.close()
 
 
 def test_metrics_are_the_text_format_unless_openmetrics_is_asked_for(port: int) -> None:
@@ -251,11 +209,12 @@ def memory() -> int:
 
 
 def test_a_request_that_never_ends_is_cut_off(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(web, "EXCHANGE_SECONDS", 0.3)
+    monkeypatch.setattr(web_connections, "REQUEST_SECONDS", 0.3)
     with running(filled()) as server:
         address = ("127.0.0.1", server.port)
         with socket.create_connection(address, timeout=5) as slow, socket.create_connection(address, timeout=5) as mute:
             slow.sendall(b"GET /metrics HTTP/1.1\r\nX-Never: e")
+            assert slow.recv(1 << 16).startswith(b"HTTP/1.1 408 ")
             assert is_cut_off(slow)
             assert is_cut_off(mute)
 
@@ -269,7 +228,7 @@ def is_cut_off(client: socket.socket) -> bool:
 
 
 def test_an_idle_connection_is_kept_between_scrapes(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(web, "EXCHANGE_SECONDS", 0.2)
+    monkeypatch.setattr(web_connections, "REQUEST_SECONDS", 0.2)
     with running(filled()) as server:
         connection = HTTPConnection("127.0.0.1", server.port, timeout=5)
         connection.auto_open = 0
@@ -369,10 +328,6 @@ def test_on_stop_is_called_when_starting_fails() -> None:
 # Basic auth
 
 
-def basic(user: str, password: str) -> dict[str, str]:
-    return {"Authorization": "Basic " + base64.b64encode(f"{user}:{password}".encode()).decode()}
-
-
 @pytest.fixture(scope="module")
 def secured() -> Iterator[Server]:
     users = {
@@ -389,12 +344,18 @@ def test_the_right_password_gets_in_again_and_again(secured: Server) -> None:
         assert (response.status, body) == (200, SNAPSHOT.text)
 
 
-@pytest.mark.parametrize("path", ["/", "/metrics", "/-/healthy", "/-/ready", "/nothing"])
+@pytest.mark.parametrize("path", ["/", "/metrics", "/nothing", "/-/", "/-/healthy/", "/-/%72eady/metrics"])
 def test_no_path_is_open_without_a_password(secured: Server, path: str) -> None:
     response, body = ask(secured.port, path)
 
     assert (response.status, body) == (401, b"Unauthorized.\n")
     assert response.headers["WWW-Authenticate"] == 'Basic realm="unitcost", charset="UTF-8"'
+
+
+@pytest.mark.parametrize("path", ["/-/healthy", "/-/ready"])
+@pytest.mark.parametrize("headers", [{}, basic("prometheus", "an old password")])
+def test_a_probe_needs_no_password(secured: Server, path: str, headers: dict[str, str]) -> None:
+    assert ask(secured.port, path, headers)[0].status == 200
 
 
 @pytest.mark.parametrize(
@@ -417,8 +378,8 @@ def test_wrong_credentials_of_any_kind_are_refused(secured: Server, headers: dic
 
 
 def test_a_long_password_counts_as_far_as_bcrypt_looks(secured: Server) -> None:
-    assert ask(secured.port, "/-/ready", basic("long", "x" * 80))[0].status == 200
-    assert ask(secured.port, "/-/ready", basic("long", "x" * 71))[0].status == 401
+    assert ask(secured.port, "/metrics", basic("long", "x" * 80))[0].status == 200
+    assert ask(secured.port, "/metrics", basic("long", "x" * 71))[0].status == 401
 
 
 def test_a_scrape_does_not_wait_for_someone_who_guesses(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -559,14 +520,14 @@ def lets_in(server: Server, tls: ssl.SSLContext) -> bool:
 def test_a_renewed_certificate_is_used_without_a_restart_and_a_broken_one_is_not(
     certificates: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(web, "CERTIFICATE_SECONDS", 0)
+    monkeypatch.setattr(web_reload, "LOOK_SECONDS", 0.02)
     for kind in ("crt", "key"):
         (tmp_path / f"server.{kind}").write_bytes((certificates / f"server.{kind}").read_bytes())
     config = WebConfig.load(web_file(tmp_path, TLS + "}"))
     with running(filled(), config) as server:
         assert served_name(server, certificates) == "server"
         (tmp_path / "server.crt").write_text("no certificate", encoding="utf-8")
-        wait_until(lambda: "changed and cannot be used" in caplog.text)
+        wait_until(lambda: "changed and is wrong" in caplog.text)
         assert served_name(server, certificates) == "server"
         for kind in ("key", "crt"):
             (tmp_path / f"server.{kind}").write_bytes((certificates / f"renewed.{kind}").read_bytes())
@@ -662,6 +623,43 @@ rate_limit: {}
         ),
         "http_server_config.headers.X-Frame-Options: must be one line of plain ASCII text",
     ]
+
+
+HASH = "$2y$10$" + "." * 53
+
+
+@pytest.mark.parametrize("cost", [17, 20, 31])
+def test_a_bcrypt_cost_that_takes_minutes_is_refused_with_the_reason(tmp_path: Path, cost: int) -> None:
+    [mistake] = mistakes(web_file(tmp_path, f"basic_auth_users: {{a: {HASH.replace('10', str(cost))}}}"))
+    assert mistake == (
+        f"basic_auth_users.a: a bcrypt cost of {cost} is too slow to check, 16 is the most;"
+        " make one with `htpasswd -nBC 10 a`"
+    )
+
+
+@pytest.mark.parametrize(
+    "hashed",
+    [
+        "$2y$10$",
+        5,
+        HASH[:-1],
+        HASH + ".",
+        HASH.replace("10", "03"),
+        HASH.replace("10", "32"),
+        HASH.replace("$2y", "$2x"),
+        HASH[:28] + "z" + HASH[29:],  # a salt of 129 bits and not 128: bcrypt takes no password for it
+    ],
+)
+def test_a_hash_that_no_password_can_match_is_refused(tmp_path: Path, hashed: object) -> None:
+    [mistake] = mistakes(web_file(tmp_path, f"basic_auth_users: {{a: {hashed}}}"))
+    assert mistake == "basic_auth_users.a: must be a bcrypt hash; make one with `htpasswd -nBC 10 a`"
+
+
+def test_the_dearest_hash_that_is_taken_is_read_without_checking_a_password_at_its_cost(tmp_path: Path) -> None:
+    begin = time.perf_counter()
+    config = WebConfig.load(web_file(tmp_path, f"basic_auth_users: {{a: {HASH.replace('10', '16')}}}"))
+    assert config.users == {"a": HASH.replace("10", "16").encode()}
+    assert time.perf_counter() - begin < 1
 
 
 @needs_openssl

@@ -12,7 +12,6 @@ from dashboards.pages.parts import (
     DAY,
     FEATURE,
     MONTH,
-    NO_FIGURES,
     RISE,
     RISE_RATIO,
     at_end_with,
@@ -27,11 +26,11 @@ from dashboards.pages.parts import (
     ratio,
     tenants,
 )
-from dashboards.panels import Json, Panel, Query, override, stat, steps, text, timeseries
+from dashboards.panels import GREY, Json, Panel, Query, override, stat, steps, text, timeseries
 from dashboards.queries import PREVIOUS, TENANT, daily, earlier_or_zero, latest, now, once
-from dashboards.style import BLUE, COMPONENT_COLOURS, GREEN, GREY, MARGIN_STEPS, ORANGE, RED, Settings
+from dashboards.style import BLUE, COMPONENT_COLOURS, GREEN, MARGIN_STEPS, ORANGE, RED, Settings
 from dashboards.tables import Figure, by_tenant, series_link
-from dashboards.words import NO_COSTS, NO_EARLIER
+from dashboards.words import NO_AI_REQUESTS, NO_COSTS, NO_EARLIER, NO_REVENUE
 from rules.promql import select
 from unitcost import catalogue as c
 
@@ -39,7 +38,6 @@ UID = "unitcost-ai"
 AI = "ai"
 ORANGE_OF_AI = COMPONENT_COLOURS[AI]
 AI_REQUESTS = "ai_requests"
-NO_REQUESTS = "no AI requests counted"
 LARGEST = 8
 
 
@@ -126,7 +124,7 @@ def _headlines(settings: Settings) -> list[Column]:
             ratio(_ai(before=before), _requests(before=before)),
             unit=settings.money,
             decimals=5,
-            no_value=NO_REQUESTS,
+            unknown=NO_AI_REQUESTS,
         ),
         moving(
             "AI requests, 30 days",
@@ -137,7 +135,7 @@ def _headlines(settings: Settings) -> list[Column]:
             unit="short",
             decimals=2,
             bad_up=False,
-            no_value=NO_REQUESTS,
+            unknown=NO_AI_REQUESTS,
         ),
         _margin_now(),
         _nobodys(settings),
@@ -155,7 +153,6 @@ def _margins(read: Literal["now", "daily"]) -> tuple[str, str]:
 
 def _margin_now() -> Column:
     said = "(Revenue - cost) / revenue of the chosen customers in the 30 days"
-    no_revenue = "no revenue in the 30 days"
     margin = stat(
         "Margin, 30 days",
         f"{said}.",
@@ -164,7 +161,7 @@ def _margin_now() -> Column:
         decimals=1,
         thresholds=MARGIN_STEPS,
         sparkline=True,
-        no_value=no_revenue,
+        unknown=NO_REVENUE,
     )
     without = note(
         f"{said}, if AI cost nothing: the distance to the figure above is what AI takes.",
@@ -172,7 +169,7 @@ def _margin_now() -> Column:
         "if AI cost nothing",
         unit="percentunit",
         decimals=1,
-        no_value=no_revenue,
+        unknown=NO_REVENUE,
     )
     return column((4, margin), (2, without))
 
@@ -188,7 +185,7 @@ def _nobodys(settings: Settings) -> Column:
         unit=settings.money,
         decimals=0,
         thresholds=steps((None, GREEN), (0.005, ORANGE)),
-        no_value=NO_FIGURES,
+        unknown=NO_COSTS,
     )
     share = note(
         f"{said}, divided by all its AI cost; orange from 5 %, red from 10 %.",
@@ -197,7 +194,7 @@ def _nobodys(settings: Settings) -> Column:
         unit="percentunit",
         decimals=1,
         thresholds=steps((None, "text"), (0.05, ORANGE), (0.1, RED)),
-        no_value="no AI cost",
+        unknown=NO_COSTS,
     )
     return column((4, dollars), (2, share))
 
@@ -223,7 +220,7 @@ def _per_day(settings: Settings) -> Panel:
             override("all others", fixed_color=GREY),
             override("/^(?!all others)/", regex=True, links=[series_link()]),
         ],
-        no_value=NO_COSTS,
+        unknown=NO_COSTS,
     )
 
 
@@ -246,7 +243,7 @@ def _margin() -> Panel:
                 custom__fillOpacity=20,
             ),
         ],
-        no_value="No 30 days with revenue in this range: choose a longer one.",
+        unknown=NO_REVENUE,
     )
 
 
@@ -260,7 +257,7 @@ def _share() -> Panel:
         legend="hidden",
         bounds=(0, None),
         overrides=[override("AI share of cost", fixed_color=ORANGE_OF_AI, custom__lineWidth=2)],
-        no_value=NO_COSTS,
+        unknown=NO_COSTS,
     )
 
 
@@ -276,7 +273,7 @@ def _per_request(settings: Settings) -> Panel:
         legend="hidden",
         bounds=(0, None),
         overrides=[override("AI cost per AI request", fixed_color=ORANGE_OF_AI, custom__lineWidth=2)],
-        no_value=NO_REQUESTS,
+        unknown=NO_AI_REQUESTS,
     )
 
 
@@ -294,7 +291,8 @@ def _largest(settings: Settings) -> Panel:
         sort_by=f"AI cost {settings.sign}",
         paginate=False,
         plan=False,
-        no_value="None of the chosen customers has AI cost in the 30 days.",
+        nobody=(now(c.PLATFORM_COST, window=MONTH), "None of the chosen customers has AI cost."),
+        unknown=NO_COSTS,
     )
 
 
@@ -318,7 +316,7 @@ def _changed(settings: Settings) -> Panel:
         tenants=most,
         sort_by=f"Change {sign}",
         paginate=False,
-        no_value=NO_EARLIER,
+        unknown=NO_EARLIER,
     )
 
 
@@ -346,7 +344,7 @@ def _customers(settings: Settings) -> Panel:
         ],
         tenants=once(by, latest(select(c.TENANT_INFO, tenant=TENANT))),
         sort_by=f"AI cost {sign}",
-        no_value=NO_COSTS,
+        unknown=NO_COSTS,
     )
 
 

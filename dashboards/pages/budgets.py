@@ -15,6 +15,7 @@ from dashboards.pages.parts import (
     tenants,
 )
 from dashboards.panels import (
+    GREY,
     Json,
     Panel,
     Query,
@@ -30,7 +31,6 @@ from dashboards.style import (
     BLUE,
     BUDGET_STEPS,
     GREEN,
-    GREY,
     MARGIN_STEPS,
     ORANGE,
     PURPLE,
@@ -39,16 +39,13 @@ from dashboards.style import (
     Settings,
 )
 from dashboards.tables import Figure, by_tenant
-from dashboards.words import NO_COSTS, change_stat
+from dashboards.words import NO_BUDGET, NO_COSTS, NO_FORECAST, NO_REVENUE, change_stat
 from rules.promql import over
 from unitcost import catalogue as c
 
 UID = "unitcost-budgets"
 MTD = "mtd"
 BY_TENANT = ("tenant",)
-NO_BUDGET = "None of the chosen customers has a budget: name budgets in unitcost.yaml."
-NO_BUDGETS = "no budgets"
-NO_FORECAST = "no forecast yet"
 DASHED = {"fill": "dash", "dash": [8, 6]}
 
 
@@ -111,7 +108,7 @@ def _headlines(settings: Settings) -> list[Column]:
         expected,
         unit=money,
         decimals=1,
-        no_value=NO_FORECAST,
+        unknown=NO_FORECAST,
     )
     band = stat(
         "Low and high",
@@ -121,7 +118,7 @@ def _headlines(settings: Settings) -> list[Column]:
         decimals=1,
         names=True,
         text_size=(16, 24),
-        no_value=NO_FORECAST,
+        unknown=NO_FORECAST,
         interval=None,
     )
     margin = figure(
@@ -131,7 +128,7 @@ def _headlines(settings: Settings) -> list[Column]:
         unit="percentunit",
         decimals=1,
         thresholds=MARGIN_STEPS,
-        no_value="no forecast yet",
+        unknown=NO_FORECAST,
     )
     revenue = note(
         "Monthly recurring revenue of all customers, now.",
@@ -139,7 +136,7 @@ def _headlines(settings: Settings) -> list[Column]:
         "MRR now",
         unit=money,
         decimals=1,
-        no_value="no MRR known",
+        unknown=NO_REVENUE,
     )
     return [
         column((4, forecast), (2, change_stat(expected, last_month, bad_up=True, what="last month"))),
@@ -158,7 +155,7 @@ def _so_far(settings: Settings) -> Panel:
         "so far",
         unit=settings.money,
         decimals=1,
-        no_value=NO_COSTS,
+        unknown=NO_COSTS,
     )
 
 
@@ -176,7 +173,7 @@ def _all_used() -> Panel:
         unit="percentunit",
         decimals=1,
         thresholds=BUDGET_STEPS,
-        no_value=NO_BUDGETS,
+        unknown=NO_BUDGET,
     )
 
 
@@ -187,7 +184,7 @@ def _all_budgets(settings: Settings) -> Panel:
         "of",
         unit=settings.money,
         decimals=1,
-        no_value=NO_BUDGETS,
+        unknown=NO_BUDGET,
     )
 
 
@@ -204,7 +201,7 @@ def _over() -> Panel:
         unit="locale",
         decimals=0,
         thresholds=steps((None, GREEN), (1, RED)),
-        no_value=NO_BUDGETS,
+        unknown=NO_BUDGET,
     )
 
 
@@ -223,7 +220,7 @@ def _near() -> Panel:
         across=True,
         text_size=(13, 18),
         overrides=[override("75 - 90 %", fixed_color=YELLOW), override("90 - 100 %", fixed_color=ORANGE)],
-        no_value=NO_BUDGETS,
+        unknown=NO_BUDGET,
         interval=None,
     )
 
@@ -236,7 +233,7 @@ def _will_be_over() -> Panel:
         unit="locale",
         decimals=0,
         thresholds=steps((None, GREEN), (1, ORANGE)),
-        no_value="no forecast yet",
+        unknown=NO_FORECAST,
     )
 
 
@@ -247,7 +244,7 @@ def _dollars_over(settings: Settings) -> Panel:
         "over",
         unit=settings.money,
         decimals=1,
-        no_value="no forecast yet",
+        unknown=NO_FORECAST,
     )
 
 
@@ -273,7 +270,7 @@ def _burn_down(settings: Settings) -> Panel:
             override("even pace", fixed_color=GREY, custom__lineStyle=DASHED, custom__lineWidth=2),
             override("budget", fixed_color=RED, custom__lineWidth=2),
         ],
-        no_value=NO_BUDGET,
+        unknown=NO_BUDGET,
     )
 
 
@@ -306,7 +303,7 @@ def _forecast(settings: Settings) -> Panel:
             override("expected", fixed_color=PURPLE, custom__lineWidth=2),
             override("so far", fixed_color=BLUE, custom__lineWidth=2),
         ],
-        no_value=NO_FORECAST,
+        unknown=NO_FORECAST,
     )
 
 
@@ -324,7 +321,7 @@ def _plans() -> Panel:
         decimals=0,
         bounds=(0, 1),
         thresholds=BUDGET_STEPS,
-        no_value=NO_BUDGET,
+        unknown=NO_BUDGET,
     )
 
 
@@ -346,5 +343,5 @@ def _budgets(settings: Settings) -> Panel:
         ],
         tenants=budget,
         sort_by=f"Over {sign}",
-        no_value=NO_BUDGET,
+        unknown=NO_BUDGET,
     )

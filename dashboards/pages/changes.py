@@ -8,13 +8,25 @@ from dashboards.cells import CENTS, COLOURED_RISE, COUNT, MONEY, wide
 from dashboards.grafana import Row, column, row, section, table_height
 from dashboards.pages.parts import DAY, MONTH, RISE, RISE_RATIO, changes_of, difference, week_before
 from dashboards.panels import Json, Panel, Query, hidden, override, table, timeseries, values_as
-from dashboards.queries import PREVIOUS, TENANT, compared, current_or_zero, daily, earlier_or_zero, info, now, with_plan
+from dashboards.queries import (
+    PREVIOUS,
+    TENANT,
+    compared,
+    current_or_zero,
+    daily,
+    earlier_or_zero,
+    info,
+    now,
+    otherwise,
+    with_plan,
+)
 from dashboards.style import BLUE, NO_PLAN, ORANGE, RED, Settings, component_colours
 from dashboards.tables import CUSTOMER, Figure, Reckoned, by_tenant, joined, tenant_link
-from dashboards.words import NO_EARLIER
+from dashboards.words import NO_EARLIER, NO_RULES
 from rules.promql import matches, over, select
 from unitcost import catalogue as c
 from unitcost import catalogue_external as e
+from unitcost import catalogue_recorded as r
 
 BY_TENANT = ("tenant",)
 SEVERITIES = ("info", "warning", "critical")
@@ -25,12 +37,11 @@ SEVERITY = override(
     custom__align="left",
     **wide(100),
 )
-NO_ALERT = "No alert is firing, or the rules are not loaded."
 
 
 def alerts() -> Row:
     """Return the row of alerts that fire: how many of each, and about whom."""
-    return row(table_height(12), (8, _counted()), (16, _alerts()))
+    return row(table_height(6), (8, _counted()), (16, _alerts()))
 
 
 def changes(settings: Settings) -> list[Row]:
@@ -55,11 +66,11 @@ def _counted() -> Panel:
         "Alerts firing, by kind",
         "How many alerts of unitcost's rules fire now about the chosen customers and about the whole company. Each"
         " kind has a page in docs/runbooks.",
-        [Query(ranks)],
+        [Query(_or_none(ranks, "alertname"))],
         transformations=_columns({"severity": "Severity", "alertname": "Alert", "Value": "Firing"}),
         overrides=[SEVERITY, override("Firing", **COUNT | wide(75))],
         sort_by="Severity",
-        no_value=NO_ALERT,
+        unknown=NO_RULES,
     )
 
 
@@ -74,7 +85,7 @@ def _alerts() -> Panel:
         "Alerts firing",
         "Alerts of unitcost's rules that fire now, the most severe first: those about the chosen customers and those"
         " about the whole company.",
-        [Query(ranked)],
+        [Query(_or_none(ranked, "alertname"))],
         transformations=_columns(columns | {"owner": "Owner"}),
         overrides=[
             hidden("tenant"),
@@ -86,8 +97,13 @@ def _alerts() -> Panel:
         ],
         sort_by="Severity",
         paginate=True,
-        no_value=NO_ALERT,
+        unknown=NO_RULES,
     )
+
+
+def _or_none(alerts: str, label: str) -> str:
+    """Return alerts, or that there are none; only where our rules run does the absence of alerts say anything."""
+    return otherwise(alerts, select(r.PLATFORM_TOTAL), label, "none is firing")
 
 
 def _firing(severity: str) -> str:
@@ -144,6 +160,7 @@ def _contributors(
     sign, by = settings.sign, ("tenant", "component")
     current = _cost(by)
     changed = most(difference(current, _cost(by, before=PREVIOUS), by))
+    known = compared(now(c.PLATFORM_COST, window=MONTH))
     change, later, earlier = f"Change {sign}", f"Now {sign}", f"Before {sign}"
     reckoned = (
         Reckoned(earlier, later, "-", change, MONEY | wide(90)),
@@ -154,7 +171,7 @@ def _contributors(
         title,
         description,
         [
-            Query(with_plan(changed, names=True)),
+            Query(otherwise(with_plan(changed, names=True), known, "name", "no such change")),
             Query(with_plan(f"({current} and on (tenant, component) {changed})", names=True)),
         ],
         transformations=[{"id": "merge", "options": {}}, *_columns(columns), *map(_reckon, reckoned)],
@@ -169,7 +186,7 @@ def _contributors(
         ],
         sort_by=change,
         descending=descending,
-        no_value=f"no such change, or {NO_EARLIER}",
+        unknown=NO_EARLIER,
     )
 
 
@@ -194,7 +211,7 @@ def _components(settings: Settings) -> Panel:
         reckoned=changes_of(sign, f"Before {sign}", f"Now {sign}"),
         shown=[("component", "Component")],
         sort_by=f"Change {sign}",
-        no_value=NO_EARLIER,
+        unknown=NO_EARLIER,
     )
 
 
@@ -214,7 +231,7 @@ def _changed_customers(settings: Settings) -> Panel:
         sort_by=f"Change {sign}",
         paginate=False,
         plan=False,
-        no_value=NO_EARLIER,
+        unknown=NO_EARLIER,
     )
 
 
@@ -234,7 +251,7 @@ def _day_over_day(settings: Settings) -> Panel:
         calcs=("sum", "lastNotNull"),
         legend="right",
         overrides=component_colours(),
-        no_value="no days with a week before them in this range",
+        unknown=NO_EARLIER,
     )
 
 
@@ -266,5 +283,5 @@ def _yesterday(settings: Settings) -> Panel:
         sort_by=f"Change {sign}",
         paginate=False,
         plan=False,
-        no_value="no customer's cost changed, or no day before is known",
+        unknown=NO_EARLIER,
     )

@@ -7,13 +7,12 @@ from dashboards.pages.parts import figure
 from dashboards.panels import Panel, Query, stat, steps, timeseries
 from dashboards.queries import latest, once
 from dashboards.style import GREEN, ORANGE, RED, YELLOW
-from dashboards.words import NO_COSTS
+from dashboards.words import NO_COSTS, NO_EXPORTER
 from rules.promql import select
 from unitcost import catalogue as c
 from unitcost.catalogue_external import UP
 
 AGE_STEPS = steps((None, "text"), (0, GREEN), (3600, YELLOW), (4 * 3600, ORANGE), (24 * 3600, RED))
-NOT_SCRAPED = "Only a running exporter tells this: Prometheus has not scraped one in this time."
 
 
 def exporter_rows() -> list[Row]:
@@ -43,7 +42,7 @@ def _ages() -> Panel:
         bounds=(0, None),
         interval="5m",
         time_from="24h",
-        no_value=NOT_SCRAPED,
+        unknown=NO_EXPORTER,
     )
 
 
@@ -58,7 +57,7 @@ def _durations() -> Panel:
         bounds=(0, None),
         interval="5m",
         time_from="24h",
-        no_value=NOT_SCRAPED,
+        unknown=NO_EXPORTER,
     )
 
 
@@ -77,7 +76,7 @@ def _errors() -> Panel:
         bounds=(0, None),
         interval="5m",
         time_from="24h",
-        no_value=NOT_SCRAPED,
+        unknown=NO_EXPORTER,
     )
 
 
@@ -92,7 +91,7 @@ def _exporter() -> list[Panel]:
             "Exporters down",
             "Exporters that Prometheus scraped within a day and cannot reach now.",
             down,
-            "no exporter is scraped",
+            NO_EXPORTER,
             thresholds=steps((None, GREEN), (1, RED)),
         ),
         stat(
@@ -102,14 +101,14 @@ def _exporter() -> list[Panel]:
             unit="none",
             name_only=True,
             text_size=(None, 34),
-            no_value="no exporter is scraped",
+            unknown=NO_EXPORTER,
             interval=None,
         ),
         figure(
             "Age of the figures",
             "How long ago the figures that are served were derived.",
             f"time() - {once((), latest(select(c.SNAPSHOT_TIMESTAMP)))}",
-            "no exporter is scraped",
+            NO_EXPORTER,
             unit="s",
             thresholds=AGE_STEPS,
         ),

@@ -5,13 +5,13 @@ from __future__ import annotations
 from dashboards.cells import COUNT, MONEY, Cell, wide
 from dashboards.grafana import page as whole_page
 from dashboards.grafana import row, section, table_height
-from dashboards.pages.data_exporter import AGE_STEPS, NOT_SCRAPED, errors_of_a_day, exporter_rows
+from dashboards.pages.data_exporter import AGE_STEPS, errors_of_a_day, exporter_rows
 from dashboards.pages.parts import figure
-from dashboards.panels import Json, Panel, Query, override, steps, table, timeseries, values_as
-from dashboards.queries import daily, latest, now, once
-from dashboards.style import GREEN, GREY, ORANGE, RED, YELLOW, Settings, component_colours
+from dashboards.panels import GREY, Json, Panel, Query, override, steps, table, timeseries, values_as
+from dashboards.queries import daily, latest, now, once, otherwise
+from dashboards.style import GREEN, ORANGE, RED, YELLOW, Settings, component_colours
 from dashboards.tables import Figure, joined
-from dashboards.words import NO_COSTS
+from dashboards.words import NO_COSTS, NO_EXPORTER, NOT_COMPARED
 from rules.promql import over, select
 from unitcost import catalogue as c
 
@@ -53,14 +53,14 @@ def _figures() -> list[Panel]:
             "Sources down",
             "Sources whose last refresh did not bring all it was asked for; their last good data stay in use.",
             f"count({up}) - sum({up})",
-            "no exporter is scraped",
+            NO_EXPORTER,
             thresholds=steps((None, GREEN), (1, RED)),
         ),
         figure(
             "Oldest source",
             "The longest time since a source was last read without an error.",
             f"time() - min({succeeded})",
-            "no exporter is scraped",
+            NO_EXPORTER,
             unit="s",
             decimals=1,
             thresholds=AGE_STEPS,
@@ -96,7 +96,7 @@ def _figures() -> list[Panel]:
             "30 days: the bill's Kubernetes rows divided by what OpenCost says of the same cluster and days, 1 when"
             " they agree. Where there are several clusters, the one that is furthest from 1.",
             f"max(max({ratio}) and max({ratio}) - 1 >= 1 - min({ratio}) or min({ratio}))",
-            "no days with both",
+            NOT_COMPARED,
             decimals=3,
             thresholds=steps((None, RED), (0.8, ORANGE), (0.9, GREEN), (1.1, ORANGE), (1.2, RED)),
         ),
@@ -146,7 +146,7 @@ def _sources(settings: Settings) -> Panel:
         overrides=[override("Source", custom__minWidth=80)],
         sort_by="Source",
         descending=False,
-        no_value=NOT_SCRAPED,
+        unknown=NO_EXPORTER,
     )
 
 
@@ -170,7 +170,7 @@ def _windows(settings: Settings) -> Panel:
         overrides=[override("Window", mappings=names, custom__minWidth=100)],
         sort_by="Window",
         descending=False,
-        no_value=NO_COSTS,
+        unknown=NO_COSTS,
     )
 
 
@@ -180,17 +180,18 @@ def _cost_by_window() -> str:
 
 
 def _unallocated(settings: Settings) -> Panel:
+    lost = daily(c.UNALLOCATED, ("component",), window="1d")
     return timeseries(
         "Without a customer, by day and component",
         "Each day's costs that found neither a customer nor a sharing rule, on that day.",
-        [Query(daily(c.UNALLOCATED, ("component",), window="1d"), "{{component}}")],
+        [Query(otherwise(lost, daily(c.PLATFORM_COST, window="1d"), "component", "none"), "{{component}}")],
         unit=settings.money,
         stacked=True,
         bars=True,
         calcs=("sum", "lastNotNull"),
         bounds=(0, None),
         overrides=component_colours(),
-        no_value="Every cost found a customer or a sharing rule.",
+        unknown=NO_COSTS,
     )
 
 
@@ -200,21 +201,22 @@ def _unallocated_share() -> Panel:
     return timeseries(
         "Part of each source without a customer, by day",
         "Each day's costs without a customer, divided by all costs of the source on that day.",
-        [Query(f"{part} / ({whole} > 0)", "{{source}}")],
+        [Query(f"({part} or 0 * {whole}) / ({whole} > 0)", "{{source}}")],
         unit="percentunit",
         decimals=1,
         calcs=("mean", "lastNotNull"),
         bounds=(0, None),
-        no_value="Every cost found a customer or a sharing rule.",
+        unknown=NO_COSTS,
     )
 
 
 def _unallocated_now(settings: Settings) -> Panel:
+    lost = f"{now(c.UNALLOCATED, ('source', 'component'), window=MONTH)} > 0"
     return table(
         "Where they come from, 30 days",
         "Costs of the last 30 complete days without a customer, by source and component: tag them, or write a rule"
         " under `sharing` in the configuration.",
-        [Query(f"{now(c.UNALLOCATED, ('source', 'component'), window=MONTH)} > 0")],
+        [Query(otherwise(lost, now(c.BILL, window=MONTH), "source", "none: every cost found a customer or a rule"))],
         transformations=[
             {
                 "id": "organize",
@@ -228,7 +230,7 @@ def _unallocated_now(settings: Settings) -> Panel:
         ],
         overrides=[override(f"Cost {settings.sign}", **MONEY)],
         sort_by=f"Cost {settings.sign}",
-        no_value="Every cost of these days found a customer or a sharing rule.",
+        unknown=NO_COSTS,
     )
 
 
@@ -245,7 +247,7 @@ def _reconciliation() -> Panel:
         thresholds=steps((None, "transparent"), (1, GREY)),
         threshold_lines=True,
         overrides=[override("/.*/", regex=True, custom__axisSoftMin=0.8, custom__axisSoftMax=1.2)],
-        no_value="No bill and cluster speak of the same days.",
+        unknown=NOT_COMPARED,
     )
 
 
@@ -259,7 +261,7 @@ def _by_source(settings: Settings) -> Panel:
         bars=True,
         calcs=("sum", "lastNotNull"),
         bounds=(0, None),
-        no_value=NO_COSTS,
+        unknown=NO_COSTS,
     )
 
 
@@ -277,5 +279,5 @@ def _estimated() -> Panel:
         calcs=("lastNotNull",),
         bounds=(0, 1),
         overrides=[override("estimated", fixed_color=GREY)],
-        no_value=NO_COSTS,
+        unknown=NO_COSTS,
     )

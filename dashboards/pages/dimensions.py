@@ -6,7 +6,6 @@ from dashboards.cells import MONEY, wide
 from dashboards.pages.parts import (
     DAY,
     MONTH,
-    NO_DIMENSION,
     RISE,
     RISE_RATIO,
     difference,
@@ -18,6 +17,7 @@ from dashboards.panels import Panel, Query, timeseries
 from dashboards.queries import PREVIOUS, daily, earlier_or_zero, now
 from dashboards.style import Settings
 from dashboards.tables import Figure, joined
+from dashboards.words import NO_DIMENSION
 from unitcost.catalogue import DIMENSION_COST
 
 BY_VALUE = ("value",)
@@ -38,7 +38,7 @@ def cost_by_day(settings: Settings, title: str, description: str, **labels: str)
         calcs=("sum", "lastNotNull"),
         bounds=(0, None),
         overrides=[unlabelled()],
-        no_value=NO_DIMENSION,
+        unknown=NO_DIMENSION,
     )
 
 
@@ -60,5 +60,5 @@ def cost_against_before(settings: Settings, title: str, description: str, **labe
         shown=[("value", "Value")],
         overrides=[unlabelled_row("Value")],
         sort_by=f"Change {sign}",
-        no_value=NO_DIMENSION,
+        unknown=NO_DIMENSION,
     )

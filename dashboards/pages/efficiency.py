@@ -11,7 +11,6 @@ from dashboards.pages.parts import (
     DAY,
     FEATURE,
     MONTH,
-    NO_DIMENSION,
     RISE_RATIO,
     at_end_with,
     dimensions,
@@ -26,7 +25,7 @@ from dashboards.panels import Json, Panel, Query, override, steps, text, timeser
 from dashboards.queries import PREVIOUS, daily, latest, now, total, with_plan
 from dashboards.style import COMPONENT_COLOURS, NO_PLAN, ORANGE, Settings, component_colours
 from dashboards.tables import Figure, Reckoned, joined
-from dashboards.words import NO_COSTS
+from dashboards.words import NO_COSTS, NO_DIMENSION, NO_REQUESTS, NO_USAGE
 from rules.promql import Match, matches, over, select
 from unitcost import catalogue as c
 
@@ -34,7 +33,6 @@ UID = "unitcost-efficiency"
 IDLE = "idle"
 PRICE_RISE: Cell = RISE_RATIO | {"decimals": 1, "noValue": "-"} | wide(105)
 CAPACITY = matches("compute|gpu|idle")
-NO_REQUESTS = "no requests counted"
 
 
 def page(settings: Settings) -> Json:
@@ -105,7 +103,7 @@ def _headlines(settings: Settings) -> list[Column]:
             now(c.PLATFORM_COST_PER_REQUEST, window=MONTH, before=PREVIOUS),
             unit=settings.money,
             decimals=5,
-            no_value=NO_REQUESTS,
+            unknown=NO_REQUESTS,
         ),
         moving(
             "Requests, 30 days",
@@ -116,7 +114,7 @@ def _headlines(settings: Settings) -> list[Column]:
             unit="short",
             decimals=2,
             bad_up=False,
-            no_value=NO_REQUESTS,
+            unknown=NO_REQUESTS,
         ),
     ]
 
@@ -139,7 +137,7 @@ def _capacity(settings: Settings) -> Panel:
         calcs=("sum", "lastNotNull"),
         bounds=(0, None),
         overrides=component_colours(),
-        no_value=NO_COSTS,
+        unknown=NO_COSTS,
     )
 
 
@@ -158,7 +156,7 @@ def _idle_share() -> Panel:
         thresholds=steps((None, "transparent"), (0.3, ORANGE)),
         threshold_lines=True,
         overrides=[override("idle share", fixed_color=COMPONENT_COLOURS[IDLE], custom__lineWidth=2)],
-        no_value=NO_COSTS,
+        unknown=NO_COSTS,
     )
 
 
@@ -195,7 +193,7 @@ def _per_request(settings: Settings) -> Panel:
         legend="right",
         bounds=(0, None),
         overrides=[override("whole company", fixed_color="text", custom__lineWidth=3)],
-        no_value=NO_REQUESTS,
+        unknown=NO_REQUESTS,
     )
 
 
@@ -220,7 +218,7 @@ def _plans(settings: Settings) -> Panel:
         shown=[("plan", "Plan")],
         overrides=[override("Plan", mappings=NO_PLAN)],
         sort_by=f"Now {sign}",
-        no_value=NO_REQUESTS,
+        unknown=NO_REQUESTS,
     )
 
 
@@ -250,7 +248,7 @@ def _units(settings: Settings) -> Panel:
         ],
         shown=[("measure", "Measure")],
         sort_by=f"Now {sign}",
-        no_value="No usage is known: add a source of usage to unitcost.yaml.",
+        unknown=NO_USAGE,
     )
 
 
@@ -286,5 +284,5 @@ def _per_thousand(settings: Settings) -> Panel:
         calcs=("lastNotNull", "min", "max"),
         bounds=(0, None),
         overrides=[unlabelled()],
-        no_value=f"{NO_DIMENSION} And {NO_REQUESTS}.",
+        unknown=NO_DIMENSION,
     )

@@ -5,19 +5,17 @@ from __future__ import annotations
 from dashboards.cells import MONEY, RATIO, Cell, bar, wide
 from dashboards.grafana import Column, Row, column, row, section, table_height
 from dashboards.pages.parts import figure, note, ratio
-from dashboards.panels import Json, Panel, Query, bar_gauge, override, steps, text, timeseries, values_as
+from dashboards.panels import GREY, Json, Panel, Query, bar_gauge, override, steps, text, timeseries, values_as
 from dashboards.queries import info, once
-from dashboards.style import BLUE, GREEN, GREY, NO_PLAN, ORANGE, RED, Settings
+from dashboards.style import BLUE, GREEN, NO_PLAN, ORANGE, RED, Settings
 from dashboards.tables import CUSTOMER, Figure, joined, tenant_link
+from dashboards.words import NO_USE, NOTHING_LIVE
 from rules.promql import Match, over, select
 from unitcost import catalogue as c
 from unitcost import catalogue_recorded as r
 from unitcost.catalogue_external import CLUSTER
 
 HOURS_A_MONTH = 730
-NOTHING_LIVE = "nothing live"
-NOT_LIVE = "Nothing live: scrape OpenCost and kube-state-metrics, and load the rule file unitcost-opencost.yml."
-NOT_USED = "No use known: scrape cAdvisor (the kubelet) and load the rule file unitcost-opencost.yml."
 
 
 def live(settings: Settings) -> list[Row]:
@@ -62,7 +60,7 @@ def _live(settings: Settings) -> list[Column]:
         f"{idle} * {HOURS_A_MONTH}",
         unit=settings.money,
         decimals=2,
-        no_value=NOTHING_LIVE,
+        unknown=NOTHING_LIVE,
     )
     asked = "Cores and memory that pods request or use, whichever is more, at their nodes' prices."
     rest = "Nodes less what is allocated: idle, and GPUs."
@@ -78,7 +76,7 @@ def _live(settings: Settings) -> list[Column]:
 
 
 def _hourly(settings: Settings, title: str, description: str, expr: str) -> Panel:
-    return figure(title, description, expr, unit=settings.money, decimals=2, no_value=NOTHING_LIVE)
+    return figure(title, description, expr, unit=settings.money, decimals=2, unknown=NOTHING_LIVE)
 
 
 def _monthly(settings: Settings, expr: str, legend: str) -> Panel:
@@ -88,7 +86,7 @@ def _monthly(settings: Settings, expr: str, legend: str) -> Panel:
         legend,
         unit=settings.money,
         decimals=2,
-        no_value=NOTHING_LIVE,
+        unknown=NOTHING_LIVE,
     )
 
 
@@ -99,7 +97,7 @@ def _part(expr: str, legend: str, thresholds: list[Json]) -> Panel:
         legend,
         unit="percentunit",
         decimals=1,
-        no_value=NOTHING_LIVE,
+        unknown=NOTHING_LIVE,
         thresholds=thresholds,
     )
 
@@ -120,7 +118,7 @@ def _hours(settings: Settings) -> Panel:
         ],
         interval="5m",
         time_from="24h",
-        no_value=NOT_LIVE,
+        unknown=NOTHING_LIVE,
     )
 
 
@@ -140,7 +138,7 @@ def _cores(settings: Settings) -> Panel:
         ],
         interval="5m",
         time_from="24h",
-        no_value=NOT_USED,
+        unknown=NO_USE,
     )
 
 
@@ -156,7 +154,7 @@ def _used(settings: Settings) -> Panel:
         decimals=0,
         bounds=(0, 1),
         thresholds=steps((None, ORANGE), (0.4, GREEN)),
-        no_value="no use known",
+        unknown=NO_USE,
     )
 
 
@@ -194,5 +192,5 @@ def _live_customers(settings: Settings) -> Panel:
         ],
         sort_by=f"{sign} an hour",
         paginate=True,
-        no_value=NOT_LIVE,
+        unknown=NOTHING_LIVE,
     )

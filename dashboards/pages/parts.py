@@ -7,9 +7,8 @@ from typing import Literal
 
 from dashboards.cells import CHANGE_RATIO, COLOURED_RISE, MONEY, Cell, wide
 from dashboards.grafana import Column, Variable, column
-from dashboards.panels import Json, Panel, Query, override, stat, steps, values_as
+from dashboards.panels import GREY, Json, Panel, Query, Unknown, override, stat, steps, values_as
 from dashboards.queries import compared
-from dashboards.style import GREY
 from dashboards.tables import Reckoned
 from dashboards.words import NO_COSTS, change_stat
 from rules.promql import select
@@ -20,8 +19,6 @@ DAY = "1d"
 FEATURE = "feature"
 UNLABELLED = "__unallocated__"
 NOT_LABELLED = "not labelled"
-NO_FIGURES = "no figures"
-NO_DIMENSION = "No cost has such a label: name it under dimensions in unitcost.yaml."
 
 PLAIN = steps((None, "text"))
 RISE: Cell = MONEY | COLOURED_RISE
@@ -57,7 +54,7 @@ def moving(
     decimals: int,
     bad_up: bool = True,
     points: bool = False,
-    no_value: str = NO_COSTS,
+    unknown: Unknown = NO_COSTS,
 ) -> Column:
     """Return a figure of 30 days with its course over the page's time, above its change against the 30 days before."""
     figure = stat(
@@ -67,7 +64,7 @@ def moving(
         unit=unit,
         decimals=decimals,
         sparkline=True,
-        no_value=no_value,
+        unknown=unknown,
     )
     return column((4, figure), (2, change_stat(current, before, bad_up=bad_up, points=points)))
 
@@ -79,7 +76,7 @@ def note(
     *,
     unit: str,
     decimals: int | None,
-    no_value: str,
+    unknown: Unknown,
     thresholds: Sequence[Json] = PLAIN,
 ) -> Panel:
     """Return the small panel under a figure: another one with a word on it."""
@@ -92,7 +89,7 @@ def note(
         thresholds=thresholds,
         names=True,
         text_size=(13, 18),
-        no_value=no_value,
+        unknown=unknown,
         interval=None,
     )
 
@@ -101,7 +98,7 @@ def figure(
     title: str,
     description: str,
     expr: str,
-    no_value: str,
+    unknown: Unknown,
     *,
     unit: str = "none",
     decimals: int | None = 0,
@@ -120,7 +117,7 @@ def figure(
         thresholds=thresholds,
         mappings=mappings,
         text_size=(None, size),
-        no_value=no_value,
+        unknown=unknown,
         interval=None,
     )
 

@@ -10,12 +10,11 @@ from dashboards.grafana import Column, Variable, column, row, section
 from dashboards.grafana import page as whole_page
 from dashboards.pages.parts import figure
 from dashboards.pages.tenant_usage import usage_rows
-from dashboards.panels import Json, Panel, Query, link, override, stat, timeseries
+from dashboards.panels import GREY, Json, Panel, Query, Unknown, link, override, stat, timeseries
 from dashboards.queries import PREVIOUS, TENANT, daily, day_end, earlier_or_zero, info, now
 from dashboards.style import (
     BLUE,
     BUDGET_STEPS,
-    GREY,
     MARGIN_STEPS,
     NO_PLAN,
     PURPLE,
@@ -25,7 +24,7 @@ from dashboards.style import (
     revenue_line,
 )
 from dashboards.tables import Figure, Reckoned, joined
-from dashboards.words import NO_COSTS, change_stat
+from dashboards.words import NO_BUDGET, NO_COSTS, NO_CUSTOMER, NO_FORECAST, NO_REQUESTS, NO_REVENUE, change_stat
 from rules.promql import over, select
 from unitcost import catalogue as c
 
@@ -85,12 +84,12 @@ def _who(settings: Settings) -> Panel:
             override("Customer", links=[link("Budgets and changes", _to_budgets())]),
         ],
         sort_by=f"MRR {sign}",
-        no_value="Nothing is known of this customer in this time.",
+        unknown=NO_CUSTOMER,
     )
 
 
 def _to_budgets() -> str:
-    return "/d/unitcost-budgets?${__url_time_range}&var-datasource=${datasource}&${tenant:queryparam}"
+    return "/d/unitcost-budgets?${__url_time_range}&var-datasource=${datasource:percentencode}&${tenant:queryparam}"
 
 
 def _headlines(settings: Settings) -> list[Column]:
@@ -123,7 +122,7 @@ def _headlines(settings: Settings) -> list[Column]:
                 f"30-day revenue {sign}",
                 "MRR of each of the last 30 complete days, divided by the days in its month, added up.",
                 _revenue(),
-                "no revenue known",
+                NO_REVENUE,
             ),
             change_stat(_revenue(), _revenue(PREVIOUS), bad_up=False),
         ),
@@ -132,7 +131,7 @@ def _headlines(settings: Settings) -> list[Column]:
                 "30-day gross margin",
                 "(Revenue - cost) / revenue of the last 30 complete days; without revenue there is no ratio.",
                 margin(),
-                "no revenue",
+                NO_REVENUE,
                 unit="percentunit",
                 decimals=1,
                 thresholds=MARGIN_STEPS,
@@ -144,7 +143,7 @@ def _headlines(settings: Settings) -> list[Column]:
                 f"Per request {sign}",
                 "Cost of the last 30 complete days divided by their requests.",
                 per_request(),
-                "no requests",
+                NO_REQUESTS,
                 unit="none",
                 decimals=5,
             ),
@@ -159,7 +158,7 @@ _figure = partial(figure, unit="locale", decimals=2, size=None)
 """A large figure of now, as large as its panel; money unless said otherwise."""
 
 
-def _note(description: str, queries: Sequence[Query], no_value: str) -> Panel:
+def _note(description: str, queries: Sequence[Query], unknown: Unknown) -> Panel:
     return stat(
         "",
         description,
@@ -169,7 +168,7 @@ def _note(description: str, queries: Sequence[Query], no_value: str) -> Panel:
         names=True,
         across=len(queries) > 1,
         text_size=(13, 16),
-        no_value=no_value,
+        unknown=unknown,
         interval=None,
     )
 
@@ -182,7 +181,7 @@ def _budget_used() -> Panel:
         "Cost since the first of this calendar month (UTC), today's unfinished day included, divided by the month's"
         " budget.",
         f"sum({used} * {budget}) / sum({budget} and {used})",
-        "no budget",
+        NO_BUDGET,
         unit="percentunit",
         decimals=0,
         thresholds=BUDGET_STEPS,
@@ -193,7 +192,7 @@ def _budget(sign: str) -> Panel:
     return _note(
         "What the customers listed above may cost in this calendar month.",
         [Query(now(c.TENANT_BUDGET, tenant=TENANT), f"budget of the month {sign}", instant=True)],
-        "no budget applies to this customer",
+        NO_BUDGET,
     )
 
 
@@ -202,7 +201,7 @@ def _forecast(sign: str) -> Panel:
         f"Month's forecast {sign}",
         "Cost of this whole calendar month if each day left costs the average of the last 7 complete days.",
         now(c.TENANT_FORECAST, tenant=TENANT, bound="expected"),
-        "too few days known",
+        NO_FORECAST,
     )
 
 
@@ -211,7 +210,7 @@ def _forecast_range() -> Panel:
     return _note(
         "The same forecast with the cheapest and the dearest 7 days in a row of the last 28.",
         [Query(now(c.TENANT_FORECAST, tenant=TENANT, bound=bound), said, instant=True) for bound, said in bounds],
-        "fewer than 7 complete days are known",
+        NO_FORECAST,
     )
 
 
@@ -231,7 +230,7 @@ def _daily(settings: Settings) -> Panel:
         calcs=("sum", "lastNotNull"),
         bounds=(0, None),
         overrides=[*component_colours(), revenue_line()],
-        no_value=NO_COSTS,
+        unknown=NO_COSTS,
     )
 
 
@@ -253,7 +252,7 @@ def _changed(settings: Settings) -> Panel:
         shown=[("component", "Component")],
         overrides=[override("Component", custom__minWidth=80)],
         sort_by=f"Now {sign}",
-        no_value=NO_COSTS,
+        unknown=NO_COSTS,
     )
 
 
@@ -271,7 +270,7 @@ def _shared(settings: Settings) -> Panel:
         calcs=("sum",),
         bounds=(0, None),
         overrides=[override("direct", fixed_color=BLUE), override("shared", fixed_color=GREY)],
-        no_value=NO_COSTS,
+        unknown=NO_COSTS,
     )
 
 
@@ -299,7 +298,7 @@ def _margin() -> Panel:
                 custom__lineStyle={"fill": "dash", "dash": [8, 6]},
             ),
         ],
-        no_value="No revenue in this time, so no ratio: see the margin in money above.",
+        unknown=NO_REVENUE,
     )
 
 
@@ -337,7 +336,7 @@ def _month(settings: Settings) -> Panel:
                 custom__hideFrom=_NO_LEGEND,
             ),
         ],
-        no_value=NO_COSTS,
+        unknown=NO_COSTS,
     )
 
 

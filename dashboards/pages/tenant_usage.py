@@ -8,11 +8,11 @@ from dashboards.panels import Panel, Query, override, timeseries
 from dashboards.queries import PREVIOUS, TENANT, daily, now
 from dashboards.style import BLUE, COMPONENT_COLOURS, PURPLE, Settings
 from dashboards.tables import Figure, joined
+from dashboards.words import NO_AI, NO_AI_USAGE, NO_MEASURES, NO_REQUESTS, NO_USAGE
 from rules.promql import matches, other_than
 from unitcost import catalogue as c
 
 MONTH = "30d"
-NO_REQUESTS = "No usage source counts requests."
 
 
 def usage_rows(settings: Settings) -> list[Row]:
@@ -46,7 +46,7 @@ def _usage_table(settings: Settings) -> Panel:
         shown=[("measure", "Measure")],
         overrides=[override("Measure", custom__minWidth=90)],
         sort_by="Used",
-        no_value="No usage source is configured, or it knows nothing of this customer.",
+        unknown=NO_USAGE,
     )
 
 
@@ -60,7 +60,7 @@ def _requests() -> Panel:
         calcs=("sum", "mean"),
         bounds=(0, None),
         overrides=[override("requests", fixed_color=BLUE)],
-        no_value=NO_REQUESTS,
+        unknown=NO_REQUESTS,
     )
 
 
@@ -76,7 +76,7 @@ def _cost_per_request(settings: Settings) -> Panel:
         calcs=("mean", "lastNotNull"),
         bounds=(0, None),
         overrides=[override("cost per request", fixed_color=PURPLE, custom__lineWidth=2)],
-        no_value=NO_REQUESTS,
+        unknown=NO_REQUESTS,
     )
 
 
@@ -90,7 +90,7 @@ def _other_usage() -> Panel:
         unit="short",
         calcs=("sum", "mean"),
         overrides=[override("/.*/", regex=True, custom__scaleDistribution={"type": "log", "log": 10})],
-        no_value="No measure but requests is known.",
+        unknown=NO_MEASURES,
     )
 
 
@@ -116,7 +116,7 @@ def _ai_cost(settings: Settings) -> Panel:
                 custom__axisPlacement="right",
             ),
         ],
-        no_value="No AI cost in this time.",
+        unknown=NO_AI,
     )  # fmt: skip
 
 
@@ -132,5 +132,5 @@ def _ai_per_request(settings: Settings) -> Panel:
         calcs=("mean", "lastNotNull"),
         bounds=(0, None),
         overrides=[override("/^per ai/", regex=True, fixed_color=COMPONENT_COLOURS["ai"], custom__lineWidth=2)],
-        no_value="No usage measure begins with ai_, or there was no AI cost.",
+        unknown=NO_AI_USAGE,
     )

@@ -44,7 +44,7 @@ from dashboards.style import (
     revenue_line,
 )
 from dashboards.tables import CUSTOMER, Figure, Reckoned, by_tenant, joined
-from dashboards.words import NO_COSTS, NO_EARLIER, change_stat
+from dashboards.words import NO_COSTS, NO_EARLIER, NO_REVENUE, change_stat
 from rules.promql import other_than, over, select
 from unitcost import catalogue as c
 
@@ -86,8 +86,8 @@ def _complete() -> Panel:
         mappings=values_as({"1": ("complete", GREEN), "0": ("days are missing", ORANGE)}),
         names=True,
         text_size=(14, 22),
-        links=[link("Data quality", "/d/unitcost-data?${__url_time_range}&var-datasource=${datasource}")],
-        no_value="no figures: is the exporter up?",
+        links=[link("Data quality", "/d/unitcost-data?${__url_time_range}&var-datasource=${datasource:percentencode}")],
+        unknown=NO_COSTS,
         interval=None,
     )
 
@@ -121,7 +121,7 @@ def _headlines(settings: Settings) -> list[Column]:
             thresholds=MARGIN_STEPS if metric is c.PLATFORM_MARGIN_RATIO else steps((None, "text")),
             sparkline=True,
             text_size=(None, 32),
-            no_value=NO_COSTS,
+            unknown=NO_COSTS,
         )
         current, before = now(metric, window=MONTH), now(metric, window=MONTH, before=PREVIOUS)
         points = metric is c.PLATFORM_MARGIN_RATIO
@@ -145,7 +145,7 @@ def _daily(settings: Settings) -> Panel:
         calcs=("sum", "lastNotNull"),
         bounds=(0, None),
         overrides=[*component_colours(), revenue_line()],
-        no_value=NO_COSTS,
+        unknown=NO_COSTS,
     )
 
 
@@ -179,7 +179,7 @@ def _plans(settings: Settings) -> Panel:
         shown=[("plan", "Plan")],
         overrides=[override("Plan", mappings=NO_PLAN, **wide(90))],
         sort_by=f"Margin {settings.sign}",
-        no_value=NO_COSTS,
+        unknown=NO_COSTS,
     )
 
 
@@ -197,7 +197,8 @@ def _losers(settings: Settings) -> Panel:
         sort_by=f"Lost {settings.sign}",
         paginate=False,
         plan=False,
-        no_value="No customer cost more than it brought in.",
+        nobody=(now(c.PLATFORM_MARGIN_RATIO, window=MONTH), "No customer cost more than it brought in."),
+        unknown=NO_REVENUE,
     )
 
 
@@ -221,7 +222,7 @@ def _changed(settings: Settings) -> Panel:
         sort_by=f"Change {sign}",
         paginate=False,
         plan=False,
-        no_value=NO_EARLIER,
+        unknown=NO_EARLIER,
     )
 
 
@@ -246,7 +247,7 @@ def _concentration() -> Panel:
         [
             Query(part(f"topk(1, {named})", cost), "cost: the largest customer"),
             Query(part(f"topk(10, {named})", cost), "cost: the ten largest"),
-            Query(part(f"topk(scalar(ceil({customers} / 10)), {named})", cost), "cost: the largest tenth"),
+            Query(part(f"topk(scalar(ceil({customers} / 10) or vector(1)), {named})", cost), "cost: the largest tenth"),
             Query(part(f"topk(10, {revenue})", revenue), "revenue: the ten largest"),
             Query(part(f"{named} and on (tenant) {losing}", cost), "cost: those that lose money"),
             Query(f"count({losing}) / count({margin})", "customers: those that lose money"),
@@ -255,7 +256,7 @@ def _concentration() -> Panel:
         decimals=0,
         bounds=(0, 1),
         fixed_color=BLUE,
-        no_value=NO_COSTS,
+        unknown=NO_COSTS,
     )
 
 
@@ -276,7 +277,7 @@ def _sums() -> Panel:
         names=True,
         across=True,
         text_size=(13, 24),
-        no_value=NO_COSTS,
+        unknown=NO_COSTS,
         interval=None,
     )
 
@@ -322,5 +323,5 @@ def _customers(settings: Settings) -> Panel:
             f"Per request {sign}",
         ),
         sort_by=f"Cost {sign}",
-        no_value=NO_COSTS,
+        unknown=NO_COSTS,
     )

@@ -1,5 +1,28 @@
-"""`python -m unitcost`."""
+"""`unitcost` and `python -m unitcost`: signals are handled before the rest, which takes a second, is imported."""
 
-from unitcost.cli import script
+from __future__ import annotations
 
-script()
+import sys
+import traceback
+
+from unitcost.ending import ENDING, leave
+
+
+def script() -> None:
+    """Run the command line of this process."""
+    ENDING.watch(graceful="serve" in sys.argv and "--once" not in sys.argv)
+    try:
+        from unitcost.cli import main  # noqa: PLC0415 - see above
+
+        code = main(sys.argv[1:])
+    except KeyboardInterrupt:
+        code = ENDING.code()
+    except Exception:  # noqa: BLE001 - the last place where one can be told
+        code = 1
+        if ENDING.received is None:
+            traceback.print_exc()
+    leave(code if ENDING.received is None else ENDING.code())
+
+
+if __name__ == "__main__":
+    script()

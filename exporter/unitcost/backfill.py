@@ -14,6 +14,8 @@ from unitcost.errors import LedgerError, LedgerInUseError, OutputError, UsageErr
 from unitcost.exposition import openmetrics_head, timed_lines
 from unitcost.ledger.copied import copied
 from unitcost.ledger.derive import Model, derive
+from unitcost.ledger.files import FILE_NAME
+from unitcost.ledger.prune import first_kept
 from unitcost.ledger.store import Ledger
 from unitcost.past import Past, known_days
 from unitcost.refresh import Refresher
@@ -43,11 +45,13 @@ def backfill(
     remarks: list[str] = []
     with _ledger(state_dir, output.absolute().parent, remarks) as (ledger, ours):
         good = not ours or _refreshed(config, directory, ledger, clock, remarks)
-        derive(ledger, Model.of(config, directory), clock(), config.history)
-        past = Past(ledger, config, directory)
-        days = _days(ledger, first, last, remarks)
-        for day in days:
-            past.add(day)
+        counted = clock().date() - first_kept(ledger, clock(), config.history, config.windows)
+        with ledger.alone():  # every day sees one state of the ledger
+            derive(ledger, Model.of(config, directory), clock(), counted)
+            past = Past(ledger, config, directory)
+            days = _days(ledger, first, last, remarks)
+            for day in days:
+                past.add(day)
         with _whole(output) as file:
             write(past, file)
         remarks += past.left_out(days[0])
@@ -65,7 +69,7 @@ def _ledger(state_dir: Path | None, beside: Path, remarks: list[str]) -> Iterato
             if state_dir is None:
                 raise
             ours = False
-            ledger = Ledger(stack.enter_context(copied(state_dir, beside)))
+            ledger = Ledger(stack.enter_context(copied(state_dir / FILE_NAME, beside)))
             remarks.append("another process holds the ledger: written from a copy of it, sources were not asked")
         yield stack.enter_context(closing(ledger)), ours
 
@@ -76,7 +80,7 @@ def _refreshed(
     """Ask every source once; return whether all is well."""
     refresher = Refresher(config, directory, ledger, Current(), clock)
     good = refresher.refresh()
-    remarks += [f"{desk.name}: {line}" for desk in refresher.desks for line in desk.problems]
+    remarks += [f"{desk.name}: {line}" for desk in refresher.desks for line in desk.said()]
     return good
 
 

@@ -17,10 +17,13 @@ from unitcost.backfill import backfill
 from unitcost.check import check
 from unitcost.config import Config, load
 from unitcost.directory import Directory
-from unitcost.errors import ConfigError, UnitcostError
+from unitcost.ending import ENDING
+from unitcost.errors import ConfigError, LedgerStoppedError, UnitcostError
+from unitcost.healthy import healthy
+from unitcost.ledger.care import ledger_check, restored
 from unitcost.ledger.rewound import rewound
 from unitcost.ledger.store import Ledger
-from unitcost.redaction import LogFormatter, visible
+from unitcost.redaction import LogFormatter, say, visible
 from unitcost.refresh import Refresher
 from unitcost.report import FORMATS, report
 from unitcost.snapshot import Current
@@ -32,9 +35,6 @@ log = logging.getLogger(__name__)
 
 FINE, FAILED, USAGE = 0, 1, 2
 
-STOP_SECONDS = 10.0
-"""How long the end of `serve` waits for a derivation that is under way."""
-
 DESCRIPTION = """\
 unitcost tells what each customer, request and AI token costs, as Prometheus metrics.
 It joins OpenCost, a FOCUS bill, product usage and revenue (MRR) into gauges per tenant.
@@ -44,12 +44,8 @@ It joins OpenCost, a FOCUS bill, product usage and revenue (MRR) into gauges per
   unitcost serve --config unitcost.yaml         serve /metrics and a page on :9488
   unitcost report --window last_month           the margin table
   unitcost backfill --output past.om            the past days, for promtool to import into Prometheus
+  unitcost ledger check                         is every number of the ledger readable, does it add up?
 """
-
-
-def script() -> None:
-    """Run the command line of this process."""
-    sys.exit(main(sys.argv[1:]))
 
 
 def main(argv: Sequence[str]) -> int:
@@ -63,16 +59,24 @@ def main(argv: Sequence[str]) -> int:
     handler.setFormatter(LogFormatter("%(asctime)s %(levelname)s %(message)s"))
     logging.basicConfig(level=level, handlers=[handler], force=True)
     logging.getLogger("urllib3").setLevel(logging.ERROR)
+    return _ended(args)
+
+
+def _ended(args: argparse.Namespace) -> int:
+    """Run the command; say in a line why it failed, if it did, and return its exit code."""
     try:
         run: Callable[[argparse.Namespace], int] = args.run
         return run(args)
     except ConfigError as error:
         print("\n".join(error.mistakes), file=sys.stderr)
         return USAGE
+    except (KeyboardInterrupt, LedgerStoppedError):
+        return ENDING.code()
     except UnitcostError as error:
-        print("unitcost:", "\n".join(map(visible, str(error).splitlines())), file=sys.stderr)
+        if ENDING.received is None:  # else it is what the signal made of it
+            print("unitcost:", "\n".join(map(visible, str(error).splitlines())), file=sys.stderr)
         return FAILED
-    except (BrokenPipeError, KeyboardInterrupt):
+    except BrokenPipeError:
         return FINE
     except Exception:
         log.exception("unitcost failed in a way it should not; please report this")
@@ -115,6 +119,17 @@ def _parser() -> argparse.ArgumentParser:
     sub.add_argument("--from", dest="first", type=_day, metavar="DAY", help="default: the first day the ledger knows")
     sub.add_argument("--to", dest="last", type=_day, metavar="DAY", help="default: yesterday (UTC)")
     sub.add_argument("--output", type=Path, required=True, metavar="FILE", help="the file to write or replace")
+    sub = command("healthy", _healthy, "Ask the server on this machine whether it is healthy, as a container's check.")
+    sub.add_argument(
+        "--config", type=Path, metavar="FILE", help="default: unitcost.yaml here or in /etc/unitcost, if there is one"
+    )
+    sub.add_argument("--listen", metavar="ADDRESS", help="what was given to serve, if anything")
+    sub = command("ledger", _ledger, "Look after the ledger in state_dir: check it, or put a kept copy in its place.")
+    sub.add_argument("action", choices=("check", "restore"), help="read all of it; or restore from FILE")
+    sub.add_argument(
+        "file", nargs="?", type=Path, metavar="FILE", help="a copy; default: the ledger (check), the newest (restore)"
+    )
+    sub.add_argument("--config", type=Path, default=Path("unitcost.yaml"), metavar="FILE", help="names state_dir")
     command("metrics", _metrics, "Print METRICS.md: every metric, its labels and meaning.")
     return parser
 
@@ -187,10 +202,13 @@ def _serve(args: argparse.Namespace) -> int:
                 return FINE if good and snapshot is not None else FAILED
             background = threading.Thread(target=refresher.run, name="refresh", daemon=True)
             serve(
-                current, args.listen or config.web.listen, web_config, on_start=background.start, on_stop=refresher.stop
+                current,
+                args.listen or config.web.listen,
+                web_config,
+                max_connections=config.web.max_connections,
+                on_start=background.start,
+                on_stop=refresher.stop,
             )
-            # A source may still wait for its server; the ledger only needs the derivation to be over.
-            background.join(timeout=STOP_SECONDS)
         finally:
             ledger.close()
     return FINE
@@ -213,8 +231,22 @@ def _backfill(args: argparse.Namespace) -> int:
     with _company(args) as (config, directory), _state_dir(args, config) as state_dir:
         good, remarks = backfill(config, directory, _clock(args), args.first, args.last, args.output, state_dir)
     for remark in remarks:
-        print(visible(remark), file=sys.stderr)
+        say(sys.stderr, remark)
     return FINE if good else FAILED
+
+
+def _healthy(args: argparse.Namespace) -> int:
+    good, line = healthy(args.config, args.listen)
+    say(sys.stdout, line)
+    return FINE if good else FAILED
+
+
+def _ledger(args: argparse.Namespace) -> int:
+    config, _ = load(args.config)
+    if args.action == "restore":
+        say(sys.stdout, restored(config.state_dir, args.file, datetime.now(UTC)))
+        return FINE
+    return FINE if ledger_check(config.state_dir, args.file, sys.stdout) else FAILED
 
 
 def _metrics(_: argparse.Namespace) -> int:

@@ -30,7 +30,15 @@ from unitcost.address import split_address
 from unitcost.alerts import Alerts
 from unitcost.directory import BUDGET_LIMIT, Directory
 from unitcost.errors import ConfigError
-from unitcost.records import COMPONENTS, RESERVED
+from unitcost.records import (
+    COMPONENTS,
+    LARGEST_AMOUNT,
+    LARGEST_RATE,
+    RATE_DIGITS,
+    RATE_PLACES,
+    RESERVED,
+    SMALLEST_RATE,
+)
 from unitcost.redaction import SECRETS, SHORTEST
 from unitcost.sources.base import (
     ANumber,
@@ -94,6 +102,23 @@ def _exact(value: object) -> object:
     return Decimal(repr(value)) if isinstance(value, float) else value
 
 
+def _short(value: Decimal) -> Decimal:
+    """Refuse digits that could not be multiplied exactly. Never rounds: which rate was meant would be a guess."""
+    _, digits, exponent = value.as_tuple()
+    spelt = "".join(map(str, digits))
+    kept = spelt.rstrip("0")
+    places = -int(exponent) - (len(spelt) - len(kept))
+    if len(kept.lstrip("0")) > RATE_DIGITS or places > RATE_PLACES:
+        raise ValueError(f"must have at most {RATE_DIGITS} digits, up to {RATE_PLACES} of them behind the point")
+    return value
+
+
+def _convertible(rate: Decimal) -> Decimal:
+    if not SMALLEST_RATE <= rate <= LARGEST_RATE:
+        raise ValueError(f"must be a number from {SMALLEST_RATE:f} to {LARGEST_RATE:f}")
+    return rate
+
+
 def _between(low: str, high: str) -> AfterValidator:
     first, last = _duration(low), _duration(high)
 
@@ -125,7 +150,7 @@ Day = Annotated[date, BeforeValidator(_day)]
 Exact = Annotated[Decimal, BeforeValidator(_exact), ANumber, Field(allow_inf_nan=False)]
 Positive = Annotated[Exact, Field(gt=0)]
 Share = Annotated[Exact, Field(ge=0, le=1, decimal_places=12)]
-Rate = Annotated[Exact, Field(gt=Decimal("1e-18"), lt=Decimal("1e9"))]
+Rate = Annotated[Exact, AfterValidator(_convertible), AfterValidator(_short)]
 CurrencyCode = Annotated[str, Field(pattern=r"^[A-Z]{3}$")]
 Name = Annotated[str, Field(min_length=1, max_length=200)]
 
@@ -208,18 +233,22 @@ class Rule(Section):
         return self
 
 
+LOWEST_MARGIN = 1_000_000
+"""A target below minus a million is a slip of the pen."""
+
+
 class Plan(Section):
     """A plan: its list price per month and the margin it should earn."""
 
-    price: Annotated[Exact, Field(ge=0, le=BUDGET_LIMIT)] | None = None
-    target_margin: Annotated[Exact, Field(lt=1, ge=-1000)] | None = None
+    price: Annotated[Exact, Field(ge=0, le=int(LARGEST_AMOUNT))] | None = None
+    target_margin: Annotated[Exact, Field(lt=1, ge=-LOWEST_MARGIN)] | None = None
 
 
 class Budget(Section):
     """A budget of the calendar month for each tenant: dollars, or a share of its MRR (1 is all of it)."""
 
     dollars: Annotated[Positive, Field(le=BUDGET_LIMIT)] | None = None
-    share_of_mrr: Annotated[Positive, Field(le=1000)] | None = None
+    share_of_mrr: Annotated[Positive, Field(le=1000), AfterValidator(_short)] | None = None
 
     @model_validator(mode="after")
     def _one(self) -> Budget:
@@ -234,11 +263,19 @@ class Limits(Section):
     tenants: Annotated[int, ANumber] = Field(default=2000, ge=1, le=1_000_000)
 
 
+class Copies(Section):
+    """copies: how often a copy of the ledger is kept in state_dir, and how many of them; 0 keeps none."""
+
+    every: Annotated[Duration, _between("1h", "365d")] = timedelta(days=1)
+    keep: Annotated[int, ANumber] = Field(default=2, ge=0, le=100)
+
+
 class Web(Section):
-    """web: where to listen, and a Prometheus web config file for TLS and passwords."""
+    """web: where to listen, for how many at once, and a Prometheus web config file for TLS and passwords."""
 
     listen: Annotated[str, AfterValidator(_listen)] = "0.0.0.0:9488"
     config_file: FilePath | None = None
+    max_connections: Annotated[int, ANumber] = Field(default=512, ge=1, le=65536)
 
 
 class Config(Section):
@@ -248,6 +285,7 @@ class Config(Section):
     refresh: Refresh = Refresh()
     history: Annotated[Duration, _between("1d", "3660d")] = timedelta(days=90)
     state_dir: Annotated[Path, AfterValidator(_state_dir)] = Field(default=Path("./state"), validate_default=True)
+    copies: Copies = Copies()
     currency: Currency = Currency()
     sources: Mapping[Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_-]{0,99}$")], Any] = Field(max_length=200)
     sharing: tuple[Rule, ...] = ()

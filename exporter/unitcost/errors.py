@@ -35,6 +35,18 @@ class LedgerInUseError(LedgerError):
     """Another process holds the ledger."""
 
 
+class LedgerLostError(LedgerError):
+    """The ledger cannot be used until the process starts again, or state_dir is mended."""
+
+
+class LedgerDamagedError(LedgerLostError):
+    """The ledger's file is damaged, or DuckDB gave it up while it was used."""
+
+
+class LedgerStoppedError(LedgerError):
+    """The ledger was closed while this was under way, as the process is ending."""
+
+
 class SourceError(UnitcostError):
     """A source failed as a whole; what it gave before stays in use.
 

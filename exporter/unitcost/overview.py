@@ -98,10 +98,10 @@ def _source(ledger: Ledger, config: Config, desk: Desk) -> SourceRow:
         name=desk.name,
         type=config.settings(desk.name).type,
         kind=desk.source.kind,
-        up=desk.up if desk.duration is not None else None,
+        up=desk.verdict,
         last_success=desk.last_success,
         days=known.days,
         rows=known.rows,
-        problems=list(desk.problems),
+        problems=desk.said(),
         notes=[visible(note.text) for note in desk.notes],
     )

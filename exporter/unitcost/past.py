@@ -11,7 +11,8 @@ from unitcost.catalogue import Metric
 from unitcost.config import Config
 from unitcost.directory import Directory
 from unitcost.ledger.derive import CLOCK_STEP, look
-from unitcost.ledger.store import Ledger, step
+from unitcost.ledger.files import step
+from unitcost.ledger.store import Ledger
 from unitcost.series import SELECTS
 from unitcost.windows import window
 

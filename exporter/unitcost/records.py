@@ -21,6 +21,27 @@ Only usage says that its day was delivered: a fee, a refund or a correction tell
 RESERVED = ("__idle__", "__unallocated__", "__unmounted__", "__other__")
 """Names that sources or unitcost invent; never tenants."""
 
+LARGEST_AMOUNT = Decimal(10) ** 15
+"""The largest amount of money that a source may say at once, whatever its sign: no company comes near, and it leaves
+room for currencies of which a dollar buys a million."""
+LARGEST_QUANTITY = Decimal(10) ** 20
+"""The largest quantity: a million CPUs use 8.6e19 nanoseconds a day."""
+LARGEST_DAY = 1000 * LARGEST_AMOUNT
+"""What the costs, or the MRR, of one batch may come to on one day, added up without their signs, in their own currency
+and in the configured one: a million records of 1e12.
+
+The ledger keeps DECIMAL(38, 12), which ends at 1e26, and computes in whole units of 1e-12 in 128 bits, which end at
+1.7e26. What is derived stays below: 10,000 days (no window is longer) of 1,000 such batches come to 1e25; a forecast
+multiplies 7 days by 31, a budget an MRR by up to 1,000, and both still fit.
+"""
+LARGEST_USAGE = 10 * LARGEST_QUANTITY
+"""What the quantities of one batch, day and measure may come to: 10,000 days of 9 sources are 9e25."""
+
+RATE_DIGITS, RATE_PLACES = 18, 25
+"""How many digits a rate may have, and how many of them behind the point: so many are multiplied exactly."""
+SMALLEST_RATE, LARGEST_RATE = Decimal("1e-9"), Decimal("1e10")
+"""From the weakest currency in ounces of gold to the reverse."""
+
 
 @dataclass(frozen=True, slots=True)
 class Cost:

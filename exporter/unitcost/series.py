@@ -107,10 +107,10 @@ class SourceState:
     """What the refresh knows of one source. errors: count by reason since the start.
 
     similar: dollars without a tenant as the tag key that would name it is spelt otherwise.
-    duration: seconds the last refresh took; None before the first, when `up` says nothing yet.
+    up: None before the first answer. duration: seconds the last refresh took; None before the first is over.
     """
 
-    up: bool
+    up: bool | None
     last_success: datetime | None
     duration: float | None
     errors: Mapping[str, int]
@@ -131,9 +131,7 @@ def families(
     )
     if with_directory:
         found[catalogue.UNKNOWN_TENANTS] = ledger.rows("SELECT count(*)::DOUBLE FROM tenant_profile WHERE NOT known")
-    found[catalogue.SOURCE_UP] = [
-        (name, float(state.up)) for name, state in sources.items() if state.duration is not None
-    ]
+    found[catalogue.SOURCE_UP] = [(name, float(state.up)) for name, state in sources.items() if state.up is not None]
     found[catalogue.SOURCE_LAST_SUCCESS] = [
         (name, state.last_success.timestamp()) for name, state in sources.items() if state.last_success is not None
     ]

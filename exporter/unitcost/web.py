@@ -1,4 +1,4 @@
-"""The web server: uvicorn, bound before anything else starts, stopped within seconds, TLS renewed from its files."""
+"""The web server: uvicorn, bound before anything else starts, stopped within seconds, bounded in all it takes in."""
 
 from __future__ import annotations
 
@@ -14,26 +14,28 @@ import threading
 from collections.abc import Callable, Iterator
 
 import uvicorn
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from unitcost.address import split_address
 from unitcost.errors import ConfigError
 from unitcost.snapshot import Current
-from unitcost.web_app import make_app
+from unitcost.web_accept import Acceptor, places
+from unitcost.web_app import Headers, headers_with, make_app
 from unitcost.web_auth import BasicAuth
-from unitcost.web_config import Tls, WebConfig
+from unitcost.web_config import WebConfig
+from unitcost.web_connections import KEEP_ALIVE_SECONDS, Connection, Connections, Rank
+from unitcost.web_log import SPARSE, thin_out
+from unitcost.web_protocol import Protocol
+from unitcost.web_reload import Reloader
 
 log = logging.getLogger(__name__)
 
-EXCHANGE_SECONDS = 60.0
-"""From a connection's or a request's first byte to the end of its answer; a slower client is cut off."""
+MAX_CONNECTIONS = 512
+"""At once; Prometheus' default of --web.max-connections."""
 
-KEEP_ALIVE_SECONDS = 75
-"""How long an idle connection stays open: more than a scrape interval, so that Prometheus keeps its own."""
+BACKLOG = 4096
+"""Connections that the system completes before they are accepted, or as many as net.core.somaxconn allows."""
 
 STOP_SECONDS = 3
-CERTIFICATE_SECONDS = 30
-"""How often the certificate's files are looked at."""
 
 
 def serve(
@@ -41,6 +43,7 @@ def serve(
     listen: str,
     web_config: WebConfig | None = None,
     *,
+    max_connections: int = MAX_CONNECTIONS,
     on_start: Callable[[], None] = lambda: None,
     on_stop: Callable[[], None] = lambda: None,
 ) -> None:
@@ -49,7 +52,8 @@ def serve(
     on_start is called once the address is bound, on_stop when serving has ended, for whatever reason.
     Raises ConfigError when `listen` is no address or cannot be bound.
     """
-    server = Server(current, listen, web_config)
+    thin_out()
+    server = Server(current, listen, web_config, places(max_connections))
     log.info("serving on %s", server.url)
     if web_config is not None and web_config.users and web_config.tls is None:
         log.warning("passwords travel unencrypted: basic_auth_users without tls_server_config")
@@ -59,19 +63,26 @@ def serve(
     finally:
         server.close()
         on_stop()
+        SPARSE.tell(at_once=True)
 
 
 class Server:
     """A bound server. The address is taken when it is made; port 0 takes a free one. run() serves once."""
 
-    def __init__(self, current: Current, listen: str, web_config: WebConfig | None = None) -> None:
-        web_config = web_config or WebConfig()
-        app = make_app(current, web_config.headers)
-        certificate = _Certificate(web_config.tls) if web_config.tls is not None else None
+    def __init__(
+        self,
+        current: Current,
+        listen: str,
+        web_config: WebConfig | None = None,
+        max_connections: int = MAX_CONNECTIONS,
+    ) -> None:
+        always: Headers = []
+        connections = Connections(max_connections)
+        auth = BasicAuth(make_app(current, always), always, connections)
         config = uvicorn.Config(
-            BasicAuth(app, web_config.users) if web_config.users else app,
+            auth,
             interface="asgi3",
-            http=_Protocol,
+            http="httptools",
             ws="none",
             lifespan="off",
             access_log=False,
@@ -81,21 +92,21 @@ class Server:
             server_header=False,
             timeout_keep_alive=KEEP_ALIVE_SECONDS,
             timeout_graceful_shutdown=STOP_SECONDS,
-            ssl_context_factory=certificate.of if certificate is not None else None,
-            callback_notify=certificate.renew if certificate is not None else None,
-            timeout_notify=CERTIFICATE_SECONDS,
         )
-        self._server = _Uvicorn(config)
+        self._server = _Uvicorn(config, connections, always, auth)
+        self._reloader = Reloader(web_config or WebConfig(), self._server.use)
         self._socket = bind(listen)
         host, self.port = self._socket.getsockname()[:2]
         shown = f"[{host}]" if ":" in host else host
-        self.url = f"{'http' if certificate is None else 'https'}://{shown}:{self.port}"
+        self.url = f"{'http' if self._server.tls is None else 'https'}://{shown}:{self.port}"
 
     def run(self) -> None:
         """Serve until stop(), or, in the main thread, until SIGTERM or SIGINT."""
+        self._reloader.start()
         try:
             self._server.run(sockets=[self._socket])
         finally:
+            self._reloader.stop()
             self.close()
 
     def close(self) -> None:
@@ -130,7 +141,7 @@ def bind(listen: str) -> socket.socket:
 
 def _listen(host: str, port: int, family: int) -> socket.socket:
     dual = family == socket.AF_INET6 and not host
-    return socket.create_server((host, port), family=family, dualstack_ipv6=dual)
+    return socket.create_server((host, port), family=family, dualstack_ipv6=dual, backlog=BACKLOG)
 
 
 def _advice(error: OSError) -> str:
@@ -141,83 +152,58 @@ def _advice(error: OSError) -> str:
     return "The host must be an address of this machine; 0.0.0.0 means all of them"
 
 
-class _Certificate:
-    """The server's TLS context; certificate and key are read again when their files change.
-
-    That is what a renewal, as by cert-manager, does. A changed client_ca_file needs a restart: a context
-    forgets no CA.
-    """
-
-    def __init__(self, tls: Tls) -> None:
-        self._tls = tls
-        self._seen = self._stamps()
-        self._context = tls.context()
-
-    def of(self, _config: uvicorn.Config, _default: Callable[[], ssl.SSLContext]) -> ssl.SSLContext:
-        """Return the context, in the form uvicorn asks for it."""
-        return self._context
-
-    async def renew(self) -> None:
-        """Read the files if they changed; a pair that does not work leaves the old one in use."""
-        try:
-            stamps = self._stamps()
-            if stamps == self._seen:
-                return
-            self._seen = stamps
-            self._tls.context()
-            self._tls.load_certificate(self._context)
-        except OSError as error:
-            log.warning("the certificate %s changed and cannot be used: %s", self._tls.cert_file, error)
-        else:
-            log.info("the certificate %s was read again", self._tls.cert_file)
-
-    def _stamps(self) -> list[tuple[int, int]]:
-        found = [path.stat() for path in (self._tls.cert_file, self._tls.key_file)]
-        return [(status.st_mtime_ns, status.st_ino) for status in found]
-
-
-class _Protocol(HttpToolsProtocol):
-    """uvicorn's HTTP with an end to every exchange: neither a request nor a reader may take for ever."""
-
-    _deadline: asyncio.TimerHandle | None = None
-
-    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        super().connection_made(transport)
-        self._begin()
-
-    def data_received(self, data: bytes) -> None:
-        if self._deadline is None:
-            self._begin()
-        super().data_received(data)
-
-    def on_response_complete(self) -> None:
-        super().on_response_complete()
-        self._end()
-        if self.pipeline or self.transport.get_write_buffer_size():
-            self._begin()
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        self._end()
-        super().connection_lost(exc)
-
-    def _begin(self) -> None:
-        self._deadline = self.loop.call_later(EXCHANGE_SECONDS, self._late)
-
-    def _end(self) -> None:
-        if self._deadline is not None:
-            self._deadline.cancel()
-            self._deadline = None
-
-    def _late(self) -> None:
-        self._deadline = None
-        answered = self.timeout_keep_alive_task is not None and not self.transport.get_write_buffer_size()
-        if not answered:
-            self.transport.abort()
-
-
 class _Uvicorn(uvicorn.Server):
+    """uvicorn with connections that are counted, and TLS, users and headers that may change while it runs."""
+
+    def __init__(self, config: uvicorn.Config, connections: Connections, always: Headers, auth: BasicAuth) -> None:
+        super().__init__(config)
+        self.tls: ssl.SSLContext | None = None
+        self._connections = connections
+        self._always = always
+        self._auth = auth
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._acceptors: list[Acceptor] = []
+
+    def use(self, config: WebConfig, tls: ssl.SSLContext | None) -> None:
+        """Serve as this says from the next request on, with TLS from the next connection on; from any thread."""
+
+        def change() -> None:
+            self.tls = tls
+            self._always[:] = headers_with(config.headers)
+            self._auth.use(config.users)
+
+        if self._loop is None:
+            change()
+        elif not self._loop.is_closed():
+            self._loop.call_soon_threadsafe(change)
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Accept on the sockets; uvicorn's own server would accept without end, and not before a TLS handshake."""
+        await self.lifespan.startup()
+        self._loop = asyncio.get_running_loop()
+        self.servers = []
+        self._acceptors = [
+            Acceptor(listening, self._connections, self._protocol, lambda: self.tls) for listening in sockets or []
+        ]
+        self.started = True
+
+    def _protocol(self, connection: Connection) -> Protocol:
+        return Protocol(
+            self.config, self.server_state, connection, self._connections, self._always, self._auth.protected
+        )
+
+    async def on_tick(self, counter: int) -> bool:
+        """Cut off who takes too long; every tenth of a second."""
+        self._connections.expire()
+        if counter % 10 == 0:
+            SPARSE.tell()
+        return await super().on_tick(counter)
+
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        """Cut off who has not read the answer by now: the event loop would wait for such clients for ever."""
+        """Let answers under way end, and cut off who has not read them by then, and everybody else at once."""
+        for acceptor in self._acceptors:
+            acceptor.close()
+        self._connections.close(below=Rank.ANSWERING)
         await super().shutdown(sockets)
         for connection in list(self.server_state.connections):
             connection.transport.abort()

@@ -22,6 +22,9 @@ OPENMETRICS = b"application/openmetrics-text; version=1.0.0; charset=utf-8"
 PLAIN = b"text/plain; charset=utf-8"
 HTML = b"text/html; charset=utf-8"
 
+MAX_CHOICES = 4096
+"""Letters of an Accept-like header that are looked at; splitting 64 KB would take tens of milliseconds."""
+
 OWN_HEADERS: Mapping[str, str] = {
     "Cache-Control": "no-store",
     "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none';"
@@ -39,10 +42,15 @@ PIECE = 1 << 18
 memory and not the whole answer."""
 
 
-def make_app(current: Current, headers: Mapping[str, str] | None = None) -> App:
-    """Return the application. headers: added to every answer, instead of our own of the same name."""
-    merged = {name.lower(): value for name, value in {**OWN_HEADERS, **(headers or {})}.items()}
-    always: Headers = [(name.encode(), value.encode()) for name, value in merged.items()]
+def headers_with(configured: Mapping[str, str]) -> Headers:
+    """Return the headers of every answer: the configured ones, and those of our own that have another name."""
+    merged = {name.lower(): value for name, value in {**OWN_HEADERS, **configured}.items()}
+    return [(name.encode(), value.encode()) for name, value in merged.items()]
+
+
+def make_app(current: Current, always: Headers | None = None) -> App:
+    """Return the application. always: the headers of every answer; the list may change while it runs."""
+    always = headers_with({}) if always is None else always
 
     async def app(scope: Scope, _receive: Receive, send: Send) -> None:
         path = scope["path"]
@@ -54,7 +62,9 @@ def make_app(current: Current, headers: Mapping[str, str] | None = None) -> App:
             await answer(send, 405, PLAIN, b"Only GET and HEAD.\n", [*always, allowed])
             return
         if path == "/-/healthy":
-            await answer(send, 200, PLAIN, b"healthy\n", always)
+            problem = current.health.problem()
+            status, text = (200, b"healthy\n") if problem is None else (503, f"not healthy: {problem}\n".encode())
+            await answer(send, status, PLAIN, text, always)
             return
         snapshot = current.get()
         if path == "/-/ready":
@@ -92,8 +102,9 @@ async def answer(send: Send, status: int, kind: bytes, body: bytes, headers: Hea
 
 
 def _header(scope: Scope, name: bytes) -> str:
-    """Return a request header's values, joined as if they had come in one line; "" if it is absent."""
-    return ",".join(value.decode("latin-1") for key, value in scope["headers"] if key == name)
+    """Return a request header's values, joined as if they had come in one line; "" if it is absent or absurd."""
+    joined = ",".join(value.decode("latin-1") for key, value in scope["headers"] if key == name)
+    return joined if len(joined) <= MAX_CHOICES else ""
 
 
 def _choices(header: str) -> list[tuple[str, dict[str, str], float]]:

@@ -11,6 +11,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import bcrypt
+
 from unitcost.errors import ConfigError
 from unitcost.yaml_file import read_yaml
 
@@ -43,6 +45,8 @@ HEADERS = (
     "X-XSS-Protection",
 )
 BCRYPT = re.compile(r"\$2[aby]\$(0[4-9]|[12]\d|3[01])\$[./A-Za-z0-9]{53}")
+MAX_COST = 16
+"""A check at cost 10 takes about 0.06 s, and each step more doubles that: 4 s at 16, 36 hours at 31."""
 
 
 @dataclass(frozen=True)
@@ -62,24 +66,29 @@ class Tls:
         context.minimum_version = self.min_version
         context.maximum_version = self.max_version
         context.verify_mode = self.client_auth
-        self.load_certificate(context)
+        # An empty password: OpenSSL would ask for that of an encrypted key on the terminal.
+        context.load_cert_chain(self.cert_file, self.key_file, password="")
         if self.client_ca_file is not None:
             context.load_verify_locations(self.client_ca_file)
         return context
 
-    def load_certificate(self, context: ssl.SSLContext) -> None:
-        """Read certificate and key again; connections made from now on use them."""
-        # An empty password: OpenSSL would ask for that of an encrypted key on the terminal.
-        context.load_cert_chain(self.cert_file, self.key_file, password="")
-
 
 @dataclass(frozen=True)
 class WebConfig:
-    """What the file says. users: name → bcrypt hash; headers: added to every answer, instead of our own."""
+    """What the file says. users: name → bcrypt hash; headers: added to every answer, instead of our own.
+
+    path: where to read it again when it changes.
+    """
 
     tls: Tls | None = None
     users: Mapping[str, bytes] = field(default_factory=dict, repr=False)
     headers: Mapping[str, str] = field(default_factory=dict)
+    path: Path | None = field(default=None, compare=False)
+
+    def files(self) -> list[Path]:
+        """Return every file that it was read from."""
+        tls = (self.tls.cert_file, self.tls.key_file, self.tls.client_ca_file) if self.tls is not None else ()
+        return [path for path in (self.path, *tls) if path is not None]
 
     @classmethod
     def load(cls, path: Path) -> WebConfig:
@@ -96,7 +105,7 @@ class WebConfig:
         headers = reader.headers(reader.mapping("http_server_config", top.get("http_server_config")))
         if reader.mistakes:
             raise ConfigError([f"{path}: {mistake}" for mistake in reader.mistakes])
-        return cls(tls, users, headers)
+        return cls(tls, users, headers, path)
 
 
 class _Reader:
@@ -203,9 +212,16 @@ class _Reader:
         for name, value in given.items():
             if not name or ":" in name:
                 self.mistakes.append(f"basic_auth_users.{name}: a user's name is not empty and has no colon")
-            if not isinstance(value, str) or BCRYPT.fullmatch(value) is None:
+            if not isinstance(value, str) or not _is_hash(value):
                 self.mistakes.append(
                     f"basic_auth_users.{name}: must be a bcrypt hash; make one with `htpasswd -nBC 10 {name}`"
+                )
+                continue
+            cost = int(value[4:6])
+            if cost > MAX_COST:
+                self.mistakes.append(
+                    f"basic_auth_users.{name}: a bcrypt cost of {cost} is too slow to check, {MAX_COST} is the most;"
+                    f" make one with `htpasswd -nBC 10 {name}`"
                 )
                 continue
             users[name] = value.encode()
@@ -223,3 +239,14 @@ class _Reader:
             if not isinstance(value, str) or not value.isascii() or not value.isprintable():
                 self.mistakes.append(f"{where}.headers.{name}: must be one line of plain ASCII text")
         return headers
+
+
+def _is_hash(value: str) -> bool:
+    """Whether bcrypt can check a password against it: right letters alone may still make a salt that it refuses."""
+    if BCRYPT.fullmatch(value) is None:
+        return False
+    try:
+        bcrypt.checkpw(b"", f"$2b$04${value[7:]}".encode())  # the same salt at the lowest cost
+    except ValueError:
+        return False
+    return True

@@ -10,6 +10,7 @@ from decimal import Decimal
 from fractions import Fraction
 
 from unitcost.records import RESERVED, Cost, Usage
+from unitcost.sources.values import EXACT
 
 DIGIT = Fraction(1, 10**12)
 
@@ -20,14 +21,14 @@ def split(amount: Decimal, weights: Mapping[str, Fraction]) -> dict[str, Decimal
     total = sum(positive.values(), Fraction(0))
     if not total:
         return {}
-    count = abs(int(amount.scaleb(12)))
+    count = abs(int(EXACT.scaleb(amount, 12)))
     exact = {name: count * weight / total for name, weight in positive.items()}
     whole = {name: int(value) for name, value in exact.items()}
     order = sorted(exact, key=lambda name: (whole[name] - exact[name], name))
     for name in order[: count - sum(whole.values())]:
         whole[name] += 1
     sign = -1 if amount < 0 else 1
-    return {name: Decimal(sign * value).scaleb(-12) for name, value in whole.items()}
+    return {name: EXACT.scaleb(Decimal(sign * value), -12) for name, value in whole.items()}
 
 
 def name_of(spelt: str | None, aliases: Mapping[str, str]) -> str | None:

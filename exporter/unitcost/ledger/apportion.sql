@@ -4,12 +4,14 @@
 -- u = |amount| in units, W = total weight: recipient i gets floor(u·w/W), and the units still missing go one each
 -- to the largest remainders. u·w overflows, so u is taken apart first: u = (u div W)·W + rest. rest·w still overflows
 -- from W = 1.3e19 on ($13 million, 13 million requests); there w is taken apart too, w = (w div 1e12)·1e12 + low, and
--- divided limb by limb. From W = 1e26 on weights lose digits beyond the 25th, which is less than a last digit.
+-- divided limb by limb, as on paper; with one limb more from rest = 1e24 on ($1e12). rest and w are below W, so that no
+-- step reaches 2e12·W, which fits up to W = 8.5e25. Beyond that weights lose digits behind the 25th, which is less than
+-- a last digit.
 CREATE OR REPLACE TEMP TABLE portion AS
 WITH
 sized AS (
-    SELECT pool, CASE WHEN sum(weight) < 100000000000000000000000000::HUGEINT THEN 1::HUGEINT
-        ELSE CAST(sum(weight) AS HUGEINT) // 10000000000000000000000000::HUGEINT END AS divisor
+    SELECT pool, CASE WHEN sum(weight) < 80000000000000000000000000::HUGEINT THEN 1::HUGEINT
+        ELSE 1 + CAST(sum(weight) AS HUGEINT) // 80000000000000000000000000::HUGEINT END AS divisor
     FROM weight GROUP BY pool
 ),
 small AS (
@@ -24,13 +26,22 @@ scale AS (
 ),
 limb AS (
     SELECT s.pool, s.recipient, c.u, c.negative, c.w_all, c.rest, c.times * s.w AS whole, s.w,
-        c.w_all >= 13000000000000000000::HUGEINT AS wide,
-        CASE WHEN wide THEN c.rest * (s.w // 1000000000000::HUGEINT) ELSE 0::HUGEINT END AS high,
-        CASE WHEN wide THEN high // c.w_all ELSE 0::HUGEINT END AS high_fraction
+        c.w_all >= 13000000000000000000::HUGEINT AS wide, c.rest >= 1000000000000000000000000::HUGEINT AS wider,
+        CASE
+            WHEN NOT wide THEN 0::HUGEINT
+            WHEN NOT wider THEN c.rest * (s.w // 1000000000000::HUGEINT)
+            ELSE next_limb(
+                c.rest * (s.w // 1000000000000000000000000::HUGEINT) % c.w_all,
+                s.w // 1000000000000::HUGEINT % 1000000000000::HUGEINT, c.rest
+            )
+        END AS high,
+        CASE WHEN wide THEN high // c.w_all ELSE 0::HUGEINT END AS high_fraction,
+        CASE WHEN wider THEN c.rest * (s.w // 1000000000000000000000000::HUGEINT) // c.w_all ELSE 0::HUGEINT END AS top
     FROM small s JOIN scale c USING (pool)
 ),
 part AS (
-    SELECT pool, recipient, u, negative, w_all, whole + high_fraction * 1000000000000::HUGEINT AS whole,
+    SELECT pool, recipient, u, negative, w_all,
+        whole + (top * 1000000000000::HUGEINT + high_fraction) * 1000000000000::HUGEINT AS whole,
         CASE
             WHEN wide THEN (high - high_fraction * w_all) * 1000000000000::HUGEINT + rest * (w % 1000000000000::HUGEINT)
             ELSE rest * w

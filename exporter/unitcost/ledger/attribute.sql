@@ -1,5 +1,9 @@
--- reads: cost, usage, revenue, known_day, and of this run: source, alias, rate, dirty
+-- reads: cost, usage, revenue, known_day, doubt, and of this run: source, alias, rate, dirty
 -- writes: line (costs in the configured currency with their tenant), usage_day and revenue_day of the dirty days
+
+-- What a source says of a dirty day counts, unless the ledger holds of it what cannot be counted.
+CREATE OR REPLACE TEMP TABLE heard AS
+SELECT d.day, s.source, s.kind FROM dirty d CROSS JOIN source s ANTI JOIN doubt x ON x.source = s.source AND x.day = d.day;
 
 -- Each spelling is looked at once, not once a row.
 CREATE OR REPLACE TEMP TABLE spelling AS
@@ -10,29 +14,26 @@ WHERE s.spelt IS NOT NULL;
 
 CREATE OR REPLACE TEMP TABLE line AS
 SELECT
-    c.day, c.source, s.kind, c.cluster, n.tenant, c.service, c.component, c.dimensions,
-    CASE WHEN r.rate = 1 THEN c.amount ELSE CAST(c.amount * r.rate AS DECIMAL(38, 12)) END AS amount
+    c.day, c.source, h.kind, c.cluster, n.tenant, c.service, c.component, c.dimensions,
+    CASE WHEN r.plain THEN c.amount ELSE converted(c.amount, r.factor, r.divisor) END AS amount
 FROM cost c
-JOIN dirty d ON d.day = c.day
-JOIN source s ON s.source = c.source
+JOIN heard h ON h.day = c.day AND h.source = c.source
 JOIN rate r ON r.currency = c.currency
 LEFT JOIN spelling n ON n.spelt = c.tenant;
 
 INSERT INTO usage_day
 SELECT u.day, n.tenant, u.measure, sum(u.quantity)
 FROM usage u
-JOIN dirty d ON d.day = u.day
-JOIN source s ON s.source = u.source
+JOIN heard h ON h.day = u.day AND h.source = u.source
 JOIN spelling n ON n.spelt = u.tenant
 WHERE n.tenant IS NOT NULL
 GROUP BY ALL;
 
 INSERT INTO revenue_day
-SELECT k.day, n.tenant, sum(CAST(v.mrr * r.rate AS DECIMAL(38, 12)))
+SELECT k.day, n.tenant, sum(CASE WHEN r.plain THEN v.mrr ELSE converted(v.mrr, r.factor, r.divisor) END)
 FROM revenue v
 JOIN known_day k ON k.source = v.source AND k.batch = v.batch
-JOIN dirty d ON d.day = k.day
-JOIN source s ON s.source = v.source
+JOIN heard h ON h.day = k.day AND h.source = k.source
 JOIN rate r ON r.currency = v.currency
 JOIN spelling n ON n.spelt = v.tenant
 WHERE n.tenant IS NOT NULL AND k.day >= v.first_day AND (v.last_day IS NULL OR k.day <= v.last_day)

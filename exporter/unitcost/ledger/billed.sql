@@ -1,4 +1,4 @@
--- reads: cost, known_day, and of this run: source, billed_by
+-- reads: cost, told_day, and of this run: source, billed_by
 -- writes: pool_cluster (which OpenCost cluster a bill's Kubernetes rows belong to), billed_now (the days of which the
 --         bill, not OpenCost, says what a cluster cost)
 
@@ -22,7 +22,7 @@ JOIN reachable r ON r.bill = c.source AND (r.cluster = c.cluster OR (c.cluster =
 CREATE OR REPLACE TEMP TABLE billed_now AS
 WITH
 delivered AS (
-    SELECT DISTINCT b.source, b.bill, k.day FROM billed_by b JOIN known_day k ON k.source = b.bill
+    SELECT DISTINCT b.source, b.bill, k.day FROM billed_by b JOIN told_day k ON k.source = b.bill
 ),
 marked AS (
     SELECT DISTINCT b.source, p.cluster, d.day

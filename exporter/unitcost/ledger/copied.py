@@ -10,7 +10,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from unitcost.errors import LedgerError
-from unitcost.ledger.store import FILE_NAME
+from unitcost.ledger.files import FILE_NAME, parts
 
 PATIENCE = 60.0
 """Seconds to wait for the other process to stop writing: a refresh of it."""
@@ -22,15 +22,14 @@ State = list[tuple[str, int, int]]
 
 
 @contextmanager
-def copied(folder: Path, beside: Path, patience: float = PATIENCE) -> Iterator[Path]:
-    """Copy the ledger in `folder` to a new folder in `beside`, which is removed at the end; yield it.
+def copied(path: Path, beside: Path, patience: float = PATIENCE) -> Iterator[Path]:
+    """Copy a ledger's file to a new folder in `beside`, which is removed at the end; yield that folder.
 
     DuckDB lets nobody open a file that another process writes, but what it has committed is in the file and the log
     beside it. The copy is taken only when neither changed from before it was begun until it was finished, so it is
     what a crash at that moment would have left, and DuckDB opens that. Raises LedgerError when the ledger does not
     stand still within `patience` seconds, or cannot be copied.
     """
-    path = folder / FILE_NAME
     try:
         with TemporaryDirectory(prefix=".unitcost-ledger-", dir=beside) as name:
             target = Path(name)
@@ -56,7 +55,7 @@ def _copy(path: Path, target: Path) -> bool:
         old.unlink()
     try:
         for name, _, _ in before:
-            shutil.copyfile(path.with_name(name), target / name)
+            shutil.copyfile(path.with_name(name), target / name.replace(path.name, FILE_NAME, 1))
     except FileNotFoundError:  # the log is removed when the other process writes it into the file
         return False
     return _state(path) == before
@@ -65,7 +64,7 @@ def _copy(path: Path, target: Path) -> bool:
 def _state(path: Path) -> State:
     """Return name, size and time of the last write (nanoseconds since 1970) of each of the ledger's files."""
     found = []
-    for file in (path, *sorted(path.parent.glob(f"{FILE_NAME}.*wal*"))):
+    for file in parts(path):
         stat = file.stat()
         found.append((file.name, stat.st_size, stat.st_mtime_ns))
     return found

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
+import logging
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
@@ -15,8 +17,14 @@ import duckdb
 from unitcost.config import MATCH_FIELDS, METHODS, Config, Fixed, settings_digest
 from unitcost.directory import Directory
 from unitcost.errors import LedgerError
-from unitcost.ledger.store import Ledger, step
+from unitcost.ledger.bounds import Doubt, uncountable
+from unitcost.ledger.doubts import blame, remember
+from unitcost.ledger.files import step
+from unitcost.ledger.store import Ledger
+from unitcost.records import RATE_PLACES
 from unitcost.windows import days_in_month, window
+
+log = logging.getLogger(__name__)
 
 DAY_TABLES = (
     "tenant_day",
@@ -29,7 +37,7 @@ DAY_TABLES = (
 )
 
 
-STEPS = 2
+STEPS = 3
 """Raised when the .sql steps make something else of the same facts, so that every day is derived again."""
 
 LINES_AT_ONCE = 500_000
@@ -94,43 +102,120 @@ class Model:
         return hashlib.sha256(json.dumps([STEPS, *counting.items()], default=str).encode()).hexdigest()
 
 
+class UnconservedError(LedgerError):
+    """Days that lost or invented money: a defect of ours, never the user's."""
+
+
+FAILURES = (duckdb.Error, UnconservedError)
+"""How a derivation fails for what the ledger holds; what the disk or the memory lacks is another LedgerError."""
+
+
 def derive(ledger: Ledger, model: Model, now: datetime, history: timedelta) -> list[date]:
     """Derive every day of the history that changed since it was last derived; return these days, sorted.
 
     So are days to come of this month of which a bill speaks already: the forecast counts them.
 
-    For every day: Σ tenant_day + Σ unallocated_day = Σ counted_day, exactly. Raises LedgerError when the ledger
-    cannot be written or holds a currency without a rate; then all derived days stay as they were.
+    For every day: Σ tenant_day + Σ unallocated_day = Σ counted_day, exactly. Days of a source that cannot be counted
+    (values too large, a currency without a rate) or derived are left out and written to `doubt`; to `told_day` they are
+    days that the source does not know. Raises LedgerError when the ledger cannot be written, or nothing can be derived;
+    then all derived days stay as they were.
     """
-    today = now.date()
-    with ledger.transaction() as connection:
-        _load_model(connection, model)
-        _refuse_unknown_currencies(connection)
-        _forget_other_models(connection, model)
-        connection.execute(step("billed"))
-        _forget_moved_days(connection)
-        found = connection.execute(
-            """
-            SELECT DISTINCT day FROM (
-                SELECT k.day FROM known_day k JOIN source USING (source)
-                UNION ALL SELECT c.day FROM cost c JOIN source USING (source)
-            ) ANTI JOIN derived_day USING (day) WHERE day BETWEEN ? AND ? ORDER BY day
-            """,
-            [today - history, today.replace(day=days_in_month(today))],
-        ).fetchall()
-        days = [day for (day,) in found]
-        _remember_changes(connection, days, now)
-        # Also of days that no source speaks of any more, which are not derived again.
-        for table in DAY_TABLES:
-            connection.execute(f"DELETE FROM {table} WHERE day NOT IN (SELECT day FROM derived_day)")
-        counted = connection.execute(
-            "SELECT count(*) FROM cost WHERE day IN (SELECT unnest(?::DATE[]))", [days]
-        ).fetchone()
-        slices = 1 + (counted[0] if counted is not None else 0) // LINES_AT_ONCE
-        at_once = -(-len(days) // slices)
-        for start in range(0, len(days), at_once or 1):
-            _derive_days(connection, days[start : start + at_once])
+    try:
+        with ledger.transaction() as connection:
+            return _derive(connection, model, now, history)
+    except FAILURES as error:
+        why = " ".join(str(error).split())[:WHY]
+        log.exception("deriving failed; looking for the source that spoils it")
+
+    def works(days: Sequence[date], without: Sequence[str]) -> bool:
+        """Tell whether some days can be derived without some sources."""
+        doubts = [Doubt(name, day, "", "trial", "") for name in without for day in days]
+        try:
+            with _undone(ledger) as connection:
+                _derive(connection, model, now, history, doubts, set(days))
+        except FAILURES:
+            return False
+        return True
+
+    with _undone(ledger) as connection:
+        days = _prepare(connection, model, now, history, ())
+    doubts = blame(days, [name for name, _, _ in model.sources], works, why)
+    try:
+        with ledger.transaction() as connection:
+            return _derive(connection, model, now, history, doubts)
+    except FAILURES as error:
+        raise LedgerError(f"nothing can be derived: {why}; {REPORT}") from error
+
+
+WHY = 200
+"""How many characters of what DuckDB says are told."""
+
+REPORT = "this is a defect of unitcost, please report it"
+
+
+class _UndoError(Exception):
+    """Rolls a trial back."""
+
+
+@contextmanager
+def _undone(ledger: Ledger) -> Iterator[duckdb.DuckDBPyConnection]:
+    """Give a transaction that is rolled back at its end."""
+    with suppress(_UndoError), ledger.transaction() as connection:
+        yield connection
+        raise _UndoError
+
+
+def _derive(
+    connection: duckdb.DuckDBPyConnection,
+    model: Model,
+    now: datetime,
+    history: timedelta,
+    doubts: Sequence[Doubt] = (),
+    only: Collection[date] | None = None,
+) -> list[date]:
+    """Derive within a transaction. doubts: days of sources to leave out. only: of the changed days, derive these."""
+    days = [day for day in _prepare(connection, model, now, history, doubts) if only is None or day in only]
+    _remember_changes(connection, days, now)
+    # Also of days that no source speaks of any more, which are not derived again.
+    for table in DAY_TABLES:
+        connection.execute(f"DELETE FROM {table} WHERE day NOT IN (SELECT day FROM derived_day)")
+    counted = connection.execute("SELECT count(*) FROM cost WHERE day IN (SELECT unnest(?::DATE[]))", [days]).fetchone()
+    slices = 1 + (counted[0] if counted is not None else 0) // LINES_AT_ONCE
+    at_once = -(-len(days) // slices)
+    for start in range(0, len(days), at_once or 1):
+        _derive_days(connection, days[start : start + at_once])
+    # What failed is tried anew every time: the next version may know how.
+    connection.execute("DELETE FROM derived_day WHERE day IN (SELECT day FROM doubt WHERE reason = 'defect')")
     return days
+
+
+def _prepare(
+    connection: duckdb.DuckDBPyConnection, model: Model, now: datetime, history: timedelta, doubts: Sequence[Doubt]
+) -> list[date]:
+    """Load the model, write down what cannot be counted besides the given doubts; return the days to derive, sorted."""
+    _load_model(connection, model)
+    _forget_other_models(connection, model)
+    days = _changed_days(connection, now, history)
+    connection.execute("DELETE FROM doubt WHERE day NOT IN (SELECT day FROM derived_day)")
+    if days:
+        configured = "source IN (SELECT source FROM source)"
+        remember(connection, [*uncountable(connection, dict(model.rates), configured, [], days), *doubts])
+    connection.execute(step("billed"))
+    return _changed_days(connection, now, history) if _forget_moved_days(connection) else days
+
+
+def _changed_days(connection: duckdb.DuckDBPyConnection, now: datetime, history: timedelta) -> list[date]:
+    today = now.date()
+    found = connection.execute(
+        """
+        SELECT DISTINCT day FROM (
+            SELECT k.day FROM known_day k JOIN source USING (source)
+            UNION ALL SELECT c.day FROM cost c JOIN source USING (source)
+        ) ANTI JOIN derived_day USING (day) WHERE day BETWEEN ? AND ? ORDER BY day
+        """,
+        [today - history, today.replace(day=days_in_month(today))],
+    ).fetchall()
+    return [day for (day,) in found]
 
 
 def _remember_changes(connection: duckdb.DuckDBPyConnection, days: list[date], now: datetime) -> None:
@@ -194,8 +279,11 @@ def look(ledger: Ledger, config: Config, directory: Directory, now: datetime) ->
         )
         table(
             "budget",
-            {"plan": "VARCHAR", "dollars": "DECIMAL(38, 12)", "share_of_mrr": "DECIMAL(18, 9)"},
-            [(name, budget.dollars, budget.share_of_mrr) for name, budget in config.budgets.items()],
+            {"plan": "VARCHAR", "dollars": "DECIMAL(38, 12)", "factor": "HUGEINT", "divisor": "HUGEINT"},
+            [
+                (name, budget.dollars, *(fraction(budget.share_of_mrr) if budget.share_of_mrr else (None, None)))
+                for name, budget in config.budgets.items()
+            ],
         )
         for name in ("recent", "windows", "zeros", "outlook"):
             connection.execute(step(name))
@@ -210,17 +298,35 @@ def _table(
     connection.execute(f"CREATE OR REPLACE TEMP TABLE {name} AS SELECT {selected}", values)
 
 
+def fraction(number: Decimal, places: int = 0) -> tuple[int, int]:
+    """Return a number above zero as factor / divisor, exactly. places: so many decimals at the least."""
+    _, digits, exponent = number.as_tuple()
+    factor = int("".join(map(str, digits)))
+    decimals = -int(exponent)
+    while decimals > places and factor % 10 == 0 and factor:
+        factor, decimals = factor // 10, decimals - 1
+    return factor * 10 ** max(places - decimals, 0), 10 ** max(places, decimals)
+
+
 def _load_model(connection: duckdb.DuckDBPyConnection, model: Model) -> None:
     table = partial(_table, connection)
     table("source", {"source": "VARCHAR", "kind": "VARCHAR", "required": "BOOLEAN"}, [*model.sources])
     table("present", {"source": "VARCHAR", "settings": "VARCHAR"}, [*model.settings])
     table("billed_by", {"source": "VARCHAR", "bill": "VARCHAR"}, [*model.billed_by])
-    table("rate", {"currency": "VARCHAR", "rate": "DECIMAL(18, 8)"}, [*model.rates])
+    table(
+        "rate",
+        {"currency": "VARCHAR", "factor": "HUGEINT", "divisor": "HUGEINT", "plain": "BOOLEAN"},
+        [(currency, *fraction(rate), rate == 1) for currency, rate in model.rates],
+    )
     table("alias", {"alias": "VARCHAR", "tenant": "VARCHAR"}, [*model.aliases])
     connection.execute(
         f"CREATE OR REPLACE TEMP MACRO alias_key(spelt) AS {'folded' if model.folding else 'tidy'}(spelt)"
     )
-    table("fixed_share", {"rule": "INTEGER", "tenant": "VARCHAR", "share": "DECIMAL(38, 12)"}, [*model.fixed])
+    table(
+        "fixed_share",
+        {"rule": "INTEGER", "tenant": "VARCHAR", "weight": "HUGEINT"},
+        [(rule, tenant, fraction(share, RATE_PLACES)[0]) for rule, tenant, share in model.fixed],
+    )
     table("dimension", {"dimension": "VARCHAR"}, [(name,) for name in model.dimensions])
     table(
         "plain_rule",
@@ -242,17 +348,6 @@ def _load_model(connection: duckdb.DuckDBPyConnection, model: Model) -> None:
     )
 
 
-def _refuse_unknown_currencies(connection: duckdb.DuckDBPyConnection) -> None:
-    found = connection.execute(
-        "SELECT source, currency FROM (SELECT source, currency FROM cost UNION SELECT source, currency FROM revenue)"
-        " JOIN source USING (source) ANTI JOIN rate USING (currency) ORDER BY ALL LIMIT 1"
-    ).fetchone()
-    if found is not None:
-        raise LedgerError(
-            f"the ledger holds {found[1]} of the source {found[0]}, which has no rate; add {found[1]} to currency.rates"
-        )
-
-
 def _forget_other_models(connection: duckdb.DuckDBPyConnection, model: Model) -> None:
     digest = model.digest()
     found = connection.execute("SELECT value FROM meta WHERE key = 'model'").fetchone()
@@ -261,22 +356,23 @@ def _forget_other_models(connection: duckdb.DuckDBPyConnection, model: Model) ->
         connection.execute("INSERT OR REPLACE INTO meta VALUES ('model', ?)", [digest])
 
 
-def _forget_moved_days(connection: duckdb.DuckDBPyConnection) -> None:
-    """Forget days that a bill takes over from OpenCost's estimate, and vice versa."""
-    connection.execute(
+def _forget_moved_days(connection: duckdb.DuckDBPyConnection) -> bool:
+    """Forget days that a bill takes over from OpenCost's estimate, and vice versa; return whether there are any."""
+    forgotten = connection.execute(
         """
         DELETE FROM derived_day WHERE day IN (
             SELECT day FROM (FROM billed_day EXCEPT FROM billed_now)
             UNION ALL SELECT day FROM (FROM billed_now EXCEPT FROM billed_day)
         )
         """
-    )
+    ).fetchone()
     connection.execute("DELETE FROM billed_day")
     connection.execute("INSERT INTO billed_day FROM billed_now")
+    return forgotten is not None and bool(forgotten[0])
 
 
 def _check_conservation(connection: duckdb.DuckDBPyConnection) -> None:
-    """Refuse to publish days that lost or invented money: a defect of ours, never the user's."""
+    """Refuse to publish days that lost or invented money."""
     found = connection.execute(
         """
         SELECT day, coalesce(c.amount, 0) AS said, coalesce(t.amount, 0) + coalesce(u.amount, 0) AS served
@@ -288,7 +384,4 @@ def _check_conservation(connection: duckdb.DuckDBPyConnection) -> None:
         """
     ).fetchone()
     if found is not None:
-        raise LedgerError(
-            f"{found[0]}: the sources brought {found[1]} and {found[2]} would be served; nothing was changed."
-            " This is a defect of unitcost, please report it"
-        )
+        raise UnconservedError(f"{found[0]}: the sources brought {found[1]} and {found[2]} would be served")

@@ -1,4 +1,4 @@
--- reads: known_day, usage_day, and of this run: source
+-- reads: told_day, usage_day, and of this run: source
 -- writes: nothing; the first day since when all required sources of costs, and of revenue, say something, or any
 --         source where none is required; and the first day of each measure of usage
 
@@ -6,7 +6,7 @@ WITH
 first AS (
     SELECT s.source, CASE WHEN s.kind = 'revenue' THEN 'revenue' ELSE 'costs' END AS need, s.required,
         coalesce(min(k.day), DATE '9999-12-31') AS day
-    FROM source s LEFT JOIN known_day k USING (source)
+    FROM source s LEFT JOIN told_day k USING (source)
     WHERE s.kind IN ('cluster', 'bill', 'revenue')
     GROUP BY ALL
 )

@@ -10,7 +10,10 @@ from datetime import date
 from pathlib import Path
 
 from unitcost.ledger.copied import copied
-from unitcost.ledger.store import FILE_NAME, Ledger
+from unitcost.ledger.doubts import told
+from unitcost.ledger.files import FILE_NAME
+from unitcost.ledger.store import Ledger
+from unitcost.records import Problem
 
 
 @dataclass(frozen=True)
@@ -23,16 +26,25 @@ class FormerDays:
     last: date
 
 
-def former_days(folder: Path, settings: Mapping[str, str], first: date) -> list[FormerDays] | None:
-    """Return what the ledger in a folder holds of former settings since a day; None where there is no ledger yet.
+@dataclass(frozen=True)
+class Held:
+    """What is to be told of a ledger. left_out: source → what it holds of it and cannot count."""
 
-    settings: source → digest of its present settings. Raises LedgerError when it cannot be copied or read.
+    former: list[FormerDays]
+    left_out: dict[str, list[Problem]]
+
+
+def held(folder: Path, settings: Mapping[str, str], first: date) -> Held | None:
+    """Return what the ledger in a folder holds that cannot count as it is; None where there is no ledger yet.
+
+    settings: source → digest of its present settings; days of former ones are told since `first`. Raises LedgerError
+    when it cannot be copied or read.
     """
     if not (folder / FILE_NAME).exists():
         return None
     with (
         tempfile.TemporaryDirectory(prefix="unitcost-") as beside,
-        copied(folder, Path(beside)) as copy,
+        copied(folder / FILE_NAME, Path(beside)) as copy,
         closing(Ledger(copy)) as ledger,
     ):
         found = ledger.rows(
@@ -43,4 +55,5 @@ def former_days(folder: Path, settings: Mapping[str, str], first: date) -> list[
             " GROUP BY source ORDER BY source",
             [list(settings), list(settings.values()), first],
         )
-    return [FormerDays(*row) for row in found]
+        left_out = told(ledger)
+    return Held([FormerDays(*row) for row in found], left_out)

@@ -1,4 +1,4 @@
--- reads: recent_cost, complete_day, unallocated_day, known_day, newest_mrr, shown, profile, and of this run: clock,
+-- reads: recent_cost, complete_day, unallocated_day, told_day, newest_mrr, shown, profile, and of this run: clock,
 --        source, directory, budget
 -- writes: tenant_budget and forecast, both of the calendar month; tenants beyond the limit are summed up in __other__
 
@@ -7,7 +7,7 @@ CREATE OR REPLACE TEMP TABLE tenant_budget AS
 WITH
 agreed AS (
     SELECT p.label AS tenant, coalesce(
-        d.budget_dollars, b.dollars, CAST(b.share_of_mrr * m.mrr AS DECIMAL(38, 12))
+        d.budget_dollars, b.dollars, converted(m.mrr, b.factor, b.divisor)
     ) AS dollars
     FROM profile p
     LEFT JOIN directory d USING (tenant)
@@ -21,7 +21,7 @@ spent AS (
 ),
 -- As with windows: the month's cost is known when a cost source knows one of its days.
 known AS (
-    SELECT count(*) > 0 AS cost FROM known_day k JOIN source s USING (source) CROSS JOIN clock c
+    SELECT count(*) > 0 AS cost FROM told_day k JOIN source s USING (source) CROSS JOIN clock c
     WHERE s.kind IN ('cluster', 'bill') AND k.day BETWEEN c.month_first AND c.today
 )
 SELECT w.tenant, w.dollars,
@@ -57,7 +57,7 @@ week AS (
 open_day AS (
     SELECT unnest(generate_series(month_first, month_last, INTERVAL 1 DAY))::DATE AS day FROM clock
     EXCEPT SELECT day FROM complete_day
-    EXCEPT SELECT k.day FROM known_day k JOIN source s USING (source) CROSS JOIN clock c
+    EXCEPT SELECT k.day FROM told_day k JOIN source s USING (source) CROSS JOIN clock c
     WHERE s.kind IN ('cluster', 'bill') AND k.day > c.today
 ),
 open_cost AS (

@@ -1,4 +1,4 @@
--- reads: known_day, batch, derived_day, tenant_day, and of this run: clock, source, present
+-- reads: known_day, told_day, batch, derived_day, tenant_day, and of this run: clock, source, present
 -- writes: former_day, complete_day, recent_cost (what each tenant cost on these days and on all days of this month)
 
 -- Days that a source told under settings of before (another tenant key, say) and has forgotten since: their costs count,
@@ -14,7 +14,8 @@ CREATE OR REPLACE TEMP TABLE complete_day AS
 WITH
 needed AS (SELECT source FROM source WHERE required AND kind IN ('cluster', 'bill')),
 known AS (
-    SELECT k.day FROM (SELECT source, day FROM known_day EXCEPT FROM former_day) k JOIN needed USING (source) JOIN derived_day USING (day)
+    SELECT k.day FROM (SELECT source, day FROM told_day EXCEPT FROM former_day) k
+    JOIN needed USING (source) JOIN derived_day USING (day)
     WHERE k.day < (SELECT today FROM clock)
     GROUP BY k.day HAVING count(DISTINCT source) = (SELECT count(*) FROM needed)
 )

@@ -11,6 +11,7 @@ from typing import Any
 import duckdb
 
 from unitcost.errors import LedgerError
+from unitcost.ledger.files import quoted
 from unitcost.ledger.store import Ledger
 
 COPY_NAME = "report.parquet"
@@ -59,7 +60,7 @@ def leave_copy(ledger: Ledger) -> None:
     draft = target.with_suffix(".tmp")
     with ledger.transaction() as connection:
         copied = "SELECT l.*, (SELECT count(*) FROM missing_day d WHERE d.span = l.span) AS missing FROM report_line l"
-        connection.execute(f"COPY ({copied}) TO '{_quoted(draft)}' (FORMAT parquet)")
+        connection.execute(f"COPY ({copied}) TO '{quoted(draft)}' (FORMAT parquet)")
     draft.replace(target)
 
 
@@ -81,7 +82,3 @@ def read_copy(folder: Path, window: str) -> tuple[list[ReportLine], int]:
     if not found:
         raise LedgerError(f"{path}: the running exporter serves no window {window}; add it to `windows`, or stop it")
     return [ReportLine(*row[:-1]) for row in found], int(found[0][-1])
-
-
-def _quoted(path: Path) -> str:
-    return str(path).replace("'", "''")

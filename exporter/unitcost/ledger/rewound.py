@@ -10,7 +10,8 @@ from pathlib import Path
 
 from unitcost.errors import LedgerInUseError
 from unitcost.ledger.copied import copied
-from unitcost.ledger.store import FILE_NAME, Ledger, step
+from unitcost.ledger.files import FILE_NAME, step
+from unitcost.ledger.store import Ledger
 
 
 @contextmanager
@@ -24,7 +25,7 @@ def rewound(folder: Path, now: datetime) -> Iterator[Path]:
     if not (folder / FILE_NAME).exists() or not _is_later(folder, now):
         yield folder
         return
-    with tempfile.TemporaryDirectory(prefix="unitcost-") as beside, copied(folder, Path(beside)) as copy:
+    with tempfile.TemporaryDirectory(prefix="unitcost-") as beside, copied(folder / FILE_NAME, Path(beside)) as copy:
         with closing(Ledger(copy)) as ledger:
             if not _holds_later(ledger, now):  # a running exporter with the same fixed clock
                 copy = folder  # noqa: PLW2901 - the one that is used

@@ -38,6 +38,11 @@ CREATE TABLE IF NOT EXISTS derived_day (day DATE PRIMARY KEY);
 -- When what is said of a day last changed. A day that vanished stays, known no more. Ledgers that were written before
 -- this table was thought of have days that are not in it.
 CREATE TABLE IF NOT EXISTS changed_day (day DATE PRIMARY KEY, changed_at TIMESTAMPTZ NOT NULL, known BOOLEAN NOT NULL);
+-- Days of a source of which the ledger holds what cannot be counted, in a batch (empty: unknown which); nothing that
+-- the source says of such a day counts. reason, text: as of a Problem.
+CREATE TABLE IF NOT EXISTS doubt (
+    source VARCHAR NOT NULL, day DATE NOT NULL, batch VARCHAR NOT NULL, reason VARCHAR NOT NULL, text VARCHAR NOT NULL
+);
 CREATE TABLE IF NOT EXISTS billed_day (source VARCHAR NOT NULL, cluster VARCHAR NOT NULL, day DATE NOT NULL);
 DROP TABLE IF EXISTS billed_range;  -- its forerunner
 CREATE TABLE IF NOT EXISTS tenant_day (

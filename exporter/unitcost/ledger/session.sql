@@ -1,13 +1,47 @@
--- reads: nothing
--- writes: macros of one connection: whole units of the ledger's last digit (1e-12), tenant ids, ratios
+-- reads: known_day, doubt
+-- writes: the view told_day and macros of one connection: whole units of the ledger's last digit (1e-12), exact products, tenant ids, ratios
 
+-- Both ways for every number a DECIMAL(38, 12) holds; the first branch is what nearly all take, and much faster.
 CREATE OR REPLACE TEMP MACRO units(amount) AS
-    CAST(CAST(amount AS DECIMAL(38, 12)) * 1000000000000::DECIMAL(13, 0) AS HUGEINT);
--- The same for quantities, which grow beyond the 1e14 where units() would overflow: 140 TB are 1.4e14 bytes.
-CREATE OR REPLACE TEMP MACRO quantity_units(quantity) AS
-    CAST(trunc(quantity) AS HUGEINT) * 1000000000000::HUGEINT + units(quantity - trunc(quantity));
-CREATE OR REPLACE TEMP MACRO dollars(count) AS
+    CASE
+        WHEN amount BETWEEN -10000000000000::DECIMAL(38, 12) AND 10000000000000::DECIMAL(38, 12)
+            THEN CAST(CAST(amount AS DECIMAL(38, 12)) * 1000000000000::DECIMAL(13, 0) AS HUGEINT)
+        ELSE CAST(trunc(amount) AS HUGEINT) * 1000000000000::HUGEINT
+            + CAST(CAST(amount - trunc(amount) AS DECIMAL(38, 12)) * 1000000000000::DECIMAL(13, 0) AS HUGEINT)
+    END;
+CREATE OR REPLACE TEMP MACRO small_dollars(count) AS
     CAST(CAST(count AS DECIMAL(26, 0)) * 0.000000000001::DECIMAL(12, 12) AS DECIMAL(38, 12));
+CREATE OR REPLACE TEMP MACRO dollars(count) AS
+    CASE
+        WHEN count BETWEEN -10000000000000000000000000::HUGEINT AND 10000000000000000000000000::HUGEINT
+            THEN small_dollars(count)
+        ELSE CAST(count // 1000000000000::HUGEINT AS DECIMAL(38, 12)) + small_dollars(count % 1000000000000::HUGEINT)
+    END;
+
+-- An amount times factor / divisor, exact, then rounded to the last digit, half away from zero. A rate of 1.0837 is
+-- 10837 / 10000: whole numbers, factor below 1e18, divisor a power of ten up to 1e25 (rate_parts of derive.py). Where
+-- the product might not fit, the units are divided limb by limb of 12 digits, as on paper.
+CREATE OR REPLACE TEMP MACRO next_limb(rest, limb, factor) AS rest * 1000000000000::HUGEINT + factor * limb;
+CREATE OR REPLACE TEMP MACRO wide_quotient(top, mid, low, divisor) AS
+    (top // divisor) * 1000000000000000000000000::HUGEINT + (mid // divisor) * 1000000000000::HUGEINT + low // divisor
+    + CASE WHEN 2 * (low % divisor) >= divisor THEN 1 ELSE 0 END;
+CREATE OR REPLACE TEMP MACRO wide_from_mid(top, mid, u, factor, divisor) AS
+    wide_quotient(top, mid, next_limb(mid % divisor, u % 1000000000000::HUGEINT, factor), divisor);
+CREATE OR REPLACE TEMP MACRO wide_from_top(top, u, factor, divisor) AS
+    wide_from_mid(
+        top, next_limb(top % divisor, u // 1000000000000::HUGEINT % 1000000000000::HUGEINT, factor), u, factor, divisor
+    );
+CREATE OR REPLACE TEMP MACRO scaled(u, factor, divisor) AS
+    CASE
+        WHEN u <= 50000000000000000000::HUGEINT THEN (2 * u * factor + divisor) // (2 * divisor)
+        ELSE wide_from_top(u // 1000000000000000000000000::HUGEINT * factor, u, factor, divisor)
+    END;
+CREATE OR REPLACE TEMP MACRO converted(amount, factor, divisor) AS
+    dollars(CASE WHEN amount < 0 THEN -1 ELSE 1 END * scaled(abs(units(amount)), factor, divisor));
+
+-- The days that a source knows, without those of which it said what cannot be counted.
+CREATE OR REPLACE TEMP VIEW told_day AS
+SELECT k.* FROM known_day k ANTI JOIN doubt d ON d.source = k.source AND d.day = k.day;
 
 -- What names have in common that differ only by case, Unicode form or white space; as names.fold.
 CREATE OR REPLACE TEMP MACRO folded(spelt) AS

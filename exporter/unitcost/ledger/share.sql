@@ -49,10 +49,10 @@ UNION ALL
 SELECT n.pool, t.id, 1::HUGEINT
 FROM needed n JOIN day_tenant d USING (day) JOIN tenant_number t USING (tenant) WHERE n.method = 'even'
 UNION ALL
-SELECT n.pool, t.id, quantity_units(u.quantity)
+SELECT n.pool, t.id, units(u.quantity)
 FROM needed n JOIN usage_day u ON u.day = n.day AND u.measure = n.measure JOIN tenant_number t USING (tenant)
 WHERE n.method = 'measure' AND u.quantity > 0
 UNION ALL
-SELECT n.pool, t.id, units(f.share)
+SELECT n.pool, t.id, f.weight
 FROM needed n JOIN fixed_share f USING (rule) JOIN tenant_number t USING (tenant)
-WHERE n.method = 'fixed' AND f.share > 0;
+WHERE n.method = 'fixed' AND f.weight > 0;

@@ -2,33 +2,30 @@
 
 from __future__ import annotations
 
-import re
+import os
 import threading
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, fields
 from datetime import UTC, date, datetime
 from decimal import Decimal
-from functools import cache
-from importlib import resources
 from pathlib import Path
 from typing import Any
 
 import duckdb
 
-from unitcost.errors import LedgerError, LedgerInUseError, SourceError
+from unitcost.ending import ENDING
+from unitcost.errors import LedgerLostError, LedgerStoppedError, SourceError
+from unitcost.ledger.bounds import refuse_uncountable
+from unitcost.ledger.files import FILE_NAME, is_broken, translated
+from unitcost.ledger.opening import open_ledger
 from unitcost.records import Batch, Cost, Node, Query, Revenue, Usage
 
-SCHEMA_VERSION = "1"
-FILE_NAME = "ledger.duckdb"
-MEMORY = "800MB"
-"""What DuckDB keeps in memory; more than that it spills beside the file, so that the exporter fits into 1 GiB."""
+STOP_SECONDS = 4.0
+"""How long the end waits for who uses the ledger: a statement that is interrupted needs some hundredths."""
 
-
-@cache
-def step(name: str) -> str:
-    """Return the text of one of the .sql files beside this module."""
-    return resources.files(__package__).joinpath(f"{name}.sql").read_text(encoding="utf-8")
+INTERRUPT_SECONDS = 0.02
 
 
 @dataclass(frozen=True)
@@ -40,16 +37,16 @@ class StoredBatches:
     settings: str
 
     def fingerprint(self, key: str) -> str | None:
-        """Return the fingerprint of the stored batch, or None."""
+        """Return the fingerprint of the stored batch, or None; also where it holds values that cannot be counted."""
         found = self.ledger.rows(
-            "SELECT fingerprint FROM batch WHERE source = ? AND key = ? AND settings = ? AND NOT empty",
+            f"SELECT fingerprint FROM batch WHERE source = $1 AND key = $2 AND settings = $3 AND NOT empty AND {SOUND}",
             [self.source, key, self.settings],
         )
         return str(found[0][0]) if found else None
 
     def keys(self) -> set[str]:
-        """Return the keys of all stored batches that are not empty."""
-        sql = "SELECT key FROM batch WHERE source = ? AND settings = ? AND NOT empty"
+        """Return the keys of all stored batches that are not empty, nor hold values that cannot be counted."""
+        sql = f"SELECT key FROM batch WHERE source = $1 AND settings = $2 AND NOT empty AND {SOUND}"
         return {key for (key,) in self.ledger.rows(sql, [self.source, self.settings])}
 
     def asked_empty(self, key: str) -> datetime | None:
@@ -96,55 +93,50 @@ class Ledger:
     def __init__(self, folder: Path | None) -> None:
         """Open or create the ledger in a folder; None keeps it in memory.
 
-        Raises LedgerError when the file is in use, corrupt, of another version, or cannot be written.
+        Raises LedgerError when the file is in use, damaged, of another version, or cannot be written.
         """
         self.path = folder / FILE_NAME if folder is not None else None
         self._lock = threading.RLock()
-        try:
-            if folder is not None:
-                folder.mkdir(parents=True, exist_ok=True)
-            self._connection = duckdb.connect(str(self.path or ":memory:"))
-        except (OSError, duckdb.Error) as error:
-            raise self._translated(error, "cannot be opened") from error
-        try:
-            self._prepare()
-        except duckdb.Error as error:
-            self.close()
-            raise self._translated(error, "cannot be used") from error
-        except LedgerError:
-            self.close()
-            raise
-
-    def _prepare(self) -> None:
-        # A .sql file names its rows in the order it wants them; keeping the order of inserts costs memory.
-        # A refresh writes some 10 MB to the write-ahead log; checkpointing each of them would double its time.
-        self._connection.execute(
-            "SET preserve_insertion_order = false; SET TimeZone = 'UTC'; SET enable_progress_bar = false;"
-            " SET checkpoint_threshold = '128MB'"
-        )
-        if self.path is not None:
-            self._connection.execute(f"SET memory_limit = '{MEMORY}'")
-        tables = {name for (name,) in self._connection.execute("SELECT table_name FROM duckdb_tables()").fetchall()}
-        if tables and "meta" not in tables:
-            raise LedgerError(f"{self.path}: is a DuckDB file of something else; set state_dir to another folder")
-        if tables:
-            found = self._connection.execute("SELECT value FROM meta WHERE key = 'schema'").fetchone()
-            version = found[0] if found else "?"
-            if version != SCHEMA_VERSION:
-                raise LedgerError(
-                    f"{self.path}: was written by another version of unitcost (schema {version}, this one reads"
-                    f" {SCHEMA_VERSION}); {REBUILD}"
-                )
-        self._connection.execute(step("schema"))
-        self._connection.execute(
-            "INSERT INTO meta SELECT 'schema', ? WHERE NOT EXISTS (SELECT 1 FROM meta)", [SCHEMA_VERSION]
-        )
-        self._connection.execute(step("session"))
+        self._stopped = False
+        self._connection = open_ledger(folder)
+        self._inode = self.path.stat().st_ino if self.path is not None else None
+        ENDING.at_signal(self.stop)
 
     def close(self) -> None:
-        """Close the file; what was committed is in it."""
+        """Close the file; what was committed is in it. Whoever uses it in another thread is stopped."""
+        self.stop()
+        ENDING.forget(self.stop)
+        if self._lock.acquire(timeout=STOP_SECONDS):
+            try:
+                self._connection.close()
+            finally:
+                self._lock.release()
+
+    def stop(self) -> None:
+        """Interrupt what runs in any thread, for LedgerStoppedError there, and let nothing begin any more.
+
+        Returns when nobody uses the ledger any more, at the latest after STOP_SECONDS.
+        """
+        self._stopped = True
+        deadline = time.monotonic() + STOP_SECONDS
+        # A statement ends at once, but it may be the last but one: only who holds the lock knows that none is to come.
+        while not self._lock.acquire(timeout=INTERRUPT_SECONDS):
+            self._connection.interrupt()
+            if time.monotonic() > deadline:
+                return
+        self._lock.release()
+
+    @property
+    def stopped(self) -> bool:
+        """Whether it was closed, or is about to be."""
+        return self._stopped
+
+    @contextmanager
+    def alone(self) -> Iterator[None]:
+        """Let nobody else read or write meanwhile: everything in the block sees one state of the ledger."""
         with self._lock:
-            self._connection.close()
+            self._refuse_stopped()
+            yield
 
     @contextmanager
     def transaction(self) -> Iterator[duckdb.DuckDBPyConnection]:
@@ -152,24 +144,56 @@ class Ledger:
 
         Raises LedgerError for what DuckDB says about the file (disk full, I/O); other errors pass.
         """
-        with self._lock:
+        with self.alone(), self._told("cannot be written"):
+            self._connection.begin()
             try:
-                self._connection.begin()
-                try:
-                    yield self._connection
-                except BaseException:
+                yield self._connection
+            except BaseException:
+                with suppress(duckdb.Error):  # of a file that DuckDB has given up; the first error says why
                     self._connection.rollback()
-                    raise
-                self._connection.commit()
-            except (duckdb.IOException, duckdb.FatalException, duckdb.OutOfMemoryException) as error:
-                raise self._translated(error, "cannot be written") from error
-            except duckdb.TransactionException as error:
-                raise self._translated(error, "cannot be written") from error
+                raise
+            self._connection.commit()
 
     def rows(self, sql: str, params: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
-        """Run a SELECT and return all its rows."""
-        with self._lock:
+        """Run a SELECT and return all its rows. Raises LedgerError as transaction() does."""
+        with self.alone(), self._told("cannot be read"):
             return self._connection.execute(sql, list(params)).fetchall()
+
+    def cursor(self) -> duckdb.DuckDBPyConnection:
+        """Return a second connection: it sees what was committed when its transaction began, and holds up nobody."""
+        with self.alone():
+            return self._connection.cursor()
+
+    def refuse_lost(self) -> None:
+        """Raise LedgerLostError where the file is gone or was replaced, or its folder cannot be written."""
+        if self.path is None:
+            return
+        try:
+            found = self.path.stat().st_ino
+        except OSError as error:
+            raise LedgerLostError(
+                f"{self.path}: is gone while it is in use ({error.strerror}); bring state_dir back and restart"
+            ) from error
+        if found != self._inode:
+            raise LedgerLostError(f"{self.path}: was replaced while it was in use; restart")
+        if not os.access(self.path.parent, os.W_OK) or not os.access(self.path, os.W_OK):
+            raise LedgerLostError(f"{self.path}: cannot be written any more; make state_dir writable for this user")
+
+    @contextmanager
+    def _told(self, what: str) -> Iterator[None]:
+        """Raise LedgerError for what speaks of the file, and LedgerStoppedError for all that a stop interrupts."""
+        try:
+            yield
+        except Exception as error:
+            if self._stopped:
+                self._refuse_stopped(error)
+            if is_broken(error):
+                raise translated(self.path, error, what) from error
+            raise
+
+    def _refuse_stopped(self, error: Exception | None = None) -> None:
+        if self._stopped:
+            raise LedgerStoppedError(f"{self.path or 'the ledger in memory'}: is closed, unitcost is ending") from error
 
     def known(self, source: str) -> Known:
         """Return what is stored of a source, under whatever settings."""
@@ -198,9 +222,9 @@ class Ledger:
 
         clusters: the configured sources that are clusters; a cluster's day is told by one of them only.
 
-        Raises SourceError when its rows cannot be read, are in a currency without a rate, or tell of a cluster that
-        another source tells of already, and LedgerError when they cannot be written; either way the batch that was
-        stored stays as it was.
+        Raises SourceError when its rows cannot be read, are in a currency without a rate, are too large to be counted
+        (records.LARGEST_AMOUNT and those around it), or tell of a cluster that another source tells of already, and
+        LedgerError when they cannot be written; either way the batch that was stored stays as it was.
         """
         with self.transaction() as connection:
             where = [source, batch.key]
@@ -222,6 +246,7 @@ class Ledger:
             connection.execute(
                 "INSERT INTO known_day SELECT ?, ?, unnest(?::DATE[])", [*where, sorted(set(batch.days))]
             )
+            refuse_uncountable(connection, source, batch, rates)
             _record(connection, source, settings, batch, now, rows)
             if stored is None:
                 connection.execute(f"DELETE FROM derived_day WHERE day IN ({SPOKEN_OF})", where)
@@ -235,20 +260,9 @@ class Ledger:
         with self.transaction() as connection:
             connection.execute("INSERT OR REPLACE INTO source_state VALUES (?, ?)", [source, now])
 
-    def _translated(self, error: Exception, what: str) -> LedgerError:
-        text = " ".join(str(error).split())
-        where = self.path or "the ledger in memory"
-        held = re.search(r"Conflicting lock is held in (.*?)\(PID (\d+)\)", text)
-        if held is not None:
-            return LedgerInUseError(
-                f"{where}: is in use by another process (PID {held[2]}); stop it, or give this one its own state_dir"
-            )
-        if re.search(r"No space left|disk full|File too large|could not write|Could not write", text, re.IGNORECASE):
-            return LedgerError(f"{where}: {what}: the disk is full ({text[:200]}); make room, the next refresh goes on")
-        if isinstance(error, OSError) or "Permission denied" in text or "read-only" in text.lower():
-            return LedgerError(f"{where}: {what}: {text[:200]}; make state_dir writable for this user")
-        return LedgerError(f"{where}: {what}: {text[:300]}; {REBUILD}")
 
+SOUND = "key NOT IN (SELECT batch FROM doubt WHERE source = $1 AND reason = 'value')"
+"""Batches that could be counted; others are asked for again, since a version of before did not look at values."""
 
 SPOKEN_OF = """
 SELECT day FROM known_day WHERE source = $1 AND batch = $2
@@ -256,8 +270,6 @@ UNION ALL SELECT day FROM cost WHERE source = $1 AND batch = $2
 UNION ALL SELECT day FROM usage WHERE source = $1 AND batch = $2
 """
 """The days of a batch. All of them are new with it; what changed in one that was stored needs a closer look."""
-
-REBUILD = "move the file away and it is rebuilt from the sources"
 
 
 def _record(
@@ -359,8 +371,10 @@ def _insert(connection: duckdb.DuckDBPyConnection, source: str, batch: Batch) ->
         elif records:
             # `executemany` is slow in DuckDB; lists through unnest insert half a million rows a second.
             columns = ", ".join(ENTRIES if name == "dimensions" else "unnest(?::VARCHAR[])" for name in _FIELDS[table])
-            values = [_column(records, name) for name in _FIELDS[table]]
-            connection.execute(f"INSERT INTO {table} SELECT ?, ?, {columns}", [source, batch.key, *values])
+            for first in range(0, len(records), AT_ONCE):
+                part = records[first : first + AT_ONCE]
+                values = [_column(part, name) for name in _FIELDS[table]]
+                connection.execute(f"INSERT INTO {table} SELECT ?, ?, {columns}", [source, batch.key, *values])
             count += len(records) if table != "node" else 0
     return count
 
@@ -368,6 +382,8 @@ def _insert(connection: duckdb.DuckDBPyConnection, source: str, batch: Batch) ->
 def _insert_query(connection: duckdb.DuckDBPyConnection, table: str, where: list[str], query: Query) -> int:
     try:
         connection.execute(f"INSERT INTO {table} SELECT ?, ?, q.* FROM ({query.sql}) q", [*where, *query.params])
+    except duckdb.FatalException:  # of the ledger, not of what is read
+        raise
     except duckdb.Error as error:
         if query.failed is not None:
             raise query.failed(error) from error
@@ -376,6 +392,8 @@ def _insert_query(connection: duckdb.DuckDBPyConnection, table: str, where: list
     return int(found[0]) if found else 0
 
 
+AT_ONCE = 50_000
+"""So many rows are handed to DuckDB at a time: as lists of texts they take several times their own memory."""
 ENTRIES = "map_from_entries(unnest(?::STRUCT(k VARCHAR, v VARCHAR)[][]))"
 
 

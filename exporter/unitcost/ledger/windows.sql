@@ -1,4 +1,4 @@
--- reads: tenant_day, unallocated_day, counted_day, dimension_day, usage_day, revenue_day, reconciled_day, known_day,
+-- reads: tenant_day, unallocated_day, counted_day, dimension_day, usage_day, revenue_day, reconciled_day, told_day,
 --        recent_cost, former_day, and of this run: window_span, clock, source, tenant_limit, directory
 -- writes: the temporary tables that snapshot rows are read from; tenants beyond the limit are summed up in __other__
 
@@ -54,7 +54,7 @@ FROM window_usage u JOIN shown s USING (tenant) GROUP BY ALL;
 -- the margin.
 CREATE OR REPLACE TEMP TABLE kind_window AS
 SELECT DISTINCT w.name AS span, s.kind
-FROM known_day k
+FROM told_day k
 JOIN source s ON s.source = k.source
 JOIN window_span w ON k.day >= w.first_day AND k.day < w.end_day;
 CREATE OR REPLACE TEMP TABLE revenue_window AS SELECT span FROM kind_window WHERE kind = 'revenue';
@@ -151,7 +151,7 @@ SELECT w.name AS span, s.source, d.day
 FROM window_span w
 CROSS JOIN (SELECT * FROM source WHERE required) s
 CROSS JOIN LATERAL (SELECT CAST(unnest(generate_series(w.first_day, w.needs_until - 1, INTERVAL 1 DAY)) AS DATE) AS day) d
-ANTI JOIN (SELECT source, day FROM known_day EXCEPT FROM former_day) k ON k.source = s.source AND k.day = d.day;
+ANTI JOIN (SELECT source, day FROM told_day EXCEPT FROM former_day) k ON k.source = s.source AND k.day = d.day;
 
 -- The whole company in a window. Unallocated costs belong to it, tenants or not.
 CREATE OR REPLACE TEMP TABLE platform AS

@@ -1,11 +1,11 @@
--- reads: shown_cost, window_counted, window_unallocated, known_day, and of this run: window_span, source
+-- reads: shown_cost, window_counted, window_unallocated, told_day, and of this run: window_span, source
 -- writes: served_cost, served_platform, served_unallocated, served_bill: costs by window with the zeros that are known
 
 -- A cost that ends must fall to 0, not vanish: who reads a range of samples would still see its last value. Only what
 -- some window shows gets zeros, and only where it is known: a bill that comes late has not said 0.
 CREATE OR REPLACE TEMP TABLE source_window AS
 SELECT DISTINCT w.name AS span, k.source
-FROM known_day k JOIN window_span w ON k.day >= w.first_day AND k.day < w.end_day
+FROM told_day k JOIN window_span w ON k.day >= w.first_day AND k.day < w.end_day
 WHERE k.source IN (SELECT source FROM source WHERE kind IN ('cluster', 'bill'));
 
 CREATE OR REPLACE TEMP TABLE zero_window AS

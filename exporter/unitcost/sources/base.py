@@ -34,26 +34,28 @@ from unitcost.redaction import SECRETS, SHORTEST
 
 SourceKind = Literal["cluster", "bill", "usage", "revenue"]
 
+NOBODY = "none"
+"""The `tenant` of a source whose costs are all shared: none of them belongs to one tenant, and that is right."""
+
+OR_NONE = f"or tenant: {NOBODY} if all of it is shared"
+
 
 @dataclass
 class Waiting:
-    """What a source waits for, and since when (monotonic seconds) nothing came; written by it, read by others."""
+    """The answer that a source waits for, "" for none, and since when (monotonic seconds); read by other threads."""
 
     on_what: str = ""
-    since: float = field(default_factory=time.monotonic)
-
-    def heard(self, on_what: str = "") -> None:
-        """Note that something came, and what is waited for now."""
-        self.on_what, self.since = on_what, time.monotonic()
+    since: float = 0.0
 
     @contextmanager
     def on(self, what: str) -> Iterator[None]:
-        """Wait for something inside of the block."""
-        self.heard(what)
+        """Wait for an answer inside of the block."""
+        self.since = time.monotonic()
+        self.on_what = what  # last, so that nobody sees it with the time of the one before
         try:
             yield
         finally:
-            self.heard()
+            self.on_what = ""
 
 
 @dataclass(frozen=True)

@@ -9,11 +9,13 @@ as_of that appears anywhere in the file; who is absent there has left. Days befo
 as_of after today waits for its day.
 
 Without `as_of` the file says what is so now. That counts for today and for days of the history of which
-nothing is stored yet (the first load, or days unitcost did not run); a Note names those. What is stored of
-earlier days is never written again, so that a change counts from the day it was seen.
+nothing is stored yet (the first load, days unitcost did not run or the file was refused); a Note names those. Until
+today is over the file speaks for all of them: a correction corrects them too. What was stored on an earlier day is
+never written again, so that a change counts from the day it was seen; a file with `as_of` corrects it.
 
 Batches: one per UTC day, key = the ISO day, either way, so that a day can never be counted by two batches,
-not even after a file got its `as_of` later. fingerprint: digest of what holds on that day.
+not even after a file got its `as_of` later. fingerprint: digest of what holds on that day; behind the day it was seen
+on where the file has no `as_of`.
 """
 
 from __future__ import annotations
@@ -101,16 +103,17 @@ class CsvRevenue:
 
     def _present(self, lines: Sequence[Line], asked: Asked) -> Iterator[Batch | Problem | Note]:
         holding = Holding(lines)
-        if asked.stored.fingerprint(asked.today.isoformat()) != holding.fingerprint:
-            yield holding.batch(asked.today)
-        stored = asked.stored.keys()
-        unknown = [day for day in _days_back(asked.today - DAY, asked.first_day) if day.isoformat() not in stored]
-        for day in unknown:
-            yield holding.batch(day)
-        if unknown:
+        filled = []
+        for day in _days_back(asked.today, asked.first_day):
+            seen, _, digest = (asked.stored.fingerprint(day.isoformat()) or "").rpartition(" ")
+            if digest and (digest == holding.fingerprint or (day != asked.today and seen != asked.today.isoformat())):
+                continue
+            yield holding.batch(day, seen=asked.today)
+            filled += [day] if day != asked.today else []
+        if filled:
             yield Note(
-                f"{self._settings.path} has no as_of: its amounts of today are taken for {len(unknown)}"
-                f" earlier days, {unknown[-1]} to {unknown[0]}. Add as_of where they were different"
+                f"{self._settings.path} has no as_of: its amounts of today are taken for {len(filled)}"
+                f" earlier days, {filled[-1]} to {filled[0]}. Add as_of where they were different"
             )
 
     def _history(self, lines: Sequence[Line], asked: Asked) -> Iterator[Batch | Problem | Note]:
@@ -125,7 +128,8 @@ class CsvRevenue:
         for day in _days_back(asked.today, max(asked.first_day, ordered[0].as_of)):
             if holding is None or day < holding.since:
                 holding = Holding(self._holding_on(day, ordered))
-            if asked.stored.fingerprint(day.isoformat()) != holding.fingerprint:
+            _, _, digest = (asked.stored.fingerprint(day.isoformat()) or "").rpartition(" ")
+            if digest != holding.fingerprint:
                 yield holding.batch(day)
 
     def _holding_on(self, day: date, ordered: Sequence[Line]) -> list[Line]:
@@ -202,12 +206,15 @@ class Holding:
         )
         self.fingerprint = hashlib.sha256(repr(self._columns).encode()).hexdigest()
 
-    def batch(self, day: date) -> Batch:
-        """Return the batch of one day; DuckDB unfolds the columns, which all days share."""
+    def batch(self, day: date, seen: date | None = None) -> Batch:
+        """Return the batch of one day; DuckDB unfolds the columns, which all days share.
+
+        seen: the day on which the file said so, where it does not say itself since when.
+        """
         return Batch(
             key=day.isoformat(),
             days=[day],
-            fingerprint=self.fingerprint,
+            fingerprint=self.fingerprint if seen is None else f"{seen} {self.fingerprint}",
             revenue=Query(HOLDING, (day, day, *self._columns)),
         )
 

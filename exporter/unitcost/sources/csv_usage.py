@@ -79,7 +79,7 @@ class CsvUsage:
             day = mistakes.parse(number, names["day"], cells["day"], values.day)
             tenant = mistakes.parse(number, names["tenant"], cells["tenant"], values.tenant)
             measure = mistakes.parse(number, names["measure"], cells["measure"], values.measure)
-            quantity = mistakes.parse(number, names["quantity"], cells["quantity"], values.amount)
+            quantity = mistakes.parse(number, names["quantity"], cells["quantity"], values.quantity)
             if day is None or tenant is None or measure is None or quantity is None:
                 continue
             first = first_seen.setdefault((day, tenant, measure), number)

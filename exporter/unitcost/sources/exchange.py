@@ -122,19 +122,8 @@ class _HTTP(HTTPConnection):
         super().request(*args, **options)
 
 
-class _HTTPS(HTTPSConnection):
+class _HTTPS(_HTTP, HTTPSConnection):
     """The same with TLS, whose handshake may hang as well."""
-
-    def _new_conn(self) -> socket.socket:
-        sock = super()._new_conn()
-        _watch(sock)
-        return sock
-
-    def request(self, *args: Any, **options: Any) -> None:
-        """Send a request."""
-        if self.sock is not None:
-            _watch(self.sock)
-        super().request(*args, **options)
 
 
 class _HTTPPool(HTTPConnectionPool):

@@ -14,7 +14,7 @@ from pydantic import field_validator
 
 from unitcost.errors import SourceError
 from unitcost.records import COMPONENTS, Asked, Batch, Note, Problem
-from unitcost.sources.base import Context, ExistingPath, Settings, SourceKind
+from unitcost.sources.base import NOBODY, OR_NONE, Context, ExistingPath, Settings, SourceKind
 from unitcost.sources.focus_costs import empty_cost, missing_costs
 from unitcost.sources.focus_days import SINCE
 from unitcost.sources.focus_facts import Facts, Options, any_tenant, frequent_keys, inspect, odd_values
@@ -35,12 +35,12 @@ NAMED = 3
 class FocusSettings(Settings):
     """A FOCUS export: one file, a folder, or a tree of folders by billing period.
 
-    cost: the cost column; BilledCost sums to the invoice, EffectiveCost spreads commitments. tenant: a column
-    that names the tenant, instead of the tag `tenants.key`. components: ServiceName or ServiceCategory →
-    component, on top of the built-in table. overlapping_files: two files with charges on the same day are an
-    error, unless they are parts of one export, or are to be added up (`sum`, the very same rows excepted).
-    missing_days: what a day without usage is in a closed bill that has usage every day: `unknown`, or `zero` where it
-    really cost nothing.
+    cost: the cost column; BilledCost sums to the invoice, EffectiveCost spreads commitments. tenant: a column that
+    names the tenant, instead of the tag `tenants.key`; `none`: no charge has one, all are shared. components:
+    ServiceName or ServiceCategory → component, on top of the built-in table. overlapping_files: two files with charges
+    on the same day are an error, unless they are parts of one export, or are to be added up (`sum`, the very same rows
+    excepted). missing_days: what a day without usage is in a closed bill that has usage every day: `unknown`, or
+    `zero` where it really cost nothing.
     """
 
     type: Literal["focus"]
@@ -74,8 +74,8 @@ class Focus:
         self._settings = settings
         self._options = Options(
             settings.cost,
-            settings.tenant,
-            context.tenant_keys,
+            None if settings.tenant == NOBODY else settings.tenant,
+            () if settings.tenant == NOBODY else context.tenant_keys,
             context.dimensions,
             {**context.components, **settings.components},
         )
@@ -170,8 +170,9 @@ class Focus:
         if holes:
             yield Note(tell_holes(bill.key, holes, settled=is_settled(bill, asked.now)))
         yield from map(Note, told(bill))
-        if not options.tenant and not all(schema.has("Tags") for schema, _ in bill.scans):
-            yield Note(f"{bill.key}: no column Tags, so no charge has a tenant; set tenant to a column if one names it")
+        if not options.tenant and not options.nobodys and not all(schema.has("Tags") for schema, _ in bill.scans):
+            text = f"{bill.key}: no column Tags, so no charge has a tenant; set tenant to a column if one names it"
+            yield Note(f"{text}, or to none")
 
     def _options_of(self, bill: Bill) -> Options:
         """Return the options, with the spellings of the tenant's keys where names fold; files are looked at once."""
@@ -213,17 +214,17 @@ class Focus:
         if note := tell_similar(similar_keys(bill.scans, bill.key, options), bill.key, options):
             yield note
         tagged = bill.sum("tagged")
-        if not (tagged or options.tenant) or any_tenant(bill.scans, bill.key, options):
+        if options.nobodys or not (tagged or options.tenant) or any_tenant(bill.scans, bill.key, options):
             return
+        where = str(self._settings.path)
         if options.tenant:
             text = f"the column {options.tenant} is empty in every row of {bill.key}"
-            yield Problem("untagged", str(self._settings.path), text, "Set tenant to the column that names the tenant")
+            yield Problem("untagged", where, text, f"Set tenant to the column that names the tenant, {OR_NONE}")
         else:
             text = f"none of the {tagged} tagged rows of {bill.key} has the tag {' or '.join(options.tenant_keys)}"
             keys = ", ".join(frequent_keys(bill.scans, bill.key)) or "none"
-            yield Problem(
-                "untagged", str(self._settings.path), text, f"Set tenants.key; the most frequent tags are: {keys}"
-            )
+            hint = f"Set tenants.key (the most frequent tags are: {keys}), {OR_NONE}"
+            yield Problem("untagged", where, text, hint)
 
 
 def _bill(key: str, facts: list[Facts]) -> Bill:

@@ -12,7 +12,7 @@ from typing import Any
 import duckdb
 
 from unitcost.errors import SourceError
-from unitcost.records import Problem
+from unitcost.records import LARGEST_AMOUNT, Problem
 from unitcost.sources.focus_csv import COPY_AGAIN, needs_copy, plain
 from unitcost.sources.focus_days import Charges, charge, first_day, is_long, last_day, period_month
 from unitcost.sources.focus_files import BillFile
@@ -22,7 +22,10 @@ from unitcost.sources.focus_tags import CLUSTER_MARKS, Tags, first_named, named
 
 @dataclass(frozen=True)
 class Options:
-    """The settings that shape what is read. tenant: a column, instead of the first tag of tenant_keys that there is."""
+    """The settings that shape what is read.
+
+    tenant: a column, instead of the first tag of tenant_keys that there is. Without both no charge has a tenant.
+    """
 
     cost: str
     tenant: str | None
@@ -34,6 +37,11 @@ class Options:
     def keys(self) -> list[str]:
         """The tag keys that are read from each row: the tenant's first, unless a column names the tenant."""
         return [*([] if self.tenant else self.tenant_keys), *self.dimensions]
+
+    @property
+    def nobodys(self) -> bool:
+        """Whether no charge is meant to have a tenant."""
+        return not (self.tenant or self.tenant_keys)
 
 
 @dataclass
@@ -126,13 +134,13 @@ def _read(file: BillFile, options: Options, connection: duckdb.DuckDBPyConnectio
 
 def _scan(file: BillFile, schema: Schema, options: Options, connection: duckdb.DuckDBPyConnection) -> Facts:
     tags = Tags.of(schema)
-    start, ended = schema.time("ChargePeriodStart", trying=True), schema.time("ChargePeriodEnd", trying=True)
+    start, ended = schema.sound_time("ChargePeriodStart"), schema.sound_time("ChargePeriodEnd")
     cost, given = schema.cost(options.cost, trying=True), schema.given(options.cost)
     marks = ", ".join(f"{mark} AS mark{at}" for at, mark in enumerate(tags.marks()))
     rows = f"""
-        SELECT {schema.time("BillingPeriodStart", trying=True)} AS first,
+        SELECT {schema.sound_time("BillingPeriodStart")} AS first,
             {schema.raw("ChargeCategory")}::VARCHAR AS kind, {schema.raw("ChargeClass")}::VARCHAR AS class,
-            {schema.time("BillingPeriodEnd", trying=True)} AS last, {start} AS start, {ended} AS ended,
+            {schema.sound_time("BillingPeriodEnd")} AS last, {start} AS start, {ended} AS ended,
             {schema.given("ChargePeriodEnd")} AS given_end,
             {given} AS given, {cost} AS cost, {schema.text("BillingCurrency")} AS currency,
             {tags.present()} AS tagged, {tags.broken()} AS broken, {tags.odd()} AS odd,
@@ -202,11 +210,25 @@ FAULTS = (
         "Write it as 2026-11-02T00:00:00Z",
     ),
     Fault(
+        "time",
+        "BillingPeriodEnd",
+        "last > first + INTERVAL 400 DAY",
+        "is more than a year after BillingPeriodStart",
+        "A billing period is a month, most often",
+    ),
+    Fault(
         "number",
         "",
         "given IS NOT NULL AND cost IS NULL",
         "is no cost",
         "Write it as 1234.5: a point for decimals, no commas or signs",
+    ),
+    Fault(
+        "value",
+        "",
+        "CASE WHEN cost IS NULL THEN abs(TRY_CAST(CAST(given AS VARCHAR) AS DOUBLE)) BETWEEN 1e15 AND 1e308 END",
+        f"is too large, more than {LARGEST_AMOUNT:.0e} cannot be counted",
+        "Correct it where it comes from",
     ),
     Fault(
         "currency",
@@ -324,11 +346,12 @@ def explain(error: Exception, files: Sequence[BillFile]) -> SourceError:
     for pattern, reason, text, hint in _SAID:
         if found := re.search(pattern, said):
             return SourceError(reason, where, text.format(*found.groups()), hint)
-    first = next((line for line in said.splitlines() if line.strip()), type(error).__name__)
+    first = next((line for line in said.splitlines() if line.strip()), "DuckDB says no more")
     return SourceError("format", where, f"cannot be read: {first}", "If it was cut off, copy it again")
 
 
 _SAID = (
+    ("[Oo]verflow|out of range", "value", "its costs sum to more than can be counted", "Correct the largest of them"),
     ("Invalid unicode", "encoding", "is not UTF-8", "Export it as UTF-8"),
     (
         r"Expected Number of Columns: (\d+) Found: (\d+)",

@@ -118,7 +118,7 @@ def find(path: Path) -> Folder:
             else:
                 found.others.append(relative.as_posix())
     except OSError as error:
-        raise SourceError("missing", str(path), f"cannot be read: {error}") from error
+        raise SourceError("missing", str(path), f"cannot be read: {error.strerror}") from error
     if not found.files and found.packed:
         raise SourceError("format", str(found.packed[0]), UNREAD, UNPACK)
     if not found.files:
@@ -218,7 +218,7 @@ def _digest(file: BillFile) -> str:
         with file.path.open("rb") as opened:
             return hashlib.file_digest(opened, "sha256").hexdigest()
     except OSError as error:
-        raise SourceError("missing", str(file.path), f"cannot be read: {error}") from error
+        raise SourceError("missing", str(file.path), f"cannot be read: {error.strerror}") from error
 
 
 def fingerprint(files: Iterable[BillFile], settings: Sequence[object]) -> str:

@@ -119,9 +119,10 @@ def _scan(bill: Bill, schema: Schema, options: Options, names: Sequence[str], *,
     keys = options.keys
     values = tags.get_all(keys)
     own, values = values[: len(values) - len(names)], values[len(values) - len(names) :]
-    tenant = f"CAST({schema.raw(options.tenant)} AS VARCHAR)" if options.tenant else own[0]
-    if len(own) > 1:  # a single one is looked at only once it is summed up, which is faster
-        tenant = first_named(own)
+    if options.tenant:
+        tenant = f"CAST({schema.raw(options.tenant)} AS VARCHAR)"
+    else:  # a single one is looked at only once it is summed up, which is faster
+        tenant = own[0] if len(own) == 1 else first_named(own)
     columns = [
         f"{schema.time('ChargePeriodStart')} AS start",
         f"{schema.cost(options.cost)} AS cost",

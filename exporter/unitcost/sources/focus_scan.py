@@ -13,6 +13,7 @@ from functools import cached_property
 import duckdb
 
 from unitcost.errors import SourceError
+from unitcost.records import LARGEST_AMOUNT
 from unitcost.sources.focus_csv import header
 from unitcost.sources.focus_files import BillFile
 
@@ -83,9 +84,17 @@ class Schema:
         return self.text(name) if not self.has(name) or self.type(name) == "VARCHAR" else self.raw(name)
 
     def cost(self, name: str, *, trying: bool = False) -> str:
-        """Return SQL for the cost, exact: text with up to 18 decimals, a double (AWS) as the decimal it prints as."""
+        """Return SQL for the cost, exact: text with up to 18 decimals, a double (AWS) as the decimal it prints as.
+
+        trying: NULL for what is no number or too large to be counted.
+        """
+        if trying:
+            cost = self._cost(name, "TRY_CAST")
+            return f"CASE WHEN {cost} BETWEEN -{LARGEST_AMOUNT:f} AND {LARGEST_AMOUNT:f} THEN {cost} END"
+        return self._cost(name, "CAST")
+
+    def _cost(self, name: str, cast: str) -> str:
         raw, kind = self.raw(name), self.type(name)
-        cast = "TRY_CAST" if trying else "CAST"
         if kind == "DOUBLE":
             # Through text would always be exact, but costs half as much again as all the rest.
             return (
@@ -93,7 +102,9 @@ class Schema:
                 f" ELSE {cast}({raw}::VARCHAR AS {LEDGER}) END"
             )
         if kind in {"VARCHAR", "FLOAT"}:
-            return f"{cast}({self.text(name)} AS {EXACT})"
+            text = self.text(name)
+            # DuckDB takes 1_000 for a number.
+            return f"{cast}(CASE WHEN contains({text}, '_') THEN 'no number' ELSE {text} END AS {EXACT})"
         scale = re.search(r"DECIMAL\(\d+,\s*(\d+)\)", kind)
         return f"{cast}({raw} AS {EXACT if scale and int(scale.group(1)) > LEDGER_SCALE else LEDGER})"
 
@@ -113,6 +124,11 @@ class Schema:
         shifted = f"make_timestamp(epoch_us({cast}({text} AS TIMESTAMPTZ)))"
         parsed = f"CASE WHEN {offset} THEN {shifted} ELSE {cast}({text} AS TIMESTAMP) END"
         return f"CASE WHEN regexp_full_match({text}, '{TIME}') THEN {parsed} END" if trying else parsed
+
+    def sound_time(self, name: str) -> str:
+        """Return SQL for the UTC time, NULL for what is none from 1970 to 9999 (others are slips, or infinite)."""
+        time = self.time(name, trying=True)
+        return f"CASE WHEN {time} >= TIMESTAMP '1970-01-01' AND {time} < TIMESTAMP '9999-12-31' THEN {time} END"
 
 
 def read_schema(file: BillFile, connection: duckdb.DuckDBPyConnection) -> Schema:

@@ -31,7 +31,7 @@ def similar_keys(scans: Sequence[tuple[Schema, BillFile]], period: str, options:
     found: Found = defaultdict(lambda: defaultdict(Decimal))
     for schema, file in scans:
         tags = Tags.of(schema)
-        if options.tenant or tags.shape == "none":
+        if options.tenant or options.nobodys or tags.shape == "none":
             continue
         plain = {re.sub(SEPARATORS, "", key).lower() for key in options.tenant_keys}
         same = f"regexp_replace(lower(key), '{SEPARATORS}', '', 'g') IN ({', '.join(map(literal, sorted(plain)))})"

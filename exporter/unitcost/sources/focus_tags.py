@@ -148,9 +148,9 @@ class Tags:
 
 
 def first_named(values: Sequence[str]) -> str:
-    """Return SQL for the first of these values that is a name."""
+    """Return SQL for the first of these values that is a name; NULL without any."""
     names = [named(value) for value in values]
-    return names[0] if len(names) == 1 else f"coalesce({', '.join(names)})"
+    return names[0] if len(names) == 1 else f"coalesce({', '.join(names) or 'NULL::VARCHAR'})"
 
 
 def named(value: str) -> str:

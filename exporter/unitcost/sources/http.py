@@ -8,12 +8,14 @@ import zlib
 from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
+from http.client import HTTPException
 from math import inf, isnan
 from typing import Any
 from urllib.parse import SplitResult, urljoin, urlsplit
 
 import requests
 import urllib3
+from requests.utils import requote_uri
 
 from unitcost.errors import SourceError
 from unitcost.redaction import SECRETS
@@ -27,14 +29,14 @@ CONNECT = 10.0
 """Seconds for a connection, where the timeout allows more."""
 SHOWN = 200
 """How many characters of a foreign answer an error shows."""
-SMALL = 2 << 20
+SMALL = 1 << 20
 """Bytes of an answer that may be read in one piece."""
-LOOK = 1024
-"""After so many pieces of an answer the time is looked at."""
 AGAIN = (429, 502, 503, 504)
 """Statuses after which the server may answer a moment later."""
 REDIRECTS = (301, 302, 303, 307, 308)
 MAX_REDIRECTS = 5
+DIGITS = 18
+"""More of them are no size of an answer."""
 GZIP = 16 + zlib.MAX_WBITS
 PORTS = {"http": 80, "https": 443}
 
@@ -72,12 +74,12 @@ class Answer:
         Raises SourceError `format` where it is no JSON any more, and `timeout`.
         """
         try:
-            for count, piece in enumerate(pieces(self.body, opened)):
-                if count % LOOK == 0 and time.monotonic() > self._deadline:
+            for piece in pieces(self.body, opened):
+                if time.monotonic() > self._deadline:
                     text = f"the answer of {len(self.body):,} bytes could not be read in time"
                     raise SourceError("timeout", self.url, text, "Raise timeout, or ask for less")
                 yield piece
-        except (ValueError, ArithmeticError, RecursionError) as error:
+        except ValueError as error:
             raise self._no_json(error) from error
 
     def _no_json(self, why: object) -> SourceError:
@@ -188,7 +190,7 @@ class Client:
         """Read the whole body; what is packed counts unpacked."""
         limit = self._settings.body_size_limit
         length = response.headers.get("Content-Length", "")
-        if limit and length.isdecimal() and int(length) > limit:
+        if limit and length.isdecimal() and (len(length) > DIGITS or int(length) > limit):
             raise _too_large(limit, shown)
         packing = response.headers.get("Content-Encoding", "identity").strip().lower()
         if packing not in {"identity", "gzip", "x-gzip", ""}:
@@ -222,7 +224,7 @@ TLS_HINT = (
     "Set ca_file to the server's CA; Python 3.13 and later want a CA that states its key usage (docs/configuration.md)"
 )
 TIMEOUT_HINT = "Raise timeout, or see why the server is slow; the next refresh asks again"
-FAILURES = (requests.exceptions.RequestException, urllib3.exceptions.HTTPError, OSError, ValueError)
+FAILURES = (requests.exceptions.RequestException, urllib3.exceptions.HTTPError, HTTPException, OSError, ValueError)
 """What the libraries raise; ValueError for a URL or header that cannot be sent."""
 
 
@@ -283,7 +285,7 @@ def _same_server(url: str, location: str, shown: str) -> str:
             f"redirects to {other[:SHOWN]!r}, and is not followed there: another server gets no credentials",
             "If that is right, set url to it",
         )
-    return there._replace(netloc=here.netloc, fragment="").geturl()
+    return requote_uri(there._replace(netloc=here.netloc, fragment="").geturl())
 
 
 def _origin(parts: SplitResult) -> tuple[str, str | None, int | None]:

@@ -18,7 +18,7 @@ Path = tuple[str | int, ...]
 """Keys of maps and positions in lists, from the outside in."""
 
 WINDOW = 1 << 18
-LARGEST = 2 << 20
+LARGEST = 1 << 20
 """Characters of a value that is not opened: the objects that it becomes take many times that."""
 MOST = 500_000
 """Keys of a map that is opened; they are remembered, as none may come twice."""
@@ -37,9 +37,8 @@ class Opened(Enum):
 def pieces(body: bytes | bytearray, opened: Callable[[Path], bool]) -> Iterator[tuple[Path, Any]]:
     """Yield the path and the value of each piece of a JSON document (UTF-8), outer containers before their members.
 
-    opened: whether a map or list at a path is walked through. Raises ValueError, ArithmeticError (a number beyond any
-    exponent) or RecursionError where it is no JSON, ValueError where an opened map has a key twice, or a part is too
-    large.
+    opened: whether a map or list at a path is walked through. Raises ValueError where it is no JSON, an opened map
+    has a key twice, or a part is too large.
     """
     text = _Text(body)
     yield from _walk(text, (), opened)
@@ -127,6 +126,10 @@ class _Text:
                 if self._more():
                     continue
                 raise self.wrong(error.msg, error.pos) from error
+            except RecursionError as error:
+                raise self.wrong("it is nested too deeply") from error
+            except ArithmeticError as error:
+                raise self.wrong("a number has an exponent that is none") from error
             if end < len(self._text) and self._text[end] in ENDS:
                 self.pos = end
                 return value
@@ -144,12 +147,15 @@ class _Text:
         if self._read == len(self._body):
             return False
         kept = self._text[self.pos :]
-        if len(kept) > LARGEST:
+        if len(kept) >= LARGEST:
             raise self.wrong(f"a value is longer than {LARGEST:,} characters")
         until = min(self._read + max(WINDOW, len(kept)), len(self._body))
         part = bytes(self._body[self._read : until])
         self._read = until
         self._passed += self.pos
-        self._text = kept + self._decoder.decode(part, until == len(self._body))
+        try:
+            self._text = kept + self._decoder.decode(part, until == len(self._body))
+        except UnicodeDecodeError as error:
+            raise ValueError("it is not UTF-8") from error
         self.pos = 0
         return True

@@ -17,7 +17,7 @@ from pydantic import Field, model_validator
 from unitcost.errors import SourceError
 from unitcost.records import Asked, Batch, Cost, Node, Note, Problem, Query, Stored
 from unitcost.sources import opencost_guard, opencost_nulls
-from unitcost.sources.base import ANumber, Context, ExistingPath, HttpSettings, HttpUrl, SourceKind
+from unitcost.sources.base import NOBODY, ANumber, Context, ExistingPath, HttpSettings, HttpUrl, SourceKind
 from unitcost.sources.http import Client
 from unitcost.sources.opencost_answer import (
     LOG_HINT,
@@ -68,18 +68,18 @@ class OpenCostSettings(HttpSettings):
     """An OpenCost server (url), or answers of its /allocation and /assets recorded in files (path).
 
     tenant: what names the tenant: label:NAME (default: each of tenants.key), annotation:NAME or namespace; of several,
-    the first that a workload has counts. cluster: another name for the one cluster that OpenCost answers for; default:
-    what OpenCost says. collector: OpenCost runs without a Prometheus. currency: of OpenCost's prices; default: the
-    configured one. billed_by: names of the bill sources that hold this cluster's nodes; default: every bill,
-    []: none. partial_guard: a day whose workloads cost less than this part of what was to be expected is not
-    believed at once; 0 believes everything. aggregate: what the recorded answers are aggregated by, in order;
-    default: the tenant, then the dimensions.
+    the first that a workload has counts; `none`: no workload has one, all are shared. cluster: another name for the
+    one cluster that OpenCost answers for; default: what OpenCost says. collector: OpenCost runs without a Prometheus.
+    currency: of OpenCost's prices; default: the configured one. billed_by: names of the bill sources that hold this
+    cluster's nodes; default: every bill, []: none. partial_guard: a day whose workloads cost less than this part of
+    what was to be expected is not believed at once; 0 believes everything. aggregate: what the recorded answers are
+    aggregated by, in order; default: the tenant, then the dimensions.
     """
 
     type: Literal["opencost"]
     url: HttpUrl = Field(default="", repr=False)
     path: ExistingPath | None = None
-    tenant: TenantKey | Annotated[list[TenantKey], Field(min_length=1)] | None = None
+    tenant: TenantKey | Literal["none"] | Annotated[list[TenantKey], Field(min_length=1)] | None = None
     cluster: Annotated[str, Field(min_length=1)] | None = None
     currency: Annotated[str, Field(pattern=r"^[A-Z]{3}$")] | None = None
     billed_by: list[str] | None = None
@@ -122,10 +122,10 @@ class OpenCost:
         self._guard = Decimal(str(settings.partial_guard))
         self._pause = pause
         given = settings.tenant or [key if key == "namespace" else f"label:{key}" for key in context.tenant_keys]
-        tenants = (given,) if isinstance(given, str) else tuple(given)
+        tenants = () if given == NOBODY else (given,) if isinstance(given, str) else tuple(given)
         dimensions = {f"label:{dimension}": dimension for dimension in context.dimensions}
         first = (CLUSTER,) if settings.url else ()  # what is merged over clusters cannot be told apart any more
-        asked_for = settings.aggregate or dict.fromkeys((*first, *tenants, *dimensions))
+        asked_for = settings.aggregate or dict.fromkeys((*first, *(tenants or ("namespace",)), *dimensions))
         self._naming = Naming(tuple(asked_for), tenants, dimensions)
         self._client = Client(settings, waiting=context.waiting) if settings.url else None
         self._recorded = (

@@ -15,14 +15,14 @@ from http import HTTPStatus
 from typing import Any
 
 from unitcost.errors import SourceError
-from unitcost.records import Cost, Node
+from unitcost.records import LARGEST_AMOUNT, Cost, Node
 from unitcost.sources.json_pieces import Opened, Path
 from unitcost.sources.opencost_errors import in_plain_words
 from unitcost.sources.opencost_names import IDLE, Naming
-from unitcost.sources.values import EXACT, LEDGER, spelt
+from unitcost.sources.values import EXACT, LEDGER, plain, spelt
 
-LARGEST = Decimal("1e15")
-"""An amount beyond this is no cost of a day, and would not add up exactly."""
+YEARS = range(1970, 3000)
+"""A time outside of these is a slip: 0001-01-01 is what Go writes for no time at all."""
 DAY = timedelta(days=1)
 LONGEST = timedelta(days=400)
 """A longer window is not spread over its days: one of 8,000 years would be 3 million rows for each cost."""
@@ -151,6 +151,7 @@ LOG_HINT = "See OpenCost's log; most often its Prometheus is down or refuses the
 
 def _entry(name: str, value: Any, where: str) -> Entry:
     where = f"{where}, entry {name!r}"
+    _name(name, where)
     if not isinstance(value, dict):
         raise SourceError("format", where, f"is {spelt(value)}, not an allocation", URL_HINT)
     start, end = read_window(value.get("window"), where)
@@ -169,16 +170,43 @@ def _entry(name: str, value: Any, where: str) -> Entry:
             total += read_amount(number, f"{where}, {key}")
         if total:
             amounts[service] = total
-    properties = value.get("properties")
-    cluster = properties.get("cluster") if isinstance(properties, dict) else None
+    cluster = _text(_properties(value, where), "cluster", where)
     if value.get("minutes") == 0:  # it did not run at all, so that nothing of it is unknown
         nulls = []
-    return Entry(name, start, end, str(cluster) if cluster else None, amounts, nulls)
+    return Entry(name, start, end, cluster or None, amounts, nulls)
+
+
+def _properties(value: Mapping[str, Any], where: str) -> Mapping[str, Any]:
+    """Return the properties of an entry or asset, {} where it has none. Raises SourceError `format`."""
+    found = value.get("properties")
+    if found is None:
+        return {}
+    if not isinstance(found, dict):
+        raise SourceError("format", where, f"its properties are {spelt(found)}, not a map", URL_HINT)
+    return found
+
+
+def _text(given: Mapping[str, Any], key: str, where: str) -> str:
+    """Return a text, "" where there is none. Raises SourceError `format` for anything else: it may be a name."""
+    found = given.get(key)
+    if found is None:
+        return ""
+    if not isinstance(found, str):
+        raise SourceError("format", where, f"{key} is {spelt(found)}, not a text", URL_HINT)
+    return _name(found, f"{where}, {key}")
+
+
+def _name(text: str, where: str) -> str:
+    try:
+        return plain(text)
+    except ValueError as error:
+        raise SourceError("format", where, str(error), "Rename it in the cluster") from error
 
 
 def read_amount(number: object, where: str) -> Decimal:
     """Return an amount of money with 12 places. Raises SourceError `format` when it is not one."""
-    if not isinstance(number, Decimal) or not number.is_finite() or abs(number) >= LARGEST:
+    # copy_abs, since abs rounds to 28 digits and fails for 1e1000000.
+    if not isinstance(number, Decimal) or not number.is_finite() or number.copy_abs() > LARGEST_AMOUNT:
         raise SourceError("format", where, f"{spelt(number)} is not an amount of money", LOG_HINT)
     return number.quantize(LEDGER, context=EXACT)
 
@@ -198,6 +226,8 @@ def read_window(window: object, where: str) -> tuple[datetime, datetime]:
         raise SourceError("format", where, f"has no readable window: {shown}", LOG_HINT) from error
     if start.tzinfo is None or end.tzinfo is None or start >= end:
         raise SourceError("format", where, f"its window is not a span of time in UTC: {shown}", LOG_HINT)
+    if start.year not in YEARS or end.year not in YEARS:
+        raise SourceError("format", where, f"its window is of no time that costs can have: {shown}", LOG_HINT)
     if end - start > LONGEST:
         text = f"its window of {(end - start).days:,} days is longer than the {LONGEST.days} that are read: {shown}"
         raise SourceError("format", where, text, "Ask for a day at a time, as unitcost does")
@@ -309,15 +339,14 @@ def _asset(asset: Any, where: str, cluster: str | None, fallback: str, only: dat
     if not isinstance(asset, dict):
         raise SourceError("format", where, f"is {spelt(asset)}, not an asset", URL_HINT)
     cost = read_amount(asset.get("totalCost"), f"{where}, totalCost")
-    kind = str(asset.get("type"))
-    given = asset.get("properties")
-    properties = given if isinstance(given, dict) else {}
-    own = str(properties.get("cluster") or fallback)
+    kind = _text(asset, "type", where)
+    properties = _properties(asset, where)
+    own = _text(properties, "cluster", where) or fallback
     gpu, services = Decimal(0), {}
     if kind == "Node":
         services = _node_costs(asset, cost, where)
         gpu = read_amount(asset.get("gpuCost", Decimal(0)), f"{where}, gpuCost")
-    provider_id = cloud_id(str(properties.get("providerID") or ""))
+    provider_id = cloud_id(_text(properties, "providerID", where))
     nodes: list[Node] = []
     if kind in WITH_ID and provider_id:
         days = [day for day, _, _ in days_of(*read_window(asset.get("window"), where))]

@@ -14,7 +14,7 @@ from decimal import Decimal
 from unitcost.errors import SourceError
 from unitcost.sources.opencost_answer import Assets, Entry
 from unitcost.sources.opencost_names import IDLE, Naming
-from unitcost.sources.values import LEDGER
+from unitcost.sources.values import EXACT, LEDGER
 
 COMPUTE = ("cpu", "ram", "gpu")
 """What idle consists of."""
@@ -103,7 +103,7 @@ def _split(idle: Entry, entries: Sequence[Entry], assets: Assets, where: str) ->
         largest = max(clusters, key=lambda cluster: given[cluster])
         given[largest] += amount - computed
         for cluster in clusters:
-            value = given[cluster].quantize(LEDGER)
+            value = given[cluster].quantize(LEDGER, context=EXACT)
             if value:
                 parts[cluster][kind] = value
     return [replace(idle, cluster=cluster, amounts=amounts) for cluster, amounts in sorted(parts.items())]

@@ -152,13 +152,13 @@ def _load(path: Path, where: str) -> bytes:
     try:
         return path.read_bytes()
     except OSError as error:
-        raise SourceError("missing", where, f"cannot be read: {error}") from error
+        raise SourceError("missing", where, f"cannot be read: {error.strerror}") from error
 
 
 def _pieces(body: bytes, where: str) -> Pieces:
     try:
         yield from pieces(body, opened)
-    except (ValueError, ArithmeticError, RecursionError) as error:
+    except ValueError as error:
         raise SourceError("format", where, f"is not JSON: {error}", "Record the answer again") from error
 
 
@@ -167,7 +167,7 @@ def _stamp(files: list[Path]) -> str:
     try:
         stats = [(path.name, path.stat()) for path in files]
     except OSError as error:
-        raise SourceError("missing", str(error.filename), f"cannot be read: {error}") from error
+        raise SourceError("missing", str(error.filename), f"cannot be read: {error.strerror}") from error
     lines = [f"{name} {stat.st_size} {stat.st_mtime_ns}" for name, stat in stats]
     return hashlib.sha256("\n".join(lines).encode()).hexdigest()
 

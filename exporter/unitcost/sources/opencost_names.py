@@ -8,6 +8,7 @@ from decimal import Decimal
 from typing import NamedTuple
 
 from unitcost.records import RESERVED, Cost, Note, Problem
+from unitcost.sources.base import OR_NONE
 
 IDLE = "__idle__"
 CLUSTER = "cluster"
@@ -93,7 +94,7 @@ def untagged(name: str, days: Sequence[Sequence[Cost]], naming: Naming, currency
     total = sum((row.amount for row in workloads), Decimal(0))
     nobody = sum((row.amount for row in workloads if row.tenant is None), Decimal(0))
     asked = " or ".join(naming.tenants)
-    if not nobody:
+    if not nobody or not naming.tenants:
         return []
     if all(row.tenant is None for row in workloads):
         return [
@@ -102,7 +103,7 @@ def untagged(name: str, days: Sequence[Sequence[Cost]], naming: Naming, currency
                 name,
                 f"no workload has a tenant: {nobody:.2f} {currency} in {len(days)} days are nobody's; asked was "
                 f"{asked}",
-                "Check tenants.key, or the source's tenant, against the labels of the pods; "
+                f"Check tenants.key, or the source's tenant, against the labels of the pods ({OR_NONE}); "
                 "the answer may be partial too, see the limits of OpenCost's Prometheus",
             )
         ]

@@ -9,7 +9,7 @@ from typing import Any
 
 from unitcost.errors import SourceError
 from unitcost.sources import values
-from unitcost.sources.http import Answer
+from unitcost.sources.http import AGAIN, Answer
 from unitcost.sources.json_pieces import Opened
 
 HINTS = {
@@ -20,6 +20,7 @@ HINTS = {
 """What to do about each errorType of the API."""
 
 URL_HINT = "Check that the url is what comes before /api/v1 (Mimir: …/prometheus)"
+BUSY_HINT = "See the server's log and limits; the next refresh asks again"
 OK = 200
 REMARKS = ("PromQL info:", "PromQL warning:")
 """How remarks of the engine begin: what it thinks of the query, over all the data. Prometheus since 2.48, Mimir and
@@ -49,7 +50,7 @@ def read_vector(answer: Answer, labels: Sequence[str], where: str) -> Vector:
     _refuse_failed(body, where, answer)
     vector.remarks = _remarks(body, where)
     kind = body.get("data.resultType")
-    if kind in {"scalar", "string", "matrix"}:
+    if kind in ("scalar", "string", "matrix"):  # a tuple: a list can be looked for in it, and is in no set
         raise SourceError("format", where, f"the answer is a {kind}, not a vector", _by(labels[0]))
     if kind != "vector" or body.get("data.result") is not Opened.LIST:
         raise _unreadable(where, answer)
@@ -93,7 +94,8 @@ def _refuse_failed(body: Mapping[str, Any], where: str, answer: Answer) -> None:
             HINTS.get(kind, "See the server's log"),
         )
     if answer.status != OK:
-        raise SourceError("http", where, f"{answer.url} answered {answer.status}: {answer.text}", URL_HINT)
+        hint = BUSY_HINT if answer.status in AGAIN else URL_HINT
+        raise SourceError("http", where, f"{answer.url} answered {answer.status}: {answer.text}", hint)
     if status != "success":
         raise _unreadable(where, answer)
 
@@ -121,12 +123,15 @@ def _add(
     if "histogram" in one:
         hint = "Use histogram_count() or histogram_sum()"
         return SourceError("format", where, "the answer holds native histograms", hint)
-    tenant = _tenant(one["metric"], labels)
+    try:
+        tenant = _tenant(one["metric"], labels, where)
+    except SourceError as error:
+        return error
     sample = one.get("value")
     if not isinstance(sample, list) or len(sample) != len(("time", "value")) or not isinstance(sample[1], str):
         return _unreadable(where, answer)
     try:
-        sums[tenant] = values.EXACT.add(sums.get(tenant, Decimal(0)), values.amount(sample[1]))
+        sums[tenant] = values.EXACT.add(sums.get(tenant, Decimal(0)), values.quantity(sample[1]))
     except ValueError as error:
         whose = f"tenant {values.shown(tenant)}" if tenant is not None else "a series without tenant"
         return SourceError(
@@ -135,10 +140,17 @@ def _add(
     return None
 
 
-def _tenant(given: Mapping[str, Any], labels: Sequence[str]) -> str | None:
+def _tenant(given: Mapping[str, Any], labels: Sequence[str], where: str) -> str | None:
     for label in labels:
+        spelt = given.get(label, "")
         try:
-            return values.tenant(str(given.get(label, "")))
+            if not isinstance(spelt, str):
+                raise ValueError(f"is {values.spelt(spelt)}, not a text")  # noqa: TRY301, TRY004 - told below
+            values.plain(spelt)
+        except ValueError as error:
+            raise SourceError("format", where, f"the label {label} {error}", "Rename it where it is written") from error
+        try:
+            return values.tenant(spelt)
         except ValueError:  # empty or a reserved name: nobody's
             continue
     return None

@@ -5,18 +5,17 @@ from __future__ import annotations
 import json
 import re
 from datetime import date
-from decimal import Context, Decimal
+from decimal import Context, Decimal, InvalidOperation
 from functools import lru_cache
 from typing import Any
 
-from unitcost.records import RESERVED
+from unitcost.records import LARGEST_AMOUNT, LARGEST_QUANTITY, RESERVED
 
 MEASURE = r"^[a-z][a-z0-9_]*$"
 """What a measure may be called: it is the value of a label, and sharing rules name it."""
 
 LEDGER = Decimal("1e-12")
 """The last digit the ledger keeps: amounts are DECIMAL(38, 12) there."""
-MAX_AMOUNT = Decimal("1e26")
 EXACT = Context(prec=60)
 """Enough digits that adding and rounding what the ledger can hold is exact; the default of 28 is not."""
 SHOWN = 40
@@ -25,16 +24,21 @@ _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d{1,3})?", re.ASCII)
 _DAY = re.compile(r"\d{4}-\d{2}-\d{2}", re.ASCII)
 
 
-def amount(text: str) -> Decimal:
-    """Return a finite number, zero or more, rounded half to even to the ledger's 12 decimal places."""
+def quantity(text: str) -> Decimal:
+    """Return how much was used, as amount() does."""
+    return amount(text, LARGEST_QUANTITY)
+
+
+def amount(text: str, largest: Decimal = LARGEST_AMOUNT) -> Decimal:
+    """Return a number from zero to the largest, rounded half to even to the ledger's 12 decimal places."""
     spelt = text.strip()
     if not spelt:
         raise ValueError("is empty")
     if _NUMBER.fullmatch(spelt) is None:
         raise ValueError(f"{shown(text)} is not a plain number such as 1234.50")
     value = Decimal(spelt)
-    if value.copy_abs() >= MAX_AMOUNT:
-        raise ValueError(f"{shown(text)} is too large")
+    if value.copy_abs() > largest:
+        raise ValueError(f"{shown(text)} is too large, more than {largest:.0e} cannot be counted")
     value = value.quantize(LEDGER, context=EXACT)
     if value < 0:
         raise ValueError(f"{shown(text)} is negative")
@@ -55,7 +59,7 @@ def day(text: str) -> date:
 
 def tenant(text: str) -> str:
     """Return a tenant as the source spells it, without spaces around it; reserved names are nobody's."""
-    spelt = text.strip()
+    spelt = plain(text).strip()
     if not spelt:
         raise ValueError("is empty")
     if spelt in RESERVED:
@@ -76,9 +80,44 @@ DECODER = json.JSONDecoder(parse_float=Decimal, parse_int=Decimal, parse_constan
 """Reads JSON with every number a Decimal, and NaN or Infinity None."""
 
 
+def plain(text: str) -> str:
+    """Return a text that can be stored and served: whole characters (JSON may escape half of one), no zero bytes."""
+    if "\0" in text:
+        raise ValueError(f"{shown(text)} holds a zero byte")
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise ValueError(f"{shown(text)} holds half of a character") from error
+    return text
+
+
 def exact_json(text: bytes) -> Any:
-    """Parse JSON with every number a Decimal, and NaN or Infinity None. Raises ValueError or RecursionError."""
-    return json.loads(text, parse_float=Decimal, parse_int=Decimal, parse_constant=lambda _: None)
+    """Parse JSON with every number a Decimal, and NaN or Infinity None. Raises ValueError.
+
+    A key that stands twice in one object is refused. Numbers may be of any size: who reads one compares it first.
+    """
+    try:
+        return json.loads(
+            text,
+            parse_float=Decimal,
+            parse_int=Decimal,
+            parse_constant=lambda _: None,
+            object_pairs_hook=unique,
+        )
+    except RecursionError as error:
+        raise ValueError("it is nested too deeply") from error
+    except InvalidOperation as error:
+        raise ValueError("it holds a number whose exponent is none") from error
+
+
+def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Return a JSON object; a key that stands twice is a ValueError, as which one counts would be a guess."""
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        left = dict(pairs)
+        twice = next(key for key, _ in pairs if left.pop(key, left) is left)
+        raise ValueError(f"the key {shown(twice)} stands twice in one object")
+    return found
 
 
 def shown(text: str) -> str:

@@ -1,0 +1,98 @@
+"""How the process ends: at SIGTERM and Ctrl-C at any moment, within seconds, with the exit code that is due."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import signal
+import sys
+import threading
+from collections.abc import Callable
+from types import FrameType
+from typing import NoReturn
+
+GRACE = 8.0
+"""Seconds after a signal until the process leaves, whatever is under way; Docker kills after 10."""
+
+INTERRUPTED = 128
+"""Plus the signal's number: the exit code that shells expect of a command that a signal ended."""
+
+
+WAITING = "signals"
+"""The name of the thread that waits for a signal; the interpreter's end does it no harm."""
+
+
+class InterruptedBySignal(KeyboardInterrupt):
+    """Raised in the main thread by the first SIGTERM or SIGINT, so that everything opened is closed."""
+
+
+class Ending:
+    """What the process does at a signal. One thread waits for it, as the main one may be deep in native code."""
+
+    def __init__(self) -> None:
+        self.graceful = False
+        """Whether a signal is how the command is meant to end: `serve` ends with 0."""
+        self.received: int | None = None
+        """The number of the first signal."""
+        self._raised = False
+        self._calls: list[Callable[[], None]] = []
+
+    def code(self) -> int:
+        """Return the exit code that the signal asks for."""
+        return 0 if self.graceful else INTERRUPTED + (self.received or signal.SIGINT)
+
+    def at_signal(self, call: Callable[[], None]) -> None:
+        """Have this called in another thread at a signal: what keeps the main one from handling it."""
+        self._calls.append(call)
+
+    def forget(self, call: Callable[[], None]) -> None:
+        """Take back at_signal()."""
+        with contextlib.suppress(ValueError):
+            self._calls.remove(call)
+
+    def watch(self, *, graceful: bool) -> None:
+        """Handle signals from now on; call it from the main thread."""
+        self.graceful = graceful
+        ours, theirs = os.pipe()
+        os.set_blocking(theirs, False)
+        signal.set_wakeup_fd(theirs, warn_on_full_buffer=False)
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, self._handle)
+        threading.Thread(target=self._wait, args=(ours,), name=WAITING, daemon=True).start()
+
+    def _handle(self, number: int, _frame: FrameType | None) -> None:
+        self.received = self.received or number
+        if self._raised:  # asked twice
+            leave(self.code())
+        self._raised = True
+        raise InterruptedBySignal(number)
+
+    def _wait(self, pipe: int) -> None:
+        number = os.read(pipe, 1)[0]
+        self.received = self.received or number
+        late = threading.Timer(GRACE, leave, args=(self.code(),))
+        late.daemon = True
+        late.start()
+        for call in [*self._calls]:
+            call()
+
+
+ENDING = Ending()
+"""Signals are the process's, so there is one."""
+
+
+def leave(code: int) -> NoReturn:
+    """End the process now; what was written to stdout and the log is flushed.
+
+    Not by the interpreter's own end where other threads are left: it stops them in the middle of whatever native code
+    they are in, and C++ (DuckDB, pybind11) takes that for an exception that nobody rethrows: abort, exit code 134.
+    Nothing is lost by not waiting: the ledger is closed before, or is what it is after a kill, which it stands.
+    """
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(OSError, ValueError):
+            stream.flush()
+    logging.shutdown()
+    if any(thread.name != WAITING for thread in threading.enumerate() if thread is not threading.main_thread()):
+        os._exit(code)
+    sys.exit(code)

@@ -1,0 +1,109 @@
+"""What is published is one state of the ledger: a batch that is stored meanwhile is in all of it, or in none."""
+
+from __future__ import annotations
+
+import re
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from decimal import Decimal
+from pathlib import Path
+
+import pytest
+
+from tests.fakes.company import NOW, RATES, YESTERDAY
+from tests.test_ledger_damage import batch
+from unitcost.config import Config, load, settings_digest
+from unitcost.directory import Directory
+from unitcost.ledger.store import Ledger
+from unitcost.records import Batch, Cost
+from unitcost.refresh import Refresher
+from unitcost.snapshot import Current
+
+YAML = """
+windows: [1d]
+sources:
+  bill: {type: focus, path: exports}
+  cluster: {type: opencost, path: exports, billed_by: []}
+"""
+WAIT = 0.02
+"""Seconds for a batch to get in, where it can."""
+
+
+class Moments(Ledger):
+    """A ledger in which another thread stores the first load of a cluster, before the n-th time that it is used."""
+
+    def __init__(self, settings: str) -> None:
+        super().__init__(None)
+        self.settings = settings
+        self.left = 0
+        self.thread: threading.Thread | None = None
+
+    def first_load(self) -> None:
+        rows = [Cost(YESTERDAY, "acme", "cpu", "compute", Decimal(1000), "USD", "prod")]
+        self.put("cluster", self.settings, Batch("day", [YESTERDAY], cost=rows), NOW, RATES)
+
+    @contextmanager
+    def alone(self) -> Iterator[None]:
+        if threading.current_thread() is not self.thread:
+            self.left -= 1
+            if self.left == 0:
+                self.thread = threading.Thread(target=self.first_load)
+                self.thread.start()
+                self.thread.join(WAIT)
+        with super().alone():
+            yield
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> Config:
+    (tmp_path / "exports").mkdir()
+    (tmp_path / "unitcost.yaml").write_text(YAML)
+    return load(tmp_path / "unitcost.yaml")[0]
+
+
+def published(config: Config, ledger: Ledger) -> tuple[str, str]:
+    """Publish; return the exposition and the page."""
+    current = Current()
+    assert Refresher(config, Directory(), ledger, current, lambda: NOW).publish()
+    snapshot = current.get()
+    assert snapshot is not None
+    return snapshot.text.decode(), snapshot.page.decode()
+
+
+def started(config: Config, moment: int) -> Moments:
+    """Return a ledger with a bill, and a cluster that comes at a moment; the refresher's own start is one use."""
+    ledger = Moments(settings_digest(config, "cluster"))
+    ledger.put("bill", settings_digest(config, "bill"), batch(YESTERDAY), NOW, RATES)
+    ledger.left = 1 + moment
+    return ledger
+
+
+def test_a_first_load_that_is_stored_at_any_moment_is_served_whole_or_not_at_all(config: Config) -> None:
+    seen = []
+    for moment in range(1, 1000):
+        ledger = started(config, moment)
+        text, page = published(config, ledger)
+        if ledger.thread is None:
+            break
+        ledger.thread.join()
+        rows = re.search(r'unitcost_source_rows\{source="cluster"\} (\S+)', text)
+        seen.append(
+            (
+                'window_complete{window="1d"} 1.0' in text,
+                'tenant_cost_dollars{tenant="acme"' in text,
+                rows is not None and rows[1] == "1.0",
+                "acme" in page,
+            )
+        )
+    assert seen[0] == (True,) * 4, "before the first of all"
+    assert set(seen) == {(True,) * 4, (False,) * 4}
+    assert len(seen) > 40
+
+
+def test_a_batch_that_waited_for_a_publication_is_in_the_next(config: Config) -> None:
+    ledger = started(config, 10)
+    assert 'tenant="acme"' not in published(config, ledger)[0]
+    assert ledger.thread is not None
+    ledger.thread.join()
+    assert 'tenant_cost_dollars{tenant="acme"' in published(config, ledger)[0]

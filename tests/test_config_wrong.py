@@ -118,7 +118,10 @@ VALUES = {
     "a currency in lower case": ("currency: {code: usd}", "currency.code:"),
     "a currency that YAML 1.1 takes for false": ("currency: {code: no}", "currency.code:"),
     "rates that are a list": ("currency: {as_of: 2026-11-01, rates: [EUR]}", "currency.rates: must be a mapping"),
-    "a fixed share with a lost digit": (FIXED % "{a: 0.9999999999999, b: 0.0000000000001}", "sharing.0.by.fixed.a:"),
+    "a fixed share with too many digits": (
+        FIXED % "{a: '0.00000000000000000000000001', b: '0.99999999999999999999999999'}",
+        "sharing.0.by.fixed.a: must have at most 18 digits",
+    ),
     "fixed shares below zero": (FIXED % "{a: 2, b: -1}", "sharing.0.by.fixed.a:"),
     "a share of a text": (FIXED % "{a: all}", "sharing.0.by.fixed.a:"),
     "a share that is no number": (FIXED % "{a: .nan}", "sharing.0.by.fixed.a:"),

@@ -258,6 +258,9 @@ def test_a_stored_day_that_is_empty_now_stays_and_is_a_problem() -> None:
         (Reply('{"status": "success"}'), "format", "not as the Prometheus API does"),
         (Reply('{"status": "success", "data": {"resultType": "vector", "result": null}}'), "format", "not as"),
         (Reply('{"status": "success", "data": {"resultType": "vector", "result": [7]}}'), "format", "not as"),
+        (Reply('{"status": "success", "data": {"resultType": ["vector"], "result": []}}'), "format", "not as"),
+        (Reply('{"status": ["error"], "data": {"resultType": {"a": 1}, "result": []}}'), "format", "not as"),
+        (Reply('{"status": "success", "data": {"resultType": null, "result": [[]]}}'), "format", "not as"),
         (
             Reply(
                 '{"status":"success","data":{"resultType":"vector","result":[{"metric":{"tenant":"a"},"value":[1,2]}]}}'

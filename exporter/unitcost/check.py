@@ -13,7 +13,7 @@ from unitcost.errors import describe
 from unitcost.ledger.files import copied_at, copies
 from unitcost.ledger.held import held
 from unitcost.ledger.store import Ledger
-from unitcost.redaction import visible
+from unitcost.redaction import say
 from unitcost.refresh import Desk, Refresher
 from unitcost.snapshot import Current
 
@@ -25,10 +25,6 @@ SIMILAR = 5
 """So many names that are spelt in several ways are told."""
 
 
-def _say(out: TextIO, line: str) -> None:
-    print(visible(line), file=out)
-
-
 def check(
     config: Config, directory: Directory, clock: Callable[[], datetime], state_dir: Path | None, out: TextIO
 ) -> bool:
@@ -36,7 +32,7 @@ def check(
 
     state_dir: where the exporter's ledger is, whose days of former settings are told too; None: it keeps none.
     """
-    _say(out, "configuration: fine")
+    say(out, "configuration: fine")
     ledger = Ledger(None)
     try:
         recent = config.model_copy(update={"history": min(config.history, RECENT)})
@@ -49,9 +45,9 @@ def check(
             "SELECT source, cluster, sum(billed)::DOUBLE / sum(opencost)::DOUBLE FROM reconciled_day"
             " GROUP BY ALL HAVING sum(opencost) > 0 ORDER BY ALL"
         ):
-            _say(out, f"{source}: the bill is {ratio:.3f} times what OpenCost says of cluster {cluster}")
+            say(out, f"{source}: the bill is {ratio:.3f} times what OpenCost says of cluster {cluster}")
             if ratio == 0:
-                _say(
+                say(
                     out,
                     f"  ! no row of the bill is marked as Kubernetes, so OpenCost's cost of {cluster} is not counted;"
                     f" set sources.{source}.cluster to the bill's cluster name, or billed_by: [] if no bill holds it",
@@ -73,27 +69,27 @@ def _describe_similar(config: Config, ledger: Ledger, out: TextIO) -> None:
         ") GROUP BY name ORDER BY sum(cost) DESC, name"
     )
     for (named,) in found[:SIMILAR]:
-        _say(
+        say(
             out,
             f"tenants: only case, Unicode form or white space tells apart {', '.join(named)} {config.currency.code};"
             " write aliases, or set tenants.fold: case",
         )
     if len(found) > SIMILAR:
-        _say(out, f"tenants: and {len(found) - SIMILAR} more names that are spelt in several ways")
+        say(out, f"tenants: and {len(found) - SIMILAR} more names that are spelt in several ways")
 
 
 def _describe_ledger(config: Config, state_dir: Path, first: date, out: TextIO) -> None:
     """Say what the ledger holds that cannot count as it is. Raises LedgerError when it cannot be read."""
     found = held(state_dir, {name: settings_digest(config, name) for name in config.sources}, first)
     if found is None:
-        _say(out, f"ledger: none yet in {state_dir}; {_copies(config, state_dir)}")
+        say(out, f"ledger: none yet in {state_dir}; {_copies(config, state_dir)}")
         return
-    _say(out, f"ledger: {state_dir}; {_copies(config, state_dir)}")
+    say(out, f"ledger: {state_dir}; {_copies(config, state_dir)}")
     for name, problems in sorted(found.left_out.items()):
         for problem in problems:
-            _say(out, f"  ! {name}: {describe(problem.where, problem.text, problem.hint)}")
+            say(out, f"  ! {name}: {describe(problem.where, problem.text, problem.hint)}")
     for one in found.former:
-        _say(
+        say(
             out,
             f"  - {one.source}: {one.count} days, {one.first} to {one.last}, were told under former settings; the next"
             " refresh asks for them again. Those that the source has forgotten stay attributed as before, windows with"
@@ -135,15 +131,15 @@ def _describe(desk: Desk, config: Config, ledger: Ledger, out: TextIO) -> None:
         [desk.name],
     ):
         parts.append(f"MRR {total:,.2f} {currency} of {tenants} tenants")
-    _say(out, f"{desk.name} ({kind}): {'fine' if desk.fine else 'FAILED'}: {'; '.join(parts)}")
+    say(out, f"{desk.name} ({kind}): {'fine' if desk.fine else 'FAILED'}: {'; '.join(parts)}")
     for line in desk.said():
-        _say(out, f"  ! {line}")
+        say(out, f"  ! {line}")
     [(spent, nobodys, first)] = ledger.rows(
         "SELECT count(*), count(*) FILTER (tenants = 0), min(day) FILTER (tenants = 0) FROM ("
         "SELECT day, count(DISTINCT tenant_id(tenant)) AS tenants FROM cost WHERE source = ? GROUP BY day)",
         [desk.name],
     )
     if 0 < nobodys < spent:
-        _say(out, f"  - {nobodys} of its {spent} days with costs have no tenant at all, the first is {first}")
+        say(out, f"  - {nobodys} of its {spent} days with costs have no tenant at all, the first is {first}")
     for note in desk.notes:
-        _say(out, f"  - {note.text}")
+        say(out, f"  - {note.text}")

@@ -23,7 +23,7 @@ from unitcost.healthy import healthy
 from unitcost.ledger.care import ledger_check, restored
 from unitcost.ledger.rewound import rewound
 from unitcost.ledger.store import Ledger
-from unitcost.redaction import LogFormatter, visible
+from unitcost.redaction import LogFormatter, say, visible
 from unitcost.refresh import Refresher
 from unitcost.report import FORMATS, report
 from unitcost.snapshot import Current
@@ -231,20 +231,20 @@ def _backfill(args: argparse.Namespace) -> int:
     with _company(args) as (config, directory), _state_dir(args, config) as state_dir:
         good, remarks = backfill(config, directory, _clock(args), args.first, args.last, args.output, state_dir)
     for remark in remarks:
-        print(visible(remark), file=sys.stderr)
+        say(sys.stderr, remark)
     return FINE if good else FAILED
 
 
 def _healthy(args: argparse.Namespace) -> int:
     good, line = healthy(args.config, args.listen)
-    print(line)
+    say(sys.stdout, line)
     return FINE if good else FAILED
 
 
 def _ledger(args: argparse.Namespace) -> int:
     config, _ = load(args.config)
     if args.action == "restore":
-        print(restored(config.state_dir, args.file, datetime.now(UTC)))
+        say(sys.stdout, restored(config.state_dir, args.file, datetime.now(UTC)))
         return FINE
     return FINE if ledger_check(config.state_dir, args.file, sys.stdout) else FAILED
 

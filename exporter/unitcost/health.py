@@ -6,6 +6,8 @@ import threading
 import time
 from datetime import timedelta
 
+from unitcost.redaction import visible
+
 LONG = timedelta(hours=1)
 REFRESHES = 3
 
@@ -39,7 +41,7 @@ class Health:
         if self._thread is not None and not self._thread.is_alive():
             return "the refresh has ended in a way it should not; see the log"
         if self._problem is not None:
-            return self._problem
+            return visible(self._problem)
         waited = timedelta(seconds=round(time.monotonic() - self._since))
         if self._thread is not None and waited > self._limit:
             return f"no numbers were published for {waited} (the limit is {self._limit}); see the log"

@@ -12,7 +12,7 @@ import re
 import threading
 from collections.abc import Iterator
 from html import escape
-from typing import Any
+from typing import Any, TextIO
 from urllib.parse import quote, quote_plus
 
 SHORTEST = 6
@@ -99,6 +99,11 @@ def escaped(text: str) -> str:
 def visible(text: str) -> str:
     """Return a text fit to be shown: without secrets, in one line, without control codes."""
     return escaped(SECRETS.hide(text))
+
+
+def say(out: TextIO, line: str) -> None:
+    """Print a line, fit to be shown."""
+    print(visible(line), file=out)
 
 
 class LogFormatter(logging.Formatter):

@@ -19,7 +19,7 @@ from unitcost.ledger.report_lines import ReportLine, missing_days, read_copy, re
 from unitcost.ledger.store import Ledger
 from unitcost.overview import overview
 from unitcost.page import render_page
-from unitcost.redaction import visible
+from unitcost.redaction import say, visible
 from unitcost.refresh import Refresher
 from unitcost.snapshot import Current
 from unitcost.windows import window as window_of
@@ -71,7 +71,7 @@ def _print(
     printers = {"table": _table, "csv": _csv, "json": _json}
     sys.stdout.write(printers[form](config, now, window, lines))
     for remark in remarks:
-        print(visible(remark), file=sys.stderr)
+        say(sys.stderr, remark)
 
 
 def _table(config: Config, now: datetime, window: str, lines: Sequence[ReportLine]) -> str:

@@ -12,6 +12,7 @@ from unitcost.ledger.checked import Found, checked
 from unitcost.ledger.copied import copied
 from unitcost.ledger.files import FILE_NAME, advice, copies
 from unitcost.ledger.kept import restore
+from unitcost.redaction import say
 
 
 def ledger_check(folder: Path, file: Path | None, out: TextIO) -> bool:
@@ -25,16 +26,16 @@ def ledger_check(folder: Path, file: Path | None, out: TextIO) -> bool:
         raise LedgerError(f"{path}: there is no such file")
     found = _checked(path)
     rows = ", ".join(f"{name} {count:,}" for name, count in found.tables.items() if count)
-    print(f"{path}: {'DAMAGED' if found.wrong else 'fine'}: {rows or 'no rows'}", file=out)
+    say(out, f"{path}: {'DAMAGED' if found.wrong else 'fine'}: {rows or 'no rows'}")
     for line in found.wrong:
-        print(f"  ! {line}", file=out)
+        say(out, f"  ! {line}")
     if found.wrong:
-        print(f"  ! {advice(folder)}", file=out)
+        say(out, f"  ! {advice(folder)}")
     elif found.days:
-        print(
+        say(
+            out,
             f"  - {found.days} days are known, {found.first} to {found.last}; on each of them"
             " Σ tenants + unallocated = Σ counted",
-            file=out,
         )
     return not found.wrong
 

@@ -56,7 +56,10 @@ def delimiter(first: str, wanted: Collection[str]) -> str:
     names = {name.lower() for name in wanted}
 
     def having(mark: str) -> int:
-        cells = next(csv.reader([first], delimiter=mark), [])
+        try:
+            cells = next(csv.reader([first], delimiter=mark), [])
+        except csv.Error:  # a header longer than any; it is refused where it is read
+            return 0
         return len(names & {cell.strip().lower() for cell in cells})
 
     return max(DELIMITERS, key=having)  # of equal ones the first: the comma
@@ -92,6 +95,8 @@ MAX_KEPT = 20
 def _cause(texts: list[str], error: csv.Error) -> tuple[str, str]:
     if any('\\"' in text for text in texts):
         return "its quotes are escaped by a backslash", 'Export it with quotes doubled: "" for each \\"'
+    if "field limit" in str(error) and not any('"' in text for text in texts):
+        return f"a value of more than {csv.field_size_limit():,} characters", COMPLETE
     if "unexpected end of data" in str(error) or "field limit" in str(error):
         return "a quote that is never closed", f"Close its quotes. {COMPLETE}"
     return f"{error}; a quote ends inside a value", 'Double the quotes inside of values: "" for each "'

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import random
 import shutil
+import subprocess
+import sys
+import time
 from contextlib import closing
 from datetime import date, timedelta
 from decimal import Decimal
@@ -16,6 +19,7 @@ from tests.fakes.company import NOW, RATES, YESTERDAY
 from tests.fakes.processes import exporter, wait_for
 from unitcost.cli import main
 from unitcost.errors import LedgerDamagedError, LedgerError, LedgerLostError
+from unitcost.ledger.checked import checked
 from unitcost.ledger.derive import Model, derive
 from unitcost.ledger.files import FILE_NAME, step
 from unitcost.ledger.store import Ledger
@@ -178,3 +182,38 @@ def test_the_log_of_a_ledger_that_is_gone_is_not_read_into_a_new_one(tmp_path: P
     with pytest.raises(LedgerError, match="belongs to a ledger that is not there"):
         Ledger(tmp_path)
     assert (tmp_path / f"{FILE_NAME}.wal").exists()
+
+
+FIRST_START = """
+import sys
+from pathlib import Path
+from tests.test_ledger_damage import MODEL, NOW, RATES, YESTERDAY, batch, derive, timedelta
+from unitcost.ledger.store import Ledger
+print("begins", flush=True)
+ledger = Ledger(Path(sys.argv[1]))
+for back in range(1000):
+    ledger.put("bill", "s", batch(YESTERDAY - timedelta(back)), NOW, RATES)
+    print("stored", flush=True)
+    derive(ledger, MODEL, NOW, timedelta(90))
+"""
+
+
+def test_a_kill_at_any_moment_of_a_first_start_leaves_no_ledger_or_a_good_one(tmp_path: Path) -> None:
+    """The quick form of bench/kills.py: the moments are spread over the creation and the first batches."""
+    held = []
+    for moment in range(10):
+        folder = tmp_path / str(moment)
+        run = [sys.executable, "-c", FIRST_START, str(folder)]
+        with subprocess.Popen(run, cwd=Path(__file__).parents[1], stdout=subprocess.PIPE, text=True) as process:
+            assert process.stdout is not None
+            assert process.stdout.readline() == "begins\n"
+            for _ in range(moment - 5):
+                assert process.stdout.readline() == "stored\n"
+            time.sleep(moment % 5 * 0.03)
+            process.kill()
+        told, found, batches = outcome(folder)
+        assert told == ""
+        assert found == [(batches * 100, batches * EACH)]
+        assert checked(folder / FILE_NAME).wrong == []
+        held.append(batches)
+    assert held[-1] >= 4

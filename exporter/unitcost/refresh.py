@@ -271,11 +271,13 @@ class Refresher:
         now = self._clock()
         problems: list[Problem] = []
         notes: list[Note] = []
+        lost = False
         try:
             self._take(desk, now, problems, notes)
         except SourceError as error:
             problems.append(Problem.of(error))
         except LedgerLostError as error:
+            lost = True
             self._lose(error)
             problems.append(Problem("ledger", "", str(error)))
         except UnitcostError as error:
@@ -292,7 +294,7 @@ class Refresher:
         desk.notes = notes
         desk.up = not problems
         desk.duration = time.monotonic() - started
-        for line in [] if self._lost is not None else desk.problems[:SHOWN_PROBLEMS]:
+        for line in [] if lost else desk.problems[:SHOWN_PROBLEMS]:
             log.warning("%s: %s", desk.name, line)
         if len(problems) > SHOWN_PROBLEMS:
             log.warning("%s: and %d more problems", desk.name, len(problems) - SHOWN_PROBLEMS)

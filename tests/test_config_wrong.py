@@ -335,6 +335,25 @@ def test_two_hundred_wrong_configurations_are_tried() -> None:
     assert len(CASES) + len(WEB) >= 200
 
 
+@pytest.mark.parametrize(
+    "given",
+    [
+        "0001-01-01",
+        "9999-12-31",
+        "0001-01-01T00:00:00+23:59",
+        "9999-12-31T23:59:59-23:59",
+        "2026-13-45",
+        "now",
+        "\x1b[31m",
+    ],
+)
+def test_a_time_that_is_none_ends_with_exit_2(capsys: pytest.CaptureFixture[str], given: str) -> None:
+    assert main(["report", "--sample", "--as-of", given]) == 2
+    assert "is no time; write 2026-11-01" in capsys.readouterr().err
+    assert main(["backfill", "--sample", "--output", "x", "--from", given]) == 2
+    assert "is no day; write 2026-11-01" in capsys.readouterr().err
+
+
 def test_many_mistakes_are_counted(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = folder / "unitcost.yaml"
     path.write_text(GOOD + "\n".join(f"key{n}: x" for n in range(1000)), encoding="utf-8")

@@ -8,7 +8,7 @@ import sys
 import tempfile
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from datetime import UTC, date, datetime
 from pathlib import Path
 
@@ -135,18 +135,25 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _time(text: str) -> datetime:
-    try:
+    with suppress(ValueError, OverflowError):
         time = datetime.fromisoformat(text)
-    except ValueError as error:
-        raise argparse.ArgumentTypeError(f"{text!r} is no time; write 2026-11-01 or 2026-11-01T12:00:00Z") from error
-    return time.replace(tzinfo=UTC) if time.tzinfo is None else time.astimezone(UTC)
+        time = time.replace(tzinfo=UTC) if time.tzinfo is None else time.astimezone(UTC)
+        if time.year in YEARS:
+            return time
+    raise argparse.ArgumentTypeError(f"{text!r} is no time; write 2026-11-01 or 2026-11-01T12:00:00Z, {BETWEEN}")
 
 
 def _day(text: str) -> date:
-    try:
-        return date.fromisoformat(text)
-    except ValueError as error:
-        raise argparse.ArgumentTypeError(f"{text!r} is no day; write 2026-11-01") from error
+    with suppress(ValueError):
+        day = date.fromisoformat(text)
+        if day.year in YEARS:
+            return day
+    raise argparse.ArgumentTypeError(f"{text!r} is no day; write 2026-11-01, {BETWEEN}")
+
+
+YEARS = range(1970, 3000)
+"""A history of ten years before, and a month after, must be days too."""
+BETWEEN = f"from {YEARS[0]} to {YEARS[-1]}"
 
 
 def _window(text: str) -> str:

@@ -8,8 +8,7 @@ import os
 import re
 import unicodedata
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
-from datetime import date, datetime, timedelta
+from datetime import timedelta
 from decimal import Decimal
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -21,23 +20,32 @@ from pydantic import (
     Field,
     Tag,
     ValidationError,
-    ValidationInfo,
     field_validator,
     model_validator,
 )
 
-from unitcost.address import split_address
 from unitcost.alerts import Alerts
+from unitcost.config_values import (
+    CurrencyCode,
+    Day,
+    Duration,
+    Exact,
+    Listen,
+    Name,
+    Positive,
+    Rate,
+    Share,
+    StateDir,
+    between,
+    one_or_more,
+    short,
+)
 from unitcost.directory import BUDGET_LIMIT, Directory
 from unitcost.errors import ConfigError
 from unitcost.records import (
     COMPONENTS,
     LARGEST_AMOUNT,
-    LARGEST_RATE,
-    RATE_DIGITS,
-    RATE_PLACES,
     RESERVED,
-    SMALLEST_RATE,
 )
 from unitcost.redaction import SECRETS, SHORTEST
 from unitcost.sources.base import (
@@ -48,7 +56,6 @@ from unitcost.sources.base import (
     Section,
     Settings,
     SourceKind,
-    resolved,
 )
 from unitcost.sources.table import TYPES
 from unitcost.windows import DEFAULT_WINDOWS, is_window
@@ -74,87 +81,6 @@ MATCH_FIELDS = ("source", "service", "component", "cluster")
 METHODS = ("direct_cost", "even")
 
 
-def _duration(value: object) -> object:
-    """Turn 30s, 5m, 2h, 90d into a timedelta."""
-    found = re.fullmatch(r"([0-9]{1,9})(s|m|h|d)", value.strip()) if isinstance(value, str) else None
-    if found is None or int(found[1]) == 0:
-        raise ValueError("must be a duration such as 30s, 5m, 2h or 90d")
-    return timedelta(seconds=int(found[1]) * {"s": 1, "m": 60, "h": 3600, "d": 86400}[found[2]])
-
-
-def _day(value: object) -> object:
-    """Read a day; a number is none, though it could be taken for seconds since 1970."""
-    if isinstance(value, str) and re.fullmatch(r"[0-9]{4}-[0-9]{2}-[0-9]{2}", value):
-        with suppress(ValueError):  # the 30th of February
-            return date.fromisoformat(value)
-    if isinstance(value, date) and not isinstance(value, datetime):
-        return value
-    raise ValueError("must be a day written as 2026-11-01")
-
-
-def _one_or_more(value: object) -> object:
-    """Take one text as a list of it."""
-    return value if isinstance(value, (list, tuple)) else (value,)
-
-
-def _exact(value: object) -> object:
-    """Read a YAML number as the decimal that is written there."""
-    return Decimal(repr(value)) if isinstance(value, float) else value
-
-
-def _short(value: Decimal) -> Decimal:
-    """Refuse digits that could not be multiplied exactly. Never rounds: which rate was meant would be a guess."""
-    _, digits, exponent = value.as_tuple()
-    spelt = "".join(map(str, digits))
-    kept = spelt.rstrip("0")
-    places = -int(exponent) - (len(spelt) - len(kept))
-    if len(kept.lstrip("0")) > RATE_DIGITS or places > RATE_PLACES:
-        raise ValueError(f"must have at most {RATE_DIGITS} digits, up to {RATE_PLACES} of them behind the point")
-    return value
-
-
-def _convertible(rate: Decimal) -> Decimal:
-    if not SMALLEST_RATE <= rate <= LARGEST_RATE:
-        raise ValueError(f"must be a number from {SMALLEST_RATE:f} to {LARGEST_RATE:f}")
-    return rate
-
-
-def _between(low: str, high: str) -> AfterValidator:
-    first, last = _duration(low), _duration(high)
-
-    def check(value: timedelta) -> timedelta:
-        if not first <= value <= last:  # type: ignore[operator]
-            raise ValueError(f"must be at least {low} and at most {high}")
-        return value
-
-    return AfterValidator(check)
-
-
-def _state_dir(path: Path, info: ValidationInfo) -> Path:
-    path = resolved(path, info)
-    try:
-        if path.exists() and not path.is_dir():
-            raise ValueError(f"{path} is not a folder")
-    except OSError as error:
-        raise ValueError(f"{path} cannot be used: {error.strerror}") from None
-    return path
-
-
-def _listen(value: str) -> str:
-    split_address(value)
-    return value
-
-
-Duration = Annotated[timedelta, BeforeValidator(_duration)]
-Day = Annotated[date, BeforeValidator(_day)]
-Exact = Annotated[Decimal, BeforeValidator(_exact), ANumber, Field(allow_inf_nan=False)]
-Positive = Annotated[Exact, Field(gt=0)]
-Share = Annotated[Exact, Field(ge=0, le=1), AfterValidator(_short)]
-Rate = Annotated[Exact, AfterValidator(_convertible), AfterValidator(_short)]
-CurrencyCode = Annotated[str, Field(pattern=r"^[A-Z]{3}$")]
-Name = Annotated[str, Field(min_length=1, max_length=200)]
-
-
 class Tenants(Section):
     """tenants: how a tenant is named everywhere, and the optional list of all of them.
 
@@ -162,7 +88,7 @@ class Tenants(Section):
     case, Unicode form or white space for one; `none` keeps them apart and tells of them.
     """
 
-    key: Annotated[tuple[Name, ...], BeforeValidator(_one_or_more), Field(min_length=1, max_length=20)] = ("tenant",)
+    key: Annotated[tuple[Name, ...], BeforeValidator(one_or_more), Field(min_length=1, max_length=20)] = ("tenant",)
     fold: Literal["case", "none"] = "none"
     directory: FilePath | None = None
 
@@ -177,7 +103,7 @@ class Tenants(Section):
 class Refresh(Section):
     """refresh: how often, and for how many past days, sources are asked again."""
 
-    every: Annotated[Duration, _between("1s", "7d")] = timedelta(minutes=5)
+    every: Annotated[Duration, between("1s", "7d")] = timedelta(minutes=5)
     restate_days: Annotated[int, ANumber] = Field(default=3, ge=0, le=90)
 
 
@@ -248,7 +174,7 @@ class Budget(Section):
     """A budget of the calendar month for each tenant: dollars, or a share of its MRR (1 is all of it)."""
 
     dollars: Annotated[Positive, Field(le=BUDGET_LIMIT)] | None = None
-    share_of_mrr: Annotated[Positive, Field(le=1000), AfterValidator(_short)] | None = None
+    share_of_mrr: Annotated[Positive, Field(le=1000), AfterValidator(short)] | None = None
 
     @model_validator(mode="after")
     def _one(self) -> Budget:
@@ -266,14 +192,14 @@ class Limits(Section):
 class Copies(Section):
     """copies: how often a copy of the ledger is kept in state_dir, and how many of them; 0 keeps none."""
 
-    every: Annotated[Duration, _between("1h", "365d")] = timedelta(days=1)
+    every: Annotated[Duration, between("1h", "365d")] = timedelta(days=1)
     keep: Annotated[int, ANumber] = Field(default=2, ge=0, le=100)
 
 
 class Web(Section):
     """web: where to listen, for how many at once, and a Prometheus web config file for TLS and passwords."""
 
-    listen: Annotated[str, AfterValidator(_listen)] = "0.0.0.0:9488"
+    listen: Listen = "0.0.0.0:9488"
     config_file: FilePath | None = None
     max_connections: Annotated[int, ANumber] = Field(default=512, ge=1, le=65536)
 
@@ -283,8 +209,8 @@ class Config(Section):
 
     tenants: Tenants = Tenants()
     refresh: Refresh = Refresh()
-    history: Annotated[Duration, _between("1d", "3660d")] = timedelta(days=90)
-    state_dir: Annotated[Path, AfterValidator(_state_dir)] = Field(default=Path("./state"), validate_default=True)
+    history: Annotated[Duration, between("1d", "3660d")] = timedelta(days=90)
+    state_dir: StateDir = Field(default=Path("./state"), validate_default=True)
     copies: Copies = Copies()
     currency: Currency = Currency()
     sources: Mapping[Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_-]{0,99}$")], Any] = Field(max_length=200)

@@ -128,8 +128,8 @@ class Ledger:
 
     @property
     def stopped(self) -> bool:
-        """Whether it was closed, or is about to be."""
-        return self._stopped
+        """Whether it was closed, or is about to be: DuckDB may notice a signal before stop() is called for it."""
+        return self._stopped or ENDING.received is not None
 
     @contextmanager
     def alone(self) -> Iterator[None]:
@@ -185,14 +185,13 @@ class Ledger:
         try:
             yield
         except Exception as error:
-            if self._stopped:
-                self._refuse_stopped(error)
+            self._refuse_stopped(error)
             if is_broken(error):
                 raise translated(self.path, error, what) from error
             raise
 
     def _refuse_stopped(self, error: Exception | None = None) -> None:
-        if self._stopped:
+        if self.stopped:
             raise LedgerStoppedError(f"{self.path or 'the ledger in memory'}: is closed, unitcost is ending") from error
 
     def known(self, source: str) -> Known:

@@ -295,8 +295,8 @@ def read_secret(path: Path) -> str:
         with path.open("rb") as opened:
             secret = opened.read(MAX_SECRET).decode().strip()
     except (OSError, UnicodeDecodeError) as error:
-        what = error.strerror if isinstance(error, OSError) else "is not UTF-8"
-        raise SourceError("secret", str(path), f"cannot be read: {what}") from None
+        what = f"cannot be read: {error.strerror}" if isinstance(error, OSError) else "is not UTF-8"
+        raise SourceError("secret", str(path), what) from None  # the cause would show a part of it
     SECRETS.read(f"<{path.name}>", secret)
     return secret
 

@@ -226,11 +226,11 @@ def read_window(window: object, where: str) -> tuple[datetime, datetime]:
         raise SourceError("format", where, f"has no readable window: {shown}", LOG_HINT) from error
     if start.tzinfo is None or end.tzinfo is None or start >= end:
         raise SourceError("format", where, f"its window is not a span of time in UTC: {shown}", LOG_HINT)
-    if start.year not in YEARS or end.year not in YEARS:
-        raise SourceError("format", where, f"its window is of no time that costs can have: {shown}", LOG_HINT)
     if end - start > LONGEST:
         text = f"its window of {(end - start).days:,} days is longer than the {LONGEST.days} that are read: {shown}"
         raise SourceError("format", where, text, "Ask for a day at a time, as unitcost does")
+    if start.year not in YEARS or end.year not in YEARS:
+        raise SourceError("format", where, f"its window is of no time that costs can have: {shown}", LOG_HINT)
     return start, end
 
 

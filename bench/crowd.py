@@ -15,6 +15,7 @@ import argparse
 import asyncio
 import base64
 import contextlib
+import os
 import resource
 import secrets
 import ssl
@@ -115,6 +116,7 @@ class Crowd:
 
 
 def crowd_process(port: int, args: argparse.Namespace, told: Connection) -> None:
+    os.nice(args.nice)
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     crowd = Crowd(port, args)
@@ -184,6 +186,9 @@ def main() -> None:
     parser.add_argument("--keep", action="store_true", help="guessers keep their connection")
     parser.add_argument(
         "--impatient", type=float, default=0, help="guessers go away after so many seconds and come again"
+    )
+    parser.add_argument(
+        "--nice", type=int, default=10, help="of the crowd, which elsewhere would take no processor from the server"
     )
     parser.add_argument("--descriptors", type=int, default=1024, help="that the server may have")
     args = parser.parse_args()

@@ -223,7 +223,7 @@ def test_a_token_that_is_renewed_is_hidden_before_and_after(tmp_path: Path) -> N
 def test_a_secret_file_that_cannot_be_read_is_an_error_of_the_source(tmp_path: Path) -> None:
     path = tmp_path / "token"
     path.write_bytes(b"\xff\xfe\x00")
-    with pytest.raises(SourceError, match="cannot be read: is not UTF-8"):
+    with pytest.raises(SourceError, match="is not UTF-8"):
         read_secret(path)
 
 

@@ -1,6 +1,6 @@
 """How a scrape fares in a crowd: idle connections, dripping ones, and guessers of passwords, all at once.
 
-    python bench/crowd.py [--tls] [--seconds 60] [--cost 10] [--impatient 3] [--keep]
+    python bench/crowd.py [--tls] [--seconds 60] [--cost 10] [--impatient 3] [--keep] [--nice 10]
 
 Serves the sample company with a web.yml, and lets nobody of the crowd go away: whose connection is closed comes again
 after a second, who guessed wrong guesses again at once. All of them come from the address of the right users, and guess

@@ -38,7 +38,7 @@ BACKLOG = 4096
 
 STOP_SECONDS = 3
 
-SWITCH_SECONDS = 0.00005
+SWITCH_SECONDS = 0.00002
 """How long a thread may keep the interpreter from others. Python's own 5 ms let a server in a crowd stand still for
 seconds: it has to wait for a refresh's threads after each of the system calls that thousands of connections take."""
 

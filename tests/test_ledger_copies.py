@@ -25,6 +25,16 @@ def kept(folder: Path) -> list[str]:
     return sorted(path.name for path in (folder / COPIES).iterdir())
 
 
+def filled_and_copied(folder: Path) -> tuple[Path, Path]:
+    """Return a ledger's file with numbers in it, which is closed, and a copy of it that is kept."""
+    path = filled(folder)
+    ledger = Ledger(folder)
+    copy = keep_copy(ledger, NOW, DAY, 2)
+    ledger.close()
+    assert copy is not None
+    return path, copy
+
+
 def company(folder: Path) -> list[str]:
     (folder / "mrr.csv").write_text("tenant,mrr\nacme,30\n")
     (folder / "unitcost.yaml").write_text(YAML)
@@ -103,10 +113,7 @@ def test_a_damaged_ledger_is_replaced_by_the_copy_that_its_error_names_and_is_mo
 ) -> None:
     config = company(tmp_path)
     state = tmp_path / "state"
-    path = filled(state)
-    ledger = Ledger(state)
-    copy = keep_copy(ledger, NOW, DAY, 2)
-    ledger.close()
+    path, copy = filled_and_copied(state)
     path.write_bytes(b"\x00" + path.read_bytes()[1:20_000])
     with pytest.raises(LedgerError, match=rf"`unitcost ledger restore {copy}` \(with the same --config\)"):
         Ledger(state)
@@ -126,10 +133,7 @@ def test_a_ledger_that_is_lost_is_not_begun_anew_beside_its_copies(
 ) -> None:
     config = company(tmp_path)
     state = tmp_path / "state"
-    path = filled(state)
-    ledger = Ledger(state)
-    keep_copy(ledger, NOW, DAY, 2)
-    ledger.close()
+    path, _ = filled_and_copied(state)
     path.unlink()
     assert main(["report", "--window", "1d", *config]) == 1
     assert "is gone, but copies of it are there; `unitcost ledger restore" in capsys.readouterr().err

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import math
 import socket
-import ssl
 import subprocess
 import time
 from collections.abc import Callable, Iterator
@@ -19,6 +18,7 @@ import pytest
 import requests
 from pydantic import ValidationError
 
+from tests.fakes.faulty import certificate
 from tests.fakes.server import Fake, Reply, Request, serve
 from tests.fakes.stored import MemoryStored, asked, rows, utc
 from unitcost.errors import SourceError
@@ -475,17 +475,9 @@ def test_refused_credentials_stop_at_once_and_no_secret_is_shown(status: int) ->
 
 @pytest.mark.needs("openssl")
 def test_a_server_with_a_certificate_of_its_own_is_trusted_by_its_ca_file_only(tmp_path: Path) -> None:
-    key, certificate = tmp_path / "key.pem", tmp_path / "certificate.pem"
-    subprocess.run(
-        ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2",
-         "-subj", "/CN=localhost", "-addext", "subjectAltName=IP:127.0.0.1",
-         "-addext", "keyUsage=critical,digitalSignature,keyCertSign", "-keyout", key, "-out", certificate],
-        check=True, capture_output=True,
-    )  # fmt: skip
-    tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    tls.load_cert_chain(certificate, key)
+    tls, ca_file = certificate(tmp_path)
     with serve(lambda _: GOOD, tls) as fake:
-        (batch,) = source(fake.url, ca_file=certificate).batches(asked(NOW, TODAY))
+        (batch,) = source(fake.url, ca_file=ca_file).batches(asked(NOW, TODAY))
         assert isinstance(batch, Batch)
         with pytest.raises(SourceError, match="ca_file") as caught:
             list(source(fake.url).batches(asked(NOW, TODAY)))

@@ -9,7 +9,6 @@ from typing import TextIO
 
 from unitcost.config import Config, settings_digest
 from unitcost.directory import Directory
-from unitcost.errors import describe
 from unitcost.ledger.files import copied_at, copies
 from unitcost.ledger.held import held
 from unitcost.ledger.store import Ledger
@@ -87,7 +86,7 @@ def _describe_ledger(config: Config, state_dir: Path, first: date, out: TextIO) 
     say(out, f"ledger: {state_dir}; {_copies(config, state_dir)}")
     for name, problems in sorted(found.left_out.items()):
         for problem in problems:
-            say(out, f"  ! {name}: {describe(problem.where, problem.text, problem.hint)}")
+            say(out, f"  ! {name}: {problem.line}")
     for one in found.former:
         say(
             out,
@@ -125,9 +124,9 @@ def _describe(desk: Desk, config: Config, ledger: Ledger, out: TextIO) -> None:
     ):
         parts.append(f"{measure}: {total:,.0f} by {tenants} tenants")
     for currency, total, tenants in ledger.rows(
-        "SELECT currency, sum(mrr), count(DISTINCT tenant) FROM revenue v JOIN known_day k USING (source, batch)"
-        " WHERE v.source = ? AND k.day = (SELECT max(day) FROM known_day WHERE source = v.source)"
-        " AND k.day >= first_day AND (last_day IS NULL OR k.day <= last_day) GROUP BY currency ORDER BY currency",
+        "SELECT currency, sum(mrr), count(DISTINCT tenant) FROM mrr_day v"
+        " WHERE source = ? AND day = (SELECT max(day) FROM known_day WHERE source = v.source)"
+        " GROUP BY currency ORDER BY currency",
         [desk.name],
     ):
         parts.append(f"MRR {total:,.2f} {currency} of {tenants} tenants")

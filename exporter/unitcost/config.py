@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
-import re
-import unicodedata
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from decimal import Decimal
@@ -47,7 +44,6 @@ from unitcost.records import (
     LARGEST_AMOUNT,
     RESERVED,
 )
-from unitcost.redaction import SECRETS, SHORTEST
 from unitcost.sources.base import (
     ANumber,
     Context,
@@ -58,6 +54,7 @@ from unitcost.sources.base import (
     SourceKind,
 )
 from unitcost.sources.table import TYPES
+from unitcost.variables import fill_variables
 from unitcost.windows import DEFAULT_WINDOWS, is_window
 from unitcost.yaml_file import read_yaml
 
@@ -284,7 +281,7 @@ def load(path: Path) -> tuple[Config, Directory]:
     if not isinstance(raw, dict):
         raise ConfigError([f"{path}: must be a mapping with at least `sources`"])
     mistakes: list[str] = []
-    filled = _fill_variables(raw, "", mistakes)
+    filled = fill_variables(raw, "", mistakes)
     folder = path.resolve().parent
     sources = _load_sources(filled.get("sources"), folder, mistakes)
     config = None
@@ -356,38 +353,6 @@ def _cross_checks(config: Config) -> list[str]:
         if name != "default" and name not in config.plans
     ]
     return wrong
-
-
-_VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
-
-
-def _fill_variables(value: Any, where: str, mistakes: list[str]) -> Any:
-    """Replace ${NAME} in every string by the environment's value; names without one are mistakes.
-
-    `$window` and `${window}` of a PromQL belong to the measures and stay.
-    """
-    if isinstance(value, dict):
-        return {key: _fill_variables(item, f"{where}.{key}".lstrip("."), mistakes) for key, item in value.items()}
-    if isinstance(value, list):
-        return [_fill_variables(item, f"{where}.{number}", mistakes) for number, item in enumerate(value)]
-    if not isinstance(value, str):
-        return value
-
-    def fill(found: re.Match[str]) -> str:
-        name = found[1]
-        if name == "window":
-            return found[0]
-        value = os.environ.get(name, "")
-        if name not in os.environ:
-            mistakes.append(f"{where}: the environment variable {name} is not set")
-        elif bad := next(
-            (char for char in value if unicodedata.category(char) in {"Cc", "Cs"} and char not in "\t\n"), None
-        ):
-            mistakes.append(f"{where}: the environment variable {name} holds U+{ord(bad):04X}, which is no text")
-        SECRETS.add(f"${{{name}}}", value, SHORTEST)
-        return value
-
-    return _VARIABLE.sub(fill, value)
 
 
 def _lines(error: ValidationError, where: str) -> list[str]:

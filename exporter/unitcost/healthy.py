@@ -7,15 +7,15 @@ the server had read it must not make a server unhealthy that goes on with what i
 from __future__ import annotations
 
 import contextlib
-import os
-import re
 import ssl
 from http.client import HTTPConnection, HTTPException, HTTPSConnection
 from pathlib import Path
 from typing import Any
 
+from unitcost.address import split_address
 from unitcost.config import Web
 from unitcost.errors import ConfigError
+from unitcost.variables import fill_variables
 from unitcost.yaml_file import read_yaml
 
 PLACES = (Path("unitcost.yaml"), Path("/etc/unitcost/unitcost.yaml"))
@@ -30,8 +30,10 @@ def healthy(config: Path | None, listen: str | None) -> tuple[bool, str]:
     """Ask /-/healthy; return whether it is, and a line that says so. listen: instead of the configuration's."""
     path = config or next((place for place in PLACES if place.exists()), None)
     web = _section(path, "web") or {}
-    host, _, port = str(listen or web.get("listen") or Web().listen).rpartition(":")
-    host = host.removeprefix("[").removesuffix("]")
+    try:
+        host, port = split_address(str(listen or web.get("listen") or Web().listen))
+    except ValueError as error:
+        return False, f"web.listen: {error}"
     host = ANYWHERE.get(host, host)
     file = path.parent / str(web["config_file"]) if path is not None and web.get("config_file") else None
     tls = _section(file, "tls_server_config")
@@ -42,13 +44,13 @@ def healthy(config: Path | None, listen: str | None) -> tuple[bool, str]:
     return plain if plain[0] or file is None or tls is not None else _ask(host, port, {}, file)
 
 
-def _ask(host: str, port: str, tls: dict[str, Any] | None, file: Path | None) -> tuple[bool, str]:
+def _ask(host: str, port: int, tls: dict[str, Any] | None, file: Path | None) -> tuple[bool, str]:
     url = f"{'http' if tls is None else 'https'}://{f'[{host}]' if ':' in host else host}:{port}/-/healthy"
     try:
         connection = (
-            HTTPConnection(host, int(port), timeout=TIMEOUT_SECONDS)
+            HTTPConnection(host, port, timeout=TIMEOUT_SECONDS)
             if tls is None
-            else HTTPSConnection(host, int(port), timeout=TIMEOUT_SECONDS, context=_context(tls, file))
+            else HTTPSConnection(host, port, timeout=TIMEOUT_SECONDS, context=_context(tls, file))
         )
         with contextlib.closing(connection):
             connection.request("GET", "/-/healthy")
@@ -84,10 +86,5 @@ def _section(path: Path | None, name: str) -> dict[str, Any] | None:
     except ConfigError:
         return None
     found = raw.get(name) if isinstance(raw, dict) else None
-    return {key: _filled(value) for key, value in found.items()} if isinstance(found, dict) else {}
-
-
-def _filled(value: object) -> object:
-    if not isinstance(value, str):
-        return value
-    return re.sub(r"\$\{(\w+)\}", lambda found: os.environ.get(found[1], ""), value)
+    filled: dict[str, Any] = fill_variables(found, "", []) if isinstance(found, dict) else {}
+    return filled

@@ -12,7 +12,7 @@ from datetime import date, datetime
 from decimal import Decimal
 from typing import Any, Protocol
 
-from unitcost.errors import SourceError
+from unitcost.errors import SourceError, describe
 
 COMPONENTS = ("compute", "gpu", "database", "storage", "network", "ai", "idle", "support", "other")
 CHARGES = ("usage", "purchase", "tax", "credit", "adjustment", "correction")
@@ -159,6 +159,11 @@ class Problem:
     def of(cls, error: SourceError) -> Problem:
         """Return what an error says, where the source can go on without that part."""
         return cls(error.reason, error.where, error.text, error.hint)
+
+    @property
+    def line(self) -> str:
+        """What is told: where, what is wrong, what to do."""
+        return describe(self.where, self.text, self.hint)
 
 
 @dataclass(frozen=True, slots=True)

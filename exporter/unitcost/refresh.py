@@ -86,7 +86,7 @@ class Desk:
     def said(self) -> list[str]:
         """Return all that is wrong, a line each."""
         late = [self.overdue] if self.overdue else []
-        return [*late, *self.problems, *(describe(p.where, p.text, p.hint) for p in self.left_out)]
+        return [*late, *self.problems, *(problem.line for problem in self.left_out)]
 
     @property
     def running(self) -> bool:
@@ -290,7 +290,7 @@ class Refresher:
         if self._ledger.stopped:
             return
         desk.errors.update(problem.reason for problem in problems)
-        desk.problems = [describe(p.where, p.text, p.hint) for p in problems]
+        desk.problems = [problem.line for problem in problems]
         desk.notes = notes
         desk.up = not problems
         desk.duration = time.monotonic() - started
@@ -360,7 +360,7 @@ class Refresher:
             desk.errors.update(problem.reason for problem in desk.left_out)
             for problem in desk.left_out:
                 if problem not in before:
-                    log.warning("%s: %s", desk.name, describe(problem.where, problem.text, problem.hint))
+                    log.warning("%s: %s", desk.name, problem.line)
 
     def publish(self) -> bool:
         """Derive what changed and swap in a new snapshot; on failure the last one stays. Return success."""

@@ -1,4 +1,4 @@
--- reads: cost, usage, revenue, known_day, doubt, and of this run: source, alias, rate, dirty
+-- reads: cost, usage, revenue, mrr_day, doubt, and of this run: source, alias, rate, dirty
 -- writes: line (costs in the configured currency with their tenant), usage_day and revenue_day of the dirty days
 
 -- What a source says of a dirty day counts, unless the ledger holds of it what cannot be counted.
@@ -30,11 +30,10 @@ WHERE n.tenant IS NOT NULL
 GROUP BY ALL;
 
 INSERT INTO revenue_day
-SELECT k.day, n.tenant, sum(CASE WHEN r.plain THEN v.mrr ELSE converted(v.mrr, r.factor, r.divisor) END)
-FROM revenue v
-JOIN known_day k ON k.source = v.source AND k.batch = v.batch
-JOIN heard h ON h.day = k.day AND h.source = k.source
+SELECT v.day, n.tenant, sum(CASE WHEN r.plain THEN v.mrr ELSE converted(v.mrr, r.factor, r.divisor) END)
+FROM mrr_day v
+JOIN heard h ON h.day = v.day AND h.source = v.source
 JOIN rate r ON r.currency = v.currency
 JOIN spelling n ON n.spelt = v.tenant
-WHERE n.tenant IS NOT NULL AND k.day >= v.first_day AND (v.last_day IS NULL OR k.day <= v.last_day)
+WHERE n.tenant IS NOT NULL
 GROUP BY ALL;

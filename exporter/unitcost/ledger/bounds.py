@@ -43,15 +43,7 @@ class _Kind:
 
 _KINDS = (
     _Kind("cost", "cost", "currency", "amount", LARGEST_DAY, "cost"),
-    _Kind(
-        "MRR",
-        "revenue",
-        "currency",
-        "mrr",
-        LARGEST_DAY,
-        "(SELECT v.*, k.day FROM revenue v JOIN known_day k USING (source, batch)"
-        " WHERE k.day >= v.first_day AND (v.last_day IS NULL OR k.day <= v.last_day))",
-    ),
+    _Kind("MRR", "revenue", "currency", "mrr", LARGEST_DAY, "mrr_day"),
     _Kind("usage", "usage", "measure", "quantity", LARGEST_USAGE, "usage", money=False),
 )
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from datetime import datetime
 from pathlib import Path
 from typing import TextIO
@@ -41,7 +40,7 @@ def ledger_check(folder: Path, file: Path | None, out: TextIO) -> bool:
 
 
 def _checked(path: Path) -> Found:
-    with tempfile.TemporaryDirectory(prefix="unitcost-") as beside, copied(path, Path(beside)) as copy:
+    with copied(path) as copy:
         return checked(copy / FILE_NAME)
 
 

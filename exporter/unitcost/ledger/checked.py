@@ -21,15 +21,16 @@ SELECT day, counted, served FROM (
     ) GROUP BY day
 ) WHERE counted <> served ORDER BY day
 """
-STRAY = """
-SELECT source, batch, count(*) FROM (
+RECORDS = """(
     SELECT source, batch FROM cost UNION ALL SELECT source, batch FROM usage UNION ALL SELECT source, batch FROM revenue
-) r ANTI JOIN (SELECT source, key AS batch FROM batch WHERE NOT empty) USING (source, batch) GROUP BY ALL ORDER BY ALL
+)"""
+STRAY = f"""
+SELECT source, batch, count(*) FROM {RECORDS} r
+ANTI JOIN (SELECT source, key AS batch FROM batch WHERE NOT empty) USING (source, batch) GROUP BY ALL ORDER BY ALL
 """
-MISSING = """
-SELECT b.source, b.key, b.rows, count(r.batch) FROM batch b LEFT JOIN (
-    SELECT source, batch FROM cost UNION ALL SELECT source, batch FROM usage UNION ALL SELECT source, batch FROM revenue
-) r ON r.source = b.source AND r.batch = b.key
+MISSING = f"""
+SELECT b.source, b.key, b.rows, count(r.batch) FROM batch b
+LEFT JOIN {RECORDS} r ON r.source = b.source AND r.batch = b.key
 GROUP BY ALL HAVING b.rows <> count(r.batch) ORDER BY ALL
 """
 

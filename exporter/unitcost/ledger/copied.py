@@ -7,7 +7,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from tempfile import TemporaryDirectory
+from tempfile import TemporaryDirectory, gettempdir
 
 from unitcost.errors import LedgerError
 from unitcost.ledger.files import FILE_NAME, parts
@@ -22,8 +22,8 @@ State = list[tuple[str, int, int]]
 
 
 @contextmanager
-def copied(path: Path, beside: Path, patience: float = PATIENCE) -> Iterator[Path]:
-    """Copy a ledger's file to a new folder in `beside`, which is removed at the end; yield that folder.
+def copied(path: Path, beside: Path | None = None, patience: float = PATIENCE) -> Iterator[Path]:
+    """Copy a ledger's file to a new folder in `beside` (None: where temporary files go); yield it, removed at the end.
 
     DuckDB lets nobody open a file that another process writes, but what it has committed is in the file and the log
     beside it. The copy is taken only when neither changed from before it was begun until it was finished, so it is
@@ -43,7 +43,7 @@ def copied(path: Path, beside: Path, patience: float = PATIENCE) -> Iterator[Pat
                 time.sleep(STILL)
             yield target
     except OSError as error:
-        raise LedgerError(f"{path}: cannot be copied to {beside}: {error}") from error
+        raise LedgerError(f"{path}: cannot be copied to {beside or gettempdir()}: {error}") from error
 
 
 def _copy(path: Path, target: Path) -> bool:

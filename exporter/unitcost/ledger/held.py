@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Mapping
 from contextlib import closing
 from dataclasses import dataclass
@@ -42,16 +41,12 @@ def held(folder: Path, settings: Mapping[str, str], first: date) -> Held | None:
     """
     if not (folder / FILE_NAME).exists():
         return None
-    with (
-        tempfile.TemporaryDirectory(prefix="unitcost-") as beside,
-        copied(folder / FILE_NAME, Path(beside)) as copy,
-        closing(Ledger(copy)) as ledger,
-    ):
+    with copied(folder / FILE_NAME) as copy, closing(Ledger(copy)) as ledger:
         found = ledger.rows(
             "SELECT source, count(DISTINCT day), min(day), max(day)"
-            " FROM known_day k JOIN batch b USING (source) JOIN ("
+            " FROM settings_day k JOIN ("
             "  SELECT unnest(?::VARCHAR[]) AS source, unnest(?::VARCHAR[]) AS settings) p USING (source)"
-            " WHERE b.key = k.batch AND NOT b.empty AND b.settings <> p.settings AND day >= ?"
+            " WHERE k.settings <> p.settings AND day >= ?"
             " GROUP BY source ORDER BY source",
             [list(settings), list(settings.values()), first],
         )

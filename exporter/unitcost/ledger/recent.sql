@@ -1,12 +1,12 @@
--- reads: known_day, told_day, batch, derived_day, tenant_day, and of this run: clock, source, present
+-- reads: settings_day, told_day, derived_day, tenant_day, and of this run: clock, source, present
 -- writes: former_day, complete_day, recent_cost (what each tenant cost on these days and on all days of this month)
 
 -- Days that a source told under settings of before (another tenant key, say) and has forgotten since: their costs count,
 -- but they do not say what the settings of today would make of them.
 CREATE OR REPLACE TEMP TABLE former_day AS
 SELECT DISTINCT k.source, k.day
-FROM known_day k JOIN batch b ON b.source = k.source AND b.key = k.batch JOIN present p ON p.source = k.source
-WHERE NOT b.empty AND b.settings <> p.settings AND k.day >= (SELECT first_day FROM clock);
+FROM settings_day k JOIN present p USING (source)
+WHERE k.settings <> p.settings AND k.day >= (SELECT first_day FROM clock);
 
 -- Days that are over and that every required cost source knows; number 1 is the newest. Kept are those of this month
 -- and the last 28: what a forecast is made of. Without a required cost source no day is complete.

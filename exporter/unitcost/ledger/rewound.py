@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from datetime import datetime
@@ -25,7 +24,7 @@ def rewound(folder: Path, now: datetime) -> Iterator[Path]:
     if not (folder / FILE_NAME).exists() or not _is_later(folder, now):
         yield folder
         return
-    with tempfile.TemporaryDirectory(prefix="unitcost-") as beside, copied(folder / FILE_NAME, Path(beside)) as copy:
+    with copied(folder / FILE_NAME) as copy:
         with closing(Ledger(copy)) as ledger:
             if not _holds_later(ledger, now):  # a running exporter with the same fixed clock
                 copy = folder  # noqa: PLW2901 - the one that is used

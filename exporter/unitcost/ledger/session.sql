@@ -1,5 +1,5 @@
--- reads: known_day, doubt
--- writes: the view told_day and macros of one connection: whole units of the ledger's last digit (1e-12), exact products, tenant ids, ratios
+-- reads: known_day, batch, revenue, doubt
+-- writes: the views told_day, settings_day and mrr_day, and macros of one connection: whole units of the ledger's last digit (1e-12), exact products, tenant ids, ratios
 
 -- Both ways for every number a DECIMAL(38, 12) holds; the first branch is what nearly all take, and much faster.
 CREATE OR REPLACE TEMP MACRO units(amount) AS
@@ -68,3 +68,13 @@ CREATE OR REPLACE TEMP MACRO margin_ratio(revenue, cost) AS
     END;
 CREATE OR REPLACE TEMP MACRO per_unit(cost, count) AS
     CASE WHEN count > 0 THEN CAST(cost AS DOUBLE) / CAST(count AS DOUBLE) END;
+
+-- Under which settings (a digest of them) a source told of each day it knows.
+CREATE OR REPLACE TEMP VIEW settings_day AS
+SELECT k.source, k.day, b.settings FROM known_day k JOIN batch b ON b.source = k.source AND b.key = k.batch
+WHERE NOT b.empty;
+
+-- Each line of MRR on each day it holds of those that its batch knows.
+CREATE OR REPLACE TEMP VIEW mrr_day AS
+SELECT v.*, k.day FROM revenue v JOIN known_day k USING (source, batch)
+WHERE k.day >= v.first_day AND (v.last_day IS NULL OR k.day <= v.last_day);

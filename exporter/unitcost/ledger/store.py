@@ -5,9 +5,9 @@ from __future__ import annotations
 import os
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from pathlib import Path
@@ -19,8 +19,9 @@ from unitcost.ending import ENDING
 from unitcost.errors import LedgerLostError, LedgerStoppedError, SourceError
 from unitcost.ledger.bounds import refuse_uncountable
 from unitcost.ledger.files import FILE_NAME, is_broken, translated
+from unitcost.ledger.insert import insert
 from unitcost.ledger.opening import open_ledger
-from unitcost.records import Batch, Cost, Node, Query, Revenue, Usage
+from unitcost.records import Batch, Cost
 
 STOP_SECONDS = 4.0
 """How long the end waits for who uses the ledger: a statement that is interrupted needs some hundredths."""
@@ -238,7 +239,7 @@ class Ledger:
                 before = _day_digests(connection, where)
                 for table in ("cost", "usage", "revenue", "node", "known_day"):
                     connection.execute(f"DELETE FROM {table} WHERE source = ? AND batch = ?", where)
-            rows = _insert(connection, source, batch)
+            rows = insert(connection, source, batch)
             _refuse_unknown_currencies(connection, source, batch, rates)
             if source in clusters:
                 _refuse_told_twice(connection, source, batch, [name for name in clusters if name != source])
@@ -293,9 +294,7 @@ def _day_digests(connection: duckdb.DuckDBPyConnection, where: list[str]) -> dic
                 hash(tenant, service, component, amount, currency, cluster, dimensions::VARCHAR, charge) AS digest
             FROM cost WHERE source = $1 AND batch = $2
             UNION ALL SELECT day, hash(tenant, measure, quantity) FROM usage WHERE source = $1 AND batch = $2
-            UNION ALL SELECT k.day, hash(v.tenant, v.mrr, v.currency, v.plan)
-            FROM known_day k JOIN revenue v USING (source, batch)
-            WHERE source = $1 AND batch = $2 AND k.day >= v.first_day AND (v.last_day IS NULL OR k.day <= v.last_day)
+            UNION ALL SELECT day, hash(tenant, mrr, currency, plan) FROM mrr_day WHERE source = $1 AND batch = $2
             UNION ALL SELECT day, 0::UBIGINT FROM known_day WHERE source = $1 AND batch = $2
         ) GROUP BY day
         """,
@@ -354,71 +353,3 @@ def _refuse_told_twice(connection: duckdb.DuckDBPyConnection, source: str, batch
             f"Remove one of {other} and {source}; if they are two clusters of one name, give one of them its own "
             "(OpenCost's defaultClusterId, or cluster in its source)",
         )
-
-
-def _insert(connection: duckdb.DuckDBPyConnection, source: str, batch: Batch) -> int:
-    """Insert all records of a batch; return how many."""
-    count = 0
-    for table, records in (
-        ("cost", batch.cost),
-        ("usage", batch.usage),
-        ("revenue", batch.revenue),
-        ("node", batch.nodes),
-    ):
-        if isinstance(records, Query):
-            count += _insert_query(connection, table, [source, batch.key], records)
-        elif records:
-            # `executemany` is slow in DuckDB; lists through unnest insert half a million rows a second.
-            columns = ", ".join(ENTRIES if name == "dimensions" else "unnest(?::VARCHAR[])" for name in _FIELDS[table])
-            for first in range(0, len(records), AT_ONCE):
-                part = records[first : first + AT_ONCE]
-                values = [_column(part, name) for name in _FIELDS[table]]
-                connection.execute(f"INSERT INTO {table} SELECT ?, ?, {columns}", [source, batch.key, *values])
-            count += len(records) if table != "node" else 0
-    return count
-
-
-def _insert_query(connection: duckdb.DuckDBPyConnection, table: str, where: list[str], query: Query) -> int:
-    try:
-        connection.execute(f"INSERT INTO {table} SELECT ?, ?, q.* FROM ({query.sql}) q", [*where, *query.params])
-    except duckdb.FatalException:  # of the ledger, not of what is read
-        raise
-    except duckdb.Error as error:
-        if query.failed is not None:
-            raise query.failed(error) from error
-        raise SourceError("format", where[1], f"cannot be read: {error}") from error
-    found = connection.execute(f"SELECT count(*) FROM {table} WHERE source = ? AND batch = ?", where).fetchone()
-    return int(found[0]) if found else 0
-
-
-AT_ONCE = 50_000
-"""So many rows are handed to DuckDB at a time: as lists of texts they take several times their own memory."""
-ENTRIES = "map_from_entries(unnest(?::STRUCT(k VARCHAR, v VARCHAR)[][]))"
-
-
-def _column(records: Sequence[object], name: str) -> list[object]:
-    values = [getattr(record, name) for record in records]
-    written = _WRITTEN.get(name)
-    return values if written is None else [written(value) for value in values]
-
-
-def _digits(amount: Decimal) -> str:
-    return format(amount, "f")
-
-
-def _entries(dimensions: Mapping[str, str]) -> list[dict[str, str]]:
-    return [{"k": key, "v": value} for key, value in sorted(dimensions.items())]
-
-
-_FIELDS = {
-    table: [field.name for field in fields(record)]
-    for table, record in {"cost": Cost, "usage": Usage, "revenue": Revenue, "node": Node}.items()
-}
-"""Table → the fields of its records; its columns behind source and batch are the same, in the same order."""
-_WRITTEN: Mapping[str, Callable[[Any], object]] = {
-    "amount": _digits,
-    "quantity": _digits,
-    "mrr": _digits,
-    "dimensions": _entries,
-}
-"""How fields are handed to DuckDB that it would not take, or not exactly, as they are."""

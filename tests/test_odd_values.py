@@ -120,7 +120,7 @@ def ledger() -> Iterator[Ledger]:
 
 def written(rows: Sequence[Sequence[str]]) -> str:
     text = io.StringIO()
-    csv.writer(text, lineterminator="\n").writerows(rows)
+    csv.writer(text, lineterminator="\n", quoting=csv.QUOTE_ALL).writerows(rows)  # Python 3.11 forgets a lone CR
     return text.getvalue()
 
 

@@ -8,8 +8,7 @@ the file: half a file would be a wrong sum, and what the file gave before stays 
 from __future__ import annotations
 
 import io
-from collections import defaultdict
-from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from decimal import Decimal
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
@@ -70,10 +69,7 @@ class Table:
         """Read the file. Raises SourceError: `missing` (file or column), `unreadable`, `format`."""
         self.where = str(path)
         self.names = {ours: renames.get(ours, ours) for ours in (*needed, *optional)}
-        lines = _lines(path)
-        first = next(line for line in lines if line.strip())
-        self._mark = csv_lines.delimiter(first, self.names.values())
-        self._records = csv_lines.records(lines, self._mark, self.where)
+        self._mark, self._records = csv_lines.read(_lines(path), self.names.values(), self.where)
         self.header = [name.strip() for name in next(self._records)[1]]
         missing = [
             theirs
@@ -114,24 +110,21 @@ class Table:
 
 
 class Row(NamedTuple):
-    """One amount of a file; group: what it may be added up with, such as its day and measure."""
+    """One amount of a file, and the line that says it."""
 
     line: int
-    group: Hashable
     tenant: str
     amount: Decimal
 
 
-def totals(rows: Sequence[Row], mistakes: Mistakes) -> list[Problem]:
+def totals(groups: Iterable[Collection[Row]], mistakes: Mistakes) -> list[Problem]:
     """Note as a mistake each row that is named like a total and is one; return a Problem for each that is none.
 
-    A total is the sum of the other rows of its group, or of those since the total before it.
+    groups: the rows that may be added up with each other, such as those of one day and measure. A total is the sum of
+    the other rows of its group, or of those since the total before it.
     """
-    groups: dict[Hashable, list[Row]] = defaultdict(list)
-    for row in rows:
-        groups[row.group].append(row)
     told = []
-    for group in groups.values():
+    for group in groups:
         suspects = {row.line for row in group if csv_lines.sounds_total(row.tenant)}
         whole = _sum([row.amount for row in group if row.line not in suspects]) if suspects else Decimal(0)
         part = Decimal(0)
@@ -165,8 +158,8 @@ def _sum(amounts: Sequence[Decimal]) -> Decimal:
     return total
 
 
-def _lines(path: Path) -> list[str]:
-    """Return the lines of a file, which holds more than white space."""
+def _lines(path: Path) -> Iterator[str]:
+    """Yield the lines of a file, which holds more than white space."""
     where = str(path)
     try:
         content = path.read_bytes()
@@ -174,12 +167,14 @@ def _lines(path: Path) -> list[str]:
         raise SourceError("missing", where, "does not exist any more", "Put it back") from error
     except OSError as error:
         raise SourceError("unreadable", where, f"cannot be read: {error.strerror}") from error
+    empty = True
     try:
-        lines = list(csv_lines.lines(io.BytesIO(content)))
+        for number, line in enumerate(csv_lines.lines(io.BytesIO(content)), 1):
+            if "\0" in line:
+                raise SourceError("format", where, f"line {number}: holds a zero byte", f"Save it as UTF-8. {COMPLETE}")
+            empty = empty and not line.strip()
+            yield line
     except csv_lines.NotUtf8Error as error:
         raise SourceError("format", where, f"line {error.line}: is not UTF-8", "Save the file as CSV UTF-8") from error
-    if zero := next((number for number, line in enumerate(lines, 1) if "\0" in line), 0):
-        raise SourceError("format", where, f"line {zero}: holds a zero byte", f"Save it as UTF-8. {COMPLETE}")
-    if not any(line.strip() for line in lines):
+    if empty:
         raise SourceError("format", where, "is empty", COMPLETE)
-    return lines

@@ -9,6 +9,7 @@ import csv
 import io
 import re
 from collections.abc import Collection, Iterable, Iterator
+from itertools import chain
 from typing import IO
 
 from unitcost.errors import SourceError
@@ -63,6 +64,20 @@ def delimiter(first: str, wanted: Collection[str]) -> str:
         return len(names & {cell.strip().lower() for cell in cells})
 
     return max(DELIMITERS, key=having)  # of equal ones the first: the comma
+
+
+def read(given: Iterator[str], wanted: Collection[str], where: str) -> tuple[str, Iterator[tuple[int, list[str]]]]:
+    """Return the delimiter that the first line which is not blank has, and (line, cells) of each record, that one too.
+
+    wanted: the names that its header may have. Raises SourceError `format`, here and while the records are read.
+    """
+    ahead: list[str] = []
+    for line in given:
+        ahead.append(line)
+        if line.strip():
+            break
+    mark = delimiter(ahead[-1] if ahead else "", wanted)
+    return mark, records(chain(ahead, given), mark, where)
 
 
 def records(given: Iterable[str], mark: str, where: str) -> Iterator[tuple[int, list[str]]]:

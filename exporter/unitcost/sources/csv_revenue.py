@@ -21,6 +21,7 @@ on where the file has no `as_of`.
 from __future__ import annotations
 
 import hashlib
+from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from datetime import date, timedelta
 from decimal import Decimal
@@ -142,7 +143,7 @@ class CsvRevenue:
         mistakes = Mistakes(table.where)
         first_seen: dict[tuple[tuple[str, str], date], tuple[int, str]] = {}
         lines = []
-        rows: list[Row] = []
+        rows: dict[date, list[Row]] = defaultdict(list)
         for number, cells in table.lines(mistakes):
             line = self._line(number, cells, table, mistakes)
             if line is None:
@@ -156,8 +157,8 @@ class CsvRevenue:
                     number, f"{again}; several subscriptions need a column subscription, or one line with their sum"
                 )
             lines.append(line)
-            rows.append(Row(number, line.as_of, line.tenant, line.mrr))
-        told = totals(rows, mistakes)
+            rows[line.as_of].append(Row(number, line.tenant, line.mrr))
+        told = totals(rows.values(), mistakes)
         mistakes.refuse()
         return lines, told
 

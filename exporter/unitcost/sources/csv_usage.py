@@ -10,7 +10,7 @@ digest of the day's lines.
 from __future__ import annotations
 
 import hashlib
-from collections import defaultdict
+import sys
 from collections.abc import Iterator, Mapping
 from datetime import date, timedelta
 from typing import ClassVar, Literal
@@ -52,29 +52,34 @@ class CsvUsage:
         yield from told
         early = sorted(day for day in by_day if day > asked.today)
         if early:
+            lines = sum(len(rows) for day in early for rows in by_day[day].values())
             yield Problem(
                 "value",
                 str(self._settings.path),
-                f"{sum(len(by_day[day]) for day in early)} lines are for days after today, up to {early[-1]}",
+                f"{lines} lines are for days after today, up to {early[-1]}",
                 f"Days are UTC and today is {asked.today}; these lines wait until their day",
             )
         last = min(max(by_day), asked.today)
         first = max(min(by_day), asked.first_day)
         for number in range((last - first).days + 1):
             day = last - timedelta(days=number)
-            usage = sorted(by_day.get(day, ()), key=lambda one: (one.tenant, one.measure))
+            usage = [
+                Usage(day, tenant, measure, row.amount)
+                for measure, rows in by_day.get(day, {}).items()
+                for tenant, row in rows.items()
+            ]
+            usage.sort(key=lambda one: (one.tenant, one.measure))
             text = "\n".join(f"{one.tenant}\t{one.measure}\t{one.quantity}" for one in usage)
             fingerprint = hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
             if asked.stored.fingerprint(day.isoformat()) != fingerprint:
                 yield Batch(key=day.isoformat(), days=[day], fingerprint=fingerprint, usage=usage)
 
-    def _lines(self) -> tuple[Mapping[date, list[Usage]], list[Problem]]:
+    def _lines(self) -> tuple[Mapping[date, Mapping[str, Mapping[str, Row]]], list[Problem]]:
+        """Return day → measure → tenant → its line: a large file is held once, and nothing of it twice."""
         table = Table(self._settings.path, NEEDED, (), self._settings.columns)
         names = table.names
         mistakes = Mistakes(table.where)
-        first_seen: dict[tuple[date, str, str], int] = {}
-        by_day: dict[date, list[Usage]] = defaultdict(list)
-        rows: list[Row] = []
+        by_day: dict[date, dict[str, dict[str, Row]]] = {}
         for number, cells in table.lines(mistakes):
             day = mistakes.parse(number, names["day"], cells["day"], values.day)
             tenant = mistakes.parse(number, names["tenant"], cells["tenant"], values.tenant)
@@ -82,11 +87,11 @@ class CsvUsage:
             quantity = mistakes.parse(number, names["quantity"], cells["quantity"], values.quantity)
             if day is None or tenant is None or measure is None or quantity is None:
                 continue
-            first = first_seen.setdefault((day, tenant, measure), number)
+            rows = by_day.setdefault(day, {}).setdefault(measure, {})
+            tenant = sys.intern(tenant)
+            first = rows.setdefault(tenant, Row(number, tenant, quantity)).line
             if first != number:
                 mistakes.add(number, f"{day}, {values.shown(tenant)}, {measure} stand on line {first} already")
-            by_day[day].append(Usage(day, tenant, measure, quantity))
-            rows.append(Row(number, (day, measure), tenant, quantity))
-        told = totals(rows, mistakes)
+        told = totals([rows.values() for measures in by_day.values() for rows in measures.values()], mistakes)
         mistakes.refuse()
         return by_day, told

@@ -15,7 +15,6 @@ import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
-from itertools import chain
 from pathlib import Path
 from typing import IO, cast
 
@@ -52,23 +51,11 @@ def _opened(file: BillFile) -> Iterator[IO[bytes]]:
         raise SourceError("missing", where, f"cannot be read: {error}") from error
 
 
-def _records(opened: IO[bytes], where: str) -> tuple[str, Iterator[tuple[int, list[str]]]]:
-    """Return the delimiter and, strictly read, (line, cells) of each record."""
-    lines = csv_lines.lines(opened)
-    ahead: list[str] = []
-    for line in lines:
-        ahead.append(line)
-        if line.strip():
-            break
-    mark = csv_lines.delimiter(ahead[-1] if ahead else "", KNOWN)
-    return mark, csv_lines.records(chain(ahead, lines), mark, where)
-
-
 def header(file: BillFile) -> tuple[list[str], str]:
     """Return the names in a CSV's first line and its delimiter. Raises SourceError."""
     where = str(file.path)
     with _opened(file) as opened:
-        mark, records = _records(opened, where)
+        mark, records = csv_lines.read(csv_lines.lines(opened), KNOWN, where)
         _, names = next(records, (0, []))
     if not names:
         raise SourceError("empty", where, "is empty", COPY_AGAIN)
@@ -93,7 +80,7 @@ def needs_copy(file: BillFile) -> bool:
 def plain(file: BillFile) -> BillFile:
     """Return a CSV with a copy that DuckDB reads. Raises SourceError with the line and the cause where it is no CSV."""
     with _opened(file) as opened:
-        mark, records = _records(opened, str(file.path))
+        mark, records = csv_lines.read(csv_lines.lines(opened), KNOWN, str(file.path))
         try:
             handle, name = tempfile.mkstemp(suffix=f".{file.kind}", prefix="unitcost-")
             copy = Copy(Path(name))

@@ -32,6 +32,7 @@ from unitcost.ledger.store import Ledger
 from unitcost.past import Past
 from unitcost.records import Batch, Cost
 from unitcost.series import SELECTS
+from unitcost.windows import PREVIOUS, is_window
 
 NOW = utc(2026, 11, 23, 9)
 FIRST = date(2026, 9, 20)
@@ -317,9 +318,12 @@ def test_a_past_day_says_what_the_exporter_said_when_it_ended(
     }
     assert past == {key: said[key] for key in past}
     left_out = {
-        (name, dict(labels)["window"]) for name, labels in said.keys() - past.keys() if not name.startswith("unitcost_")
+        (name, dict(labels)["window"])
+        for name, labels in said.keys() - past.keys()
+        if not name.startswith("unitcost_") and is_window(dict(labels)["window"].removeprefix(PREVIOUS))
     }
-    assert {window for _, window in left_out} == {"30d", "last_month"}  # usage since 25 October, MRR since the 11th
+    # Usage is known since 25 October, MRR since the 11th. Closed months are windows of now, and left out too.
+    assert {window for _, window in left_out} == {"30d", "last_month", "prev_last_month"}
     assert not {name for name, _ in left_out} & {catalogue.TENANT_COST.name, catalogue.BILL.name}
 
 

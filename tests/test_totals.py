@@ -58,10 +58,10 @@ def test_the_totals_served_are_the_totals_in_the_files(config: Path) -> None:
     problems = [line for desk in refresher.desks for line in desk.problems]
     assert [line.partition(":")[0] for line in problems] == ["cluster"], problems
     assert "no workload has a tenant" in problems[0]
-    served = dict(ledger.rows("SELECT source, sum(amount) FROM window_counted GROUP BY source"))
+    served = dict(ledger.rows("SELECT source, sum(amount) FROM window_counted WHERE span = '900d' GROUP BY source"))
     assert served == {"cluster": opencost_total(), "bill": bill_total()}
-    [(tenants,)] = ledger.rows("SELECT sum(cost) FROM window_tenant_component")
-    nobody = dict(ledger.rows("SELECT source, sum(amount) FROM window_unallocated GROUP BY source"))
+    [(tenants,)] = ledger.rows("SELECT sum(cost) FROM window_tenant_component WHERE span = '900d'")
+    nobody = dict(ledger.rows("SELECT source, sum(amount) FROM window_unallocated WHERE span = '900d' GROUP BY source"))
     assert tenants == bill_total("application")
     assert nobody == {"cluster": opencost_total(), "bill": bill_total() - bill_total("application")}
     ledger.close()

@@ -1,6 +1,8 @@
 """Every metric of unitcost, once: name, labels, unit, help. Nothing else types a metric name.
 
-"dollars" means the configured currency. All windows are whole UTC days, but for `mtd`, which ends now.
+"dollars" means the configured currency. All windows are whole UTC days, but for `mtd`, which ends now. Besides the
+configured windows there are their predecessors (prev_30d: the 30 days before), where the sources know all their days,
+and closed calendar months (2026-10).
 """
 
 from __future__ import annotations
@@ -103,6 +105,15 @@ PLATFORM_COST = Metric(
     "What the whole company cost in the window, by component, unallocated costs included.",
     ("component", "window"),
     unit="dollars",
+)
+ALLOCATED_COST = Metric(
+    "allocated_cost_dollars",
+    "What all tenants together cost in the window, by component: platform_cost_dollars without what is unallocated.",
+    ("component", "window"),
+    unit="dollars",
+)
+PLATFORM_USAGE = Metric(
+    "platform_usage", "How much of a measure all tenants used in the window.", ("measure", "window")
 )
 PLATFORM_REVENUE = Metric(
     "platform_revenue_dollars", "Revenue of all tenants in the window.", ("window",), unit="dollars"

@@ -29,7 +29,7 @@ from unitcost.report import FORMATS, report
 from unitcost.snapshot import Current
 from unitcost.web import serve
 from unitcost.web_config import WebConfig
-from unitcost.windows import is_window
+from unitcost.windows import is_named
 
 log = logging.getLogger(__name__)
 
@@ -112,7 +112,9 @@ def _parser() -> argparse.ArgumentParser:
     with_config(sub)
     sub = command("report", _report, "Print the margin table of a window.")
     with_config(sub)
-    sub.add_argument("--window", default="last_month", type=_window, help="1d, 30d, mtd, last_month (the default)")
+    sub.add_argument(
+        "--window", default="last_month", type=_window, help="1d, 30d, mtd, last_month (the default), prev_30d, 2026-10"
+    )
     sub.add_argument("--format", choices=FORMATS, default="table", help="default: table")
     sub = command("backfill", _backfill, "Write the past days as OpenMetrics, for promtool to import into Prometheus.")
     with_config(sub)
@@ -157,8 +159,10 @@ BETWEEN = f"from {YEARS[0]} to {YEARS[-1]}"
 
 
 def _window(text: str) -> str:
-    if not is_window(text):
-        raise argparse.ArgumentTypeError(f"{text!r} is no window; use Nd (such as 30d), mtd or last_month")
+    if not is_named(text):
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is no window; use Nd (such as 30d), mtd, last_month, prev_30d and the like, or a month: 2026-10"
+        )
     return text
 
 

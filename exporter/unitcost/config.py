@@ -206,7 +206,7 @@ class Config(Section):
 
     tenants: Tenants = Tenants()
     refresh: Refresh = Refresh()
-    history: Annotated[Duration, between("1d", "3660d")] = timedelta(days=90)
+    history: Annotated[Duration, between("1d", "3660d")] = timedelta(days=93)
     state_dir: StateDir = Field(default=Path("./state"), validate_default=True)
     copies: Copies = Copies()
     currency: Currency = Currency()
@@ -217,6 +217,7 @@ class Config(Section):
     dimensions: Annotated[tuple[Name, ...], Field(max_length=50)] = ()
     components: Mapping[str, Literal[COMPONENTS]] = {}  # type: ignore[valid-type]
     windows: Annotated[tuple[str, ...], Field(min_length=1, max_length=50)] = DEFAULT_WINDOWS
+    months: Annotated[int, ANumber] = Field(default=3, ge=0, le=120)
     limits: Limits = Limits()
     web: Web = Web()
     alerts: Alerts = Alerts()

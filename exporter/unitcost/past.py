@@ -14,7 +14,7 @@ from unitcost.ledger.derive import CLOCK_STEP, look
 from unitcost.ledger.files import step
 from unitcost.ledger.store import Ledger
 from unitcost.series import SELECTS
-from unitcost.windows import window
+from unitcost.windows import served
 
 MORNING = time(1, 0, 1, tzinfo=UTC)
 """Early, so that who asks what was said on a day finds it at every hour of that day, and not the day before's."""
@@ -38,6 +38,7 @@ NEEDS: Mapping[Metric, tuple[str, ...]] = {
     catalogue.PLATFORM_MARGIN_RATIO: (COST, REVENUE),
     catalogue.COST_PER_REQUEST: (COST, REQUESTS),
     catalogue.PLATFORM_COST_PER_REQUEST: (COST, REQUESTS),
+    catalogue.PLATFORM_USAGE: (MEASURE,),
     catalogue.COST_PER_UNIT: (COST, MEASURE),
     catalogue.TENANT_USAGE: (MEASURE,),
 }
@@ -67,9 +68,10 @@ class Past:
     def add(self, day: date) -> None:
         """Keep what the exporter would have said when `day` ended, had it known what the ledger knows now."""
         now = datetime.combine(day, time(23, 59, 59), UTC)
-        look(self._ledger, self._config, self._directory, now)
+        look(self._ledger, self._config, self._directory, now, closed_months=False)
         at = self._time_of(day, now)
-        spans = {name: window(name, now).first for name in {*self._config.windows, *SPANS.values()}}
+        named = {*self._config.windows, *SPANS.values()}
+        spans = {one.name: one.first for one in served(sorted(named), now, self._config.history, months=0)}
         allowed = [
             f"{need}|{name}" for need, first in self._first_days.items() for name in spans if spans[name] >= first
         ]
@@ -107,7 +109,8 @@ class Past:
 
     def _time_of(self, day: date, now: datetime) -> int:
         """Return the samples' time: later whenever a day that they speak of was derived again."""
-        first = min(window(name, now).first for name in (*self._config.windows, "last_month"))
+        names = sorted({*self._config.windows, "last_month"})
+        first = min(one.first for one in served(names, now, self._config.history, months=0))
         [(seconds,)] = self._ledger.rows(
             "SELECT epoch(max(changed_at)) FROM changed_day WHERE day BETWEEN ? AND ?", [first, day]
         )

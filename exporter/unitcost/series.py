@@ -16,31 +16,37 @@ SELECTS: Sequence[tuple[Metric, str]] = (
     (catalogue.TENANT_COST, "SELECT tenant, component, span, cost::DOUBLE FROM served_cost ORDER BY ALL"),
     (
         catalogue.TENANT_SHARED_COST,
-        "SELECT tenant, span, shared::DOUBLE FROM margin WHERE shared IS NOT NULL ORDER BY ALL",
+        "SELECT tenant, span, shared::DOUBLE FROM own_margin WHERE shared IS NOT NULL ORDER BY ALL",
     ),
     (catalogue.TENANT_MRR, "SELECT tenant, mrr::DOUBLE FROM mrr_now ORDER BY ALL"),
     (
         catalogue.TENANT_REVENUE,
         "SELECT tenant, span, revenue::DOUBLE FROM margin WHERE revenue IS NOT NULL ORDER BY ALL",
     ),
-    (catalogue.TENANT_MARGIN, "SELECT tenant, span, margin::DOUBLE FROM margin WHERE margin IS NOT NULL ORDER BY ALL"),
+    (
+        catalogue.TENANT_MARGIN,
+        "SELECT tenant, span, margin::DOUBLE FROM own_margin WHERE margin IS NOT NULL ORDER BY ALL",
+    ),
     (
         catalogue.MARGIN_RATIO,
-        "SELECT tenant, span, margin_ratio FROM margin WHERE margin_ratio IS NOT NULL ORDER BY ALL",
+        "SELECT tenant, span, margin_ratio FROM own_margin WHERE margin_ratio IS NOT NULL ORDER BY ALL",
     ),
     (
         catalogue.COST_PER_REQUEST,
-        "SELECT tenant, span, cost_per_request FROM margin WHERE cost_per_request IS NOT NULL ORDER BY ALL",
+        "SELECT tenant, span, cost_per_request FROM own_margin WHERE cost_per_request IS NOT NULL ORDER BY ALL",
     ),
     (
         catalogue.COST_PER_UNIT,
         (
-            "SELECT tenant, u.measure, span, per_unit(m.cost, u.quantity) FROM margin m"
+            "SELECT tenant, u.measure, span, per_unit(m.cost, u.quantity) FROM own_margin m"
             " JOIN shown_usage u USING (tenant, span)"
             " WHERE u.measure <> 'requests' AND u.quantity > 0 AND m.cost IS NOT NULL ORDER BY ALL"
         ),
     ),
-    (catalogue.TENANT_USAGE, "SELECT tenant, measure, span, quantity::DOUBLE FROM shown_usage ORDER BY ALL"),
+    (
+        catalogue.TENANT_USAGE,
+        "SELECT tenant, measure, span, quantity::DOUBLE FROM compared_usage ORDER BY ALL",
+    ),
     (catalogue.TENANT_INFO, "SELECT tenant, name, plan, status, 1.0 FROM tenant_profile ORDER BY ALL"),
     (catalogue.TENANT_BUDGET, "SELECT tenant, dollars::DOUBLE FROM tenant_budget ORDER BY ALL"),
     (
@@ -53,9 +59,17 @@ SELECTS: Sequence[tuple[Metric, str]] = (
     ),
     (
         catalogue.DIMENSION_COST,
-        "SELECT dimension, value, component, span, amount::DOUBLE FROM window_dimension ORDER BY ALL",
+        "SELECT dimension, value, component, span, amount::DOUBLE FROM served_dimension ORDER BY ALL",
     ),
     (catalogue.PLATFORM_COST, "SELECT component, span, amount::DOUBLE FROM served_platform ORDER BY ALL"),
+    (
+        catalogue.ALLOCATED_COST,
+        "SELECT component, span, sum(cost)::DOUBLE FROM served_cost GROUP BY ALL ORDER BY ALL",
+    ),
+    (
+        catalogue.PLATFORM_USAGE,
+        "SELECT measure, span, sum(quantity)::DOUBLE FROM shown_usage GROUP BY ALL ORDER BY ALL",
+    ),
     (catalogue.PLATFORM_REVENUE, "SELECT span, revenue::DOUBLE FROM platform WHERE revenue IS NOT NULL ORDER BY ALL"),
     (
         catalogue.PLATFORM_MARGIN_RATIO,
@@ -71,7 +85,7 @@ SELECTS: Sequence[tuple[Metric, str]] = (
     ),
     (
         catalogue.PLATFORM_ACTIVE_TENANTS,
-        "SELECT span, tenants::DOUBLE FROM platform WHERE cost IS NOT NULL OR tenants > 0 ORDER BY ALL",
+        "SELECT span, tenants::DOUBLE FROM platform WHERE tenants > 0 OR cost IS NOT NULL AND tenants = 0 ORDER BY ALL",
     ),
     (
         catalogue.PLATFORM_FORECAST,

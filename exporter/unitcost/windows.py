@@ -1,15 +1,22 @@
-"""Windows: names for spans of UTC days as seen from a clock."""
+"""Windows: names for spans of UTC days as seen from a clock.
+
+Each has a predecessor to compare it with, named prev_ and the window; and closed calendar months are windows by their
+own name, 2026-10.
+"""
 
 from __future__ import annotations
 
 import re
 from calendar import monthrange
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 
 DEFAULT_WINDOWS = ("1d", "30d", "mtd", "last_month")
+PREVIOUS = "prev_"
 
 _DAYS = re.compile(r"([1-9][0-9]{0,3})d")
+_MONTH = re.compile(r"([0-9]{4})-(0[1-9]|1[0-2])")
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,23 +39,71 @@ def days_in_month(day: date) -> int:
 
 
 def is_window(name: str) -> bool:
-    """Tell whether this is a window: Nd, mtd or last_month."""
+    """Tell whether this is a window of its own: Nd, mtd or last_month."""
     return name in {"mtd", "last_month"} or _DAYS.fullmatch(name) is not None
+
+
+def is_named(name: str) -> bool:
+    """Tell whether window() knows this name: a window, its predecessor (prev_30d) or a calendar month (2026-10)."""
+    return is_window(name.removeprefix(PREVIOUS)) or _MONTH.fullmatch(name) is not None
 
 
 def window(name: str, now: datetime) -> Window:
     """Return the window as of now (UTC).
 
     Nd: the last N complete days. mtd: the first of the month until now, today's unfinished day included.
-    last_month: the previous calendar month. Raises ValueError for any other name.
+    last_month: the previous calendar month. YYYY-MM: that month. prev_ before one of the first three: what it is
+    compared with; see `predecessor`. Raises ValueError for any other name.
     """
+    if name.startswith(PREVIOUS):
+        return predecessor(window(name.removeprefix(PREVIOUS), now), now.date())
     today = now.date()
     first_of_month = today.replace(day=1)
     if name == "mtd":
         return Window(name, first_of_month, today + timedelta(1), today)
     if name == "last_month":
-        return Window(name, (first_of_month - timedelta(1)).replace(day=1), first_of_month, first_of_month)
-    found = _DAYS.fullmatch(name)
-    if found is None:
-        raise ValueError(f"{name!r} is no window: use Nd (such as 30d), mtd or last_month")
-    return Window(name, today - timedelta(int(found[1])), today, today)
+        return Window(name, _month_before(first_of_month), first_of_month, first_of_month)
+    if found := _DAYS.fullmatch(name):
+        return Window(name, today - timedelta(int(found[1])), today, today)
+    if found := _MONTH.fullmatch(name):
+        first = date(int(found[1]), int(found[2]), 1)
+        end = first + timedelta(days_in_month(first))
+        return Window(name, first, end, min(end, max(first, today)))
+    raise ValueError(f"{name!r} is no window: use Nd (such as 30d), mtd, last_month or a month (2026-10)")
+
+
+def predecessor(of: Window, today: date) -> Window:
+    """Return the complete days that a window of `today` is compared with.
+
+    The N days before the last N; the month before last_month; and for mtd as many days of the month before as are
+    complete of this one, or all of a shorter month: today's unfinished day has no counterpart.
+    """
+    name = PREVIOUS + of.name
+    if _DAYS.fullmatch(of.name):
+        first, end = of.first - (of.end - of.first), of.first
+    else:
+        first = _month_before(of.first)
+        end = of.first if of.name == "last_month" else min(first + (today - of.first), of.first)
+    return Window(name, first, end, end)
+
+
+def served(names: Sequence[str], now: datetime, history: timedelta, months: int) -> list[Window]:
+    """Return the windows whose numbers are served: those named, their predecessors, and the last closed months.
+
+    months: how many closed calendar months at the most, of those that lie in the history as a whole. A predecessor
+    without a day (of mtd, on the first of a month) is left out.
+    """
+    found = [window(name, now) for name in names]
+    before = [predecessor(one, now.date()) for one in found if is_window(one.name)]
+    month = now.date().replace(day=1)
+    closed = []
+    for _ in range(months):
+        month = _month_before(month)
+        if month >= now.date() - history:
+            closed.append(window(f"{month:%Y-%m}", now))
+    every = [*found, *(one for one in before if one.first < one.end), *closed]
+    return list({one.name: one for one in every}.values())
+
+
+def _month_before(first: date) -> date:
+    return (first - timedelta(1)).replace(day=1)

@@ -9,6 +9,7 @@ from decimal import Decimal
 from tests.fakes.stored import utc
 from unitcost.config import Config, Limits
 from unitcost.directory import Directory, Tenant
+from unitcost.exposition import Family
 from unitcost.ledger.derive import Model, derive, look
 from unitcost.ledger.store import Ledger
 from unitcost.records import Batch, Cost, Revenue
@@ -62,7 +63,10 @@ class Company:
         history: int = 90,
         **settings: object,
     ) -> Gauges:
-        """Return metric → labels → value as of now. settings: further keys of the configuration, typed."""
+        """Return metric → labels → value as of now, of these windows; see `all_gauges`.
+
+        settings: further keys of the configuration, typed.
+        """
         derive(self.ledger, self.model, now, timedelta(days=history))
         return self.seen(windows, limit, now, **settings)
 
@@ -70,10 +74,27 @@ class Company:
         self, windows: tuple[str, ...] = ("1d",), limit: int = 2000, now: datetime = NOW, **settings: object
     ) -> Gauges:
         """Return the same for any time, without deriving what has come since."""
+        return {
+            family.metric.name: {
+                row[:-1]: row[-1]
+                for row in family.rows
+                if "window" not in family.metric.labels or row[family.metric.labels.index("window")] in windows
+            }
+            for family in self._families(windows, limit, now, **settings)
+        }
+
+    def all_gauges(self, windows: tuple[str, ...]) -> Gauges:
+        """Return what is served as of NOW: also of the windows' predecessors, and of closed months."""
+        derive(self.ledger, self.model, NOW, timedelta(days=90))
+        return {
+            family.metric.name: {row[:-1]: row[-1] for row in family.rows}
+            for family in self._families(windows, Limits().tenants, NOW)
+        }
+
+    def _families(self, windows: tuple[str, ...], limit: int, now: datetime, **settings: object) -> list[Family]:
         config = Config.model_construct(windows=windows, limits=Limits(tenants=limit), **settings)  # type: ignore[arg-type]
         look(self.ledger, config, self.directory, now)
-        found = families(self.ledger, {}, now, with_directory=True)
-        return {family.metric.name: {row[:-1]: row[-1] for row in family.rows} for family in found}
+        return families(self.ledger, {}, now, with_directory=True)
 
 
 def cost(

@@ -22,7 +22,7 @@ from unitcost.ledger.doubts import blame, remember
 from unitcost.ledger.files import step
 from unitcost.ledger.store import Ledger
 from unitcost.records import RATE_PLACES
-from unitcost.windows import days_in_month, window
+from unitcost.windows import days_in_month, served
 
 log = logging.getLogger(__name__)
 
@@ -246,14 +246,15 @@ def _derive_days(connection: duckdb.DuckDBPyConnection, days: list[date]) -> Non
     _check_conservation(connection)
 
 
-def look(ledger: Ledger, config: Config, directory: Directory, now: datetime) -> None:
+def look(ledger: Ledger, config: Config, directory: Directory, now: datetime, *, closed_months: bool = True) -> None:
     """Sum the days that derive() left up as seen at `now`: windows, budgets, forecast, as temporary tables.
 
-    Their .sql files say which. Days after now are left out, whatever the ledger holds.
+    Their .sql files say which. Days after now are left out, whatever the ledger holds. closed_months: whether they are
+    windows too.
     """
     with ledger.transaction() as connection:
         table = partial(_table, connection)
-        spans = [window(name, now) for name in config.windows]
+        spans = served(config.windows, now, config.history, config.months if closed_months else 0)
         table(
             "window_span",
             {"name": "VARCHAR", "first_day": "DATE", "end_day": "DATE", "needs_until": "DATE"},

@@ -2,15 +2,43 @@
 --        recent_cost, former_day, and of this run: window_span, clock, source, tenant_limit, directory
 -- writes: the temporary tables that snapshot rows are read from; tenants beyond the limit are summed up in __other__
 
+CREATE OR REPLACE TEMP TABLE missing_day AS
+SELECT w.name AS span, s.source, d.day
+FROM window_span w
+CROSS JOIN (SELECT * FROM source WHERE required) s
+CROSS JOIN LATERAL (SELECT CAST(unnest(generate_series(w.first_day, w.needs_until - 1, INTERVAL 1 DAY)) AS DATE) AS day) d
+ANTI JOIN (SELECT source, day FROM told_day EXCEPT FROM former_day) k ON k.source = s.source AND k.day = d.day;
+
+-- What a window is compared with counts whole or not at all: half of it would be a change that never was. Each kind for
+-- itself, by its required sources, or by all of them where none is required.
+CREATE OR REPLACE TEMP TABLE shown_window AS
+WITH
+said AS (
+    SELECT source, required, CASE WHEN kind IN ('cluster', 'bill') THEN 'cost' ELSE kind END AS kind FROM source
+),
+needed AS (FROM said QUALIFY required OR NOT bool_or(required) OVER (PARTITION BY kind)),
+known AS (SELECT source, day FROM told_day EXCEPT FROM former_day),
+lacking AS (
+    SELECT w.name, n.kind
+    FROM window_span w CROSS JOIN needed n LEFT JOIN known k
+        ON k.source = n.source AND k.day >= w.first_day AND k.day < w.end_day
+    WHERE starts_with(w.name, 'prev_')
+    GROUP BY w.name, n.kind, n.source, w.first_day, w.end_day
+    HAVING count(k.day) < date_diff('day', w.first_day, w.end_day)
+)
+SELECT w.name, k.kind, w.first_day, w.end_day
+FROM window_span w CROSS JOIN (VALUES ('cost'), ('usage'), ('revenue')) k(kind)
+ANTI JOIN lacking l ON l.name = w.name AND l.kind = k.kind;
+
 CREATE OR REPLACE TEMP TABLE window_tenant_component AS
 SELECT w.name AS span, t.tenant, t.component,
     CAST(sum(t.direct + t.shared) AS DECIMAL(38, 12)) AS cost, CAST(sum(t.shared) AS DECIMAL(38, 12)) AS shared
-FROM tenant_day t JOIN window_span w ON t.day >= w.first_day AND t.day < w.end_day
+FROM tenant_day t JOIN shown_window w ON w.kind = 'cost' AND t.day >= w.first_day AND t.day < w.end_day
 GROUP BY ALL;
 
 CREATE OR REPLACE TEMP TABLE window_usage AS
 SELECT w.name AS span, u.tenant, u.measure, CAST(sum(u.quantity) AS DECIMAL(38, 12)) AS quantity
-FROM usage_day u JOIN window_span w ON u.day >= w.first_day AND u.day < w.end_day
+FROM usage_day u JOIN shown_window w ON w.kind = 'usage' AND u.day >= w.first_day AND u.day < w.end_day
 GROUP BY ALL;
 
 -- MRR(day) ÷ days in its month, summed: the days of one month are added before dividing, so a whole month of an
@@ -18,7 +46,7 @@ GROUP BY ALL;
 CREATE OR REPLACE TEMP TABLE window_revenue AS
 WITH month AS (
     SELECT w.name AS span, v.tenant, day(last_day(v.day)) AS days, sum(units(v.mrr)) AS total
-    FROM revenue_day v JOIN window_span w ON v.day >= w.first_day AND v.day < w.end_day
+    FROM revenue_day v JOIN shown_window w ON w.kind = 'revenue' AND v.day >= w.first_day AND v.day < w.end_day
     GROUP BY w.name, v.tenant, date_trunc('month', v.day), day(last_day(v.day))
 )
 SELECT span, tenant, CAST(sum(dollars((2 * total + days) // (2 * days))) AS DECIMAL(38, 12)) AS revenue
@@ -53,12 +81,13 @@ FROM window_usage u JOIN shown s USING (tenant) GROUP BY ALL;
 -- Windows in which revenue, or cost, is known on at least one day; elsewhere it is unknown and not zero, and so is
 -- the margin.
 CREATE OR REPLACE TEMP TABLE kind_window AS
-SELECT DISTINCT w.name AS span, s.kind
+SELECT DISTINCT w.name AS span, w.kind
 FROM told_day k
 JOIN source s ON s.source = k.source
-JOIN window_span w ON k.day >= w.first_day AND k.day < w.end_day;
+JOIN shown_window w ON k.day >= w.first_day AND k.day < w.end_day
+    AND w.kind = CASE WHEN s.kind IN ('cluster', 'bill') THEN 'cost' ELSE s.kind END;
 CREATE OR REPLACE TEMP TABLE revenue_window AS SELECT span FROM kind_window WHERE kind = 'revenue';
-CREATE OR REPLACE TEMP TABLE cost_window AS SELECT DISTINCT span FROM kind_window WHERE kind IN ('cluster', 'bill');
+CREATE OR REPLACE TEMP TABLE cost_window AS SELECT span FROM kind_window WHERE kind = 'cost';
 
 -- One row a tenant and window: what reports, the page and the ratios are made of.
 CREATE OR REPLACE TEMP TABLE margin AS
@@ -130,28 +159,21 @@ SELECT DISTINCT label, 'All other tenants', '', '', true FROM profile WHERE labe
 
 CREATE OR REPLACE TEMP TABLE window_counted AS
 SELECT w.name AS span, c.source, c.component, c.estimated, CAST(sum(c.amount) AS DECIMAL(38, 12)) AS amount
-FROM counted_day c JOIN window_span w ON c.day >= w.first_day AND c.day < w.end_day GROUP BY ALL;
+FROM counted_day c JOIN shown_window w ON w.kind = 'cost' AND c.day >= w.first_day AND c.day < w.end_day GROUP BY ALL;
 
 CREATE OR REPLACE TEMP TABLE window_unallocated AS
 SELECT w.name AS span, u.source, u.component, CAST(sum(u.amount) AS DECIMAL(38, 12)) AS amount
-FROM unallocated_day u JOIN window_span w ON u.day >= w.first_day AND u.day < w.end_day GROUP BY ALL;
+FROM unallocated_day u JOIN shown_window w ON w.kind = 'cost' AND u.day >= w.first_day AND u.day < w.end_day GROUP BY ALL;
 
 CREATE OR REPLACE TEMP TABLE window_dimension AS
 SELECT w.name AS span, d.dimension, d.value, d.component, CAST(sum(d.amount) AS DECIMAL(38, 12)) AS amount
-FROM dimension_day d JOIN window_span w ON d.day >= w.first_day AND d.day < w.end_day GROUP BY ALL;
+FROM dimension_day d JOIN shown_window w ON w.kind = 'cost' AND d.day >= w.first_day AND d.day < w.end_day GROUP BY ALL;
 
 -- Only days that the bill has Kubernetes rows for are compared; a cluster the bill never shows has ratio 0.
 CREATE OR REPLACE TEMP TABLE window_reconciled AS
 SELECT w.name AS span, r.source, r.cluster, CAST(sum(r.billed) AS DOUBLE) / CAST(sum(r.opencost) AS DOUBLE) AS ratio
-FROM reconciled_day r JOIN window_span w ON r.day >= w.first_day AND r.day < w.end_day
+FROM reconciled_day r JOIN shown_window w ON w.kind = 'cost' AND r.day >= w.first_day AND r.day < w.end_day
 GROUP BY ALL HAVING sum(r.opencost) > 0;
-
-CREATE OR REPLACE TEMP TABLE missing_day AS
-SELECT w.name AS span, s.source, d.day
-FROM window_span w
-CROSS JOIN (SELECT * FROM source WHERE required) s
-CROSS JOIN LATERAL (SELECT CAST(unnest(generate_series(w.first_day, w.needs_until - 1, INTERVAL 1 DAY)) AS DATE) AS day) d
-ANTI JOIN (SELECT source, day FROM told_day EXCEPT FROM former_day) k ON k.source = s.source AND k.day = d.day;
 
 -- The whole company in a window. Unallocated costs belong to it, tenants or not.
 CREATE OR REPLACE TEMP TABLE platform AS
@@ -175,7 +197,8 @@ known AS (
             THEN CAST(coalesce(t.cost, 0) + coalesce(u.amount, 0) AS DECIMAL(38, 12)) END AS cost,
         CASE WHEN k.span IS NOT NULL THEN CAST(coalesce(u.amount, 0) AS DECIMAL(38, 12)) END AS unallocated,
         CAST(CASE WHEN r.span IS NOT NULL THEN coalesce(t.revenue, 0) END AS DECIMAL(38, 12)) AS revenue,
-        coalesce(a.tenants, 0) AS tenants,
+        CASE WHEN w.name IN (SELECT name FROM shown_window GROUP BY name HAVING count(*) = 3)
+            THEN coalesce(a.tenants, 0) END AS tenants,
         CASE WHEN q.requests > 0 THEN CAST(q.requests AS DECIMAL(38, 12)) END AS requests
     FROM window_span w
     LEFT JOIN tenants t ON t.span = w.name
@@ -200,3 +223,10 @@ FROM platform WHERE cost IS NOT NULL
 UNION ALL
 SELECT span, 'total', '', 'Total', '', cost, NULL, revenue, revenue - cost, margin_ratio, requests, cost_per_request
 FROM platform WHERE cost IS NOT NULL OR revenue IS NOT NULL;
+
+-- What is served of the configured windows only, and of those and what they are compared with; of closed months there
+-- are costs and revenue alone.
+CREATE OR REPLACE TEMP TABLE own_margin AS
+FROM margin WHERE NOT starts_with(span, 'prev_') AND NOT regexp_full_match(span, '\d{4}-\d{2}');
+CREATE OR REPLACE TEMP TABLE compared_usage AS
+FROM shown_usage WHERE NOT regexp_full_match(span, '\d{4}-\d{2}');

@@ -1,11 +1,12 @@
--- reads: shown_cost, window_counted, window_unallocated, told_day, and of this run: window_span, source
--- writes: served_cost, served_platform, served_unallocated, served_bill: costs by window with the zeros that are known
+-- reads: shown_cost, window_dimension, window_counted, window_unallocated, told_day, shown_window, and of this run: source
+-- writes: served_cost, served_dimension, served_platform, served_unallocated, served_bill: costs by window with the zeros
+--         that are known
 
 -- A cost that ends must fall to 0, not vanish: who reads a range of samples would still see its last value. Only what
 -- some window shows gets zeros, and only where it is known: a bill that comes late has not said 0.
 CREATE OR REPLACE TEMP TABLE source_window AS
 SELECT DISTINCT w.name AS span, k.source
-FROM told_day k JOIN window_span w ON k.day >= w.first_day AND k.day < w.end_day
+FROM told_day k JOIN shown_window w ON w.kind = 'cost' AND k.day >= w.first_day AND k.day < w.end_day
 WHERE k.source IN (SELECT source FROM source WHERE kind IN ('cluster', 'bill'));
 
 CREATE OR REPLACE TEMP TABLE zero_window AS
@@ -21,6 +22,14 @@ SELECT tenant, component, span, CAST(sum(cost) AS DECIMAL(38, 12)) AS cost FROM 
     UNION ALL
     SELECT tenant, component, z.span, 0
     FROM (SELECT DISTINCT tenant, component FROM shown_cost) CROSS JOIN zero_window z
+) GROUP BY ALL;
+
+CREATE OR REPLACE TEMP TABLE served_dimension AS
+SELECT dimension, value, component, span, CAST(sum(amount) AS DECIMAL(38, 12)) AS amount FROM (
+    SELECT dimension, value, component, span, amount FROM window_dimension
+    UNION ALL
+    SELECT dimension, value, component, z.span, 0
+    FROM (SELECT DISTINCT dimension, value, component FROM window_dimension) CROSS JOIN zero_window z
 ) GROUP BY ALL;
 
 CREATE OR REPLACE TEMP TABLE served_unallocated AS

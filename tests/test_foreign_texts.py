@@ -60,6 +60,10 @@ def test_a_key_of_the_configuration_is_shown_in_one_line() -> None:
     assert line == r"a b: \x1b[31munknown"
 
 
+def test_code_points_that_stand_for_nothing_are_written_out() -> None:
+    assert describe("", "a\u0a00b\U000e0fffc") == r"a\u0a00b\U000e0fffc"
+
+
 def test_letters_of_any_language_stay_as_they_are() -> None:
     text = "Zoë 東京 مرحبا שלום नमस्ते 👩‍💻 naïve — “quoted”"
     assert escaped(text) == text

@@ -10,6 +10,7 @@ import json
 import logging
 import re
 import threading
+import unicodedata
 from collections.abc import Iterator
 from html import escape
 from typing import Any, TextIO
@@ -23,11 +24,6 @@ SHORTEST_SECRET = 4
 
 ROTATED = 4
 """So many values of a file that is renewed are remembered."""
-
-_NOT_SHOWN = re.compile(
-    "[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff\ufff9-\ufffb\ud800-\udfff\U000e0000-\U000e007f]"
-)
-"""Control codes (of terminals too), what turns the direction of texts or hides in them, and halves of characters."""
 
 
 class Secrets:
@@ -92,8 +88,17 @@ def _forms(value: str) -> Iterator[str]:
 
 
 def escaped(text: str) -> str:
-    r"""Return a text with its control codes written out (\n, \x1b, \u202e): one line, which does nothing but stand."""
-    return _NOT_SHOWN.sub(lambda found: ascii(found[0])[1:-1], text)
+    r"""Return a text with whatever has no glyph written out: one line, which does nothing but stand.
+
+    Control codes (\n, \x1b), what turns the direction of texts or hides in them (\u202e), halves of characters, and
+    code points that stand for none.
+    """
+    return text if text.isprintable() else "".join(c if _is_shown(c) else ascii(c)[1:-1] for c in text)
+
+
+def _is_shown(character: str) -> bool:
+    """Whether a character may stand in a line: letters of some languages need the joiners between them."""
+    return character.isprintable() or character in "\u200c\u200d" or unicodedata.category(character) == "Zs"
 
 
 def visible(text: str) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from rules import alerts_company, alerts_data, alerts_tenant
 from rules.model import Alert, Group, RuleFile
@@ -32,23 +32,53 @@ def alerting(config: Config) -> RuleFile:
         known = ", ".join(sorted(names))
         raise ConfigError([f"alerts.disabled: {name!r} is no alert; the alerts are {known}" for name in unknown])
     kept = {name: [alert for alert in alerts if alert.name not in settings.disabled] for name, alerts in made.items()}
-    money = Money(config.currency.code)
+    money, runbooks = Money(config.currency.code), runbooks_of(config)
     return RuleFile(
         "unitcost-alerts",
         tuple(
-            Group(name, tuple(_finished(alert, settings, money) for alert in alerts))
+            Group(name, tuple(_finished(alert, settings, money, runbooks) for alert in alerts))
             for name, alerts in kept.items()
             if alerts
         ),
     )
 
 
-def _finished(alert: Alert, settings: Alerts, money: Money) -> Alert:
+DOCS = "docs/runbooks"
+"""Where the runbooks are in this tree."""
+
+
+@dataclass(frozen=True, slots=True)
+class Runbooks:
+    """Where the runbooks are: what their addresses begin with, and end with."""
+
+    before: str = f"{DOCS}/"
+    after: str = ".md"
+
+    @property
+    def can_be_opened(self) -> bool:
+        """Whether the addresses are whole ones, and not files of a tree that the reader may not have."""
+        return self.before.startswith(("http://", "https://"))
+
+    def address(self, name: str) -> str:
+        """Return the address of the runbook of that name."""
+        return f"{self.before}{name}{self.after}"
+
+
+def runbooks_of(config: Config) -> Runbooks:
+    """Return where the runbooks are: in alerts.runbooks, else on the exporter's own server, else in this tree."""
+    if config.alerts.runbooks is not None:
+        return Runbooks(f"{config.alerts.runbooks.rstrip('/')}/")
+    if config.web.external_url is not None:
+        return Runbooks(f"{config.web.external_url.rstrip('/')}/runbooks/", "")
+    return Runbooks()
+
+
+def _finished(alert: Alert, settings: Alerts, money: Money, runbooks: Runbooks) -> Alert:
     """Say how amounts are written, and turn the page and the runbook into addresses."""
     return replace(
         alert,
         summary=money.sentence(alert.summary),
         description=money.sentence(alert.description),
         dashboard=f"{settings.grafana.rstrip('/')}/d/{alert.dashboard}",
-        runbook=f"{settings.runbooks.rstrip('/')}/{alert.runbook or alert.name}.md",
+        runbook=runbooks.address(alert.runbook or alert.name),
     )

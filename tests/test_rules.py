@@ -19,6 +19,7 @@ from unitcost.alerts import Alerts
 from unitcost.catalogue_recorded import RECORDED
 from unitcost.config import Config
 from unitcost.errors import ConfigError
+from unitcost.web_runbooks import pages
 
 ROOT = Path(__file__).parent.parent
 RULES = ROOT / "rules"
@@ -209,6 +210,28 @@ alerts:
     assert re.search(r"\bcluster\b", live) is None
 
 
+EXTERNAL = "web: {external_url: 'https://costs.example.com/unitcost/'}\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "address"),
+    [
+        ("", "docs/runbooks/UnitcostBudgetUsed.md"),
+        (EXTERNAL, "https://costs.example.com/unitcost/runbooks/UnitcostBudgetUsed"),
+        ("alerts: {runbooks: 'https://wiki.example.com/u'}\n", "https://wiki.example.com/u/UnitcostBudgetUsed.md"),
+        (EXTERNAL + "alerts: {runbooks: runbooks/}\n", "runbooks/UnitcostBudgetUsed.md"),
+    ],
+)
+def test_a_runbook_is_where_it_is_said_to_be_else_on_the_exporters_own_server(
+    tmp_path: Path, text: str, address: str
+) -> None:
+    made = alerts_of(rule_files(settings(configured(tmp_path, text))))
+    assert made["UnitcostBudgetUsed90"].runbook == address
+    if text == EXTERNAL:
+        served = {f"https://costs.example.com/unitcost{path}" for path in pages()}
+        assert {alert.runbook for alert in made.values()} <= served
+
+
 @pytest.mark.needs("promtool")
 def test_the_rules_of_another_configuration_are_rules_too(tmp_path: Path) -> None:
     text = "currency: {code: CHF}\ntenants: {key: tenantID}\nalerts: {budget: {levels: {33: info}}}\n"
@@ -361,7 +384,9 @@ def test_the_documentation_shows_the_defaults_and_every_alert() -> None:
     )
     assert Alerts.model_validate(shown["alerts"]) == Alerts()
     assert [name for name in ALERTS if name not in text and not name.startswith("UnitcostBudgetUsed")] == []
-    assert all((ROOT / "docs" / link).exists() for link in re.findall(r"\]\((runbooks/[^)]+)\)", text))
+    linked = re.findall(r"\]\(([^)]*/runbooks/[^)]+)\)", text)
+    assert {Path(link).name for link in linked} == {path.name for path in (ROOT / "docs" / "runbooks").iterdir()}
+    assert all((ROOT / "docs" / link).is_file() for link in linked)
 
 
 def test_the_defaults_are_quiet_about_pennies() -> None:

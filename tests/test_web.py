@@ -162,7 +162,7 @@ def test_other_methods_are_405_with_what_is_allowed(port: int, method: str) -> N
 @pytest.mark.parametrize("path", ["/favicon.ico", "/metrics/", "/-/", "//metrics", "/%2e%2e/etc/passwd"])
 def test_an_unknown_path_is_404_and_lists_what_there_is(port: int, path: str) -> None:
     response, body = ask(port, path)
-    assert (response.status, body) == (404, b"Not found. There are: / /metrics /-/healthy /-/ready\n")
+    assert (response.status, body) == (404, b"Not found. There are: / /metrics /-/healthy /-/ready /runbooks/\n")
 
 
 def test_one_connection_serves_many_scrapes_and_takes_in_new_snapshots() -> None:

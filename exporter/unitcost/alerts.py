@@ -13,7 +13,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, model_validator
 
-from unitcost.sources.base import ANumber, HttpUrl, Section
+from unitcost.sources.base import ANumber, LinkUrl, Section
 from unitcost.windows import is_window
 
 YEAR = 366 * 86400
@@ -169,16 +169,17 @@ class Data(Section):
 class Alerts(Section):
     """The whole section.
 
-    runbooks: folder or URL of the pages in docs/runbooks. grafana: URL that the links to pages begin with. wait: how
-    long a condition about money must hold first (`for`); budgets have their own. keep: how long an alert outlives
-    its condition (`keep_firing_for`), so that a restarted exporter resolves nothing. disabled: alerts to leave out.
-    cluster_label: the label that tells clusters apart in OpenCost's series, those of kube-state-metrics and cAdvisor
-    alike, for the live rules and the page that reads them.
+    runbooks: folder or URL of the runbooks' files; without it they are those that the exporter serves at
+    web.external_url, else docs/runbooks. grafana: URL that the links to pages begin with. wait: how long a condition
+    about money must hold first (`for`); budgets have their own. keep: how long an alert outlives its condition
+    (`keep_firing_for`), so that a restarted exporter resolves nothing. disabled: alerts to leave out. cluster_label:
+    the label that tells clusters apart in OpenCost's series, those of kube-state-metrics and cAdvisor alike, for the
+    live rules and the page that reads them.
     """
 
     owners: Owners = Owners()
-    runbooks: str = "docs/runbooks"
-    grafana: HttpUrl = "http://localhost:3000"
+    runbooks: str | None = None
+    grafana: LinkUrl = "http://localhost:3000"
     wait: Span = "15m"
     keep: Span = "15m"
     disabled: tuple[str, ...] = ()

@@ -49,6 +49,7 @@ from unitcost.sources.base import (
     Context,
     FilePath,
     HttpSettings,
+    LinkUrl,
     Section,
     Settings,
     SourceKind,
@@ -194,9 +195,13 @@ class Copies(Section):
 
 
 class Web(Section):
-    """web: where to listen, for how many at once, and a Prometheus web config file for TLS and passwords."""
+    """web: where to listen, for how many at once, and a Prometheus web config file for TLS and passwords.
+
+    external_url: where people reach this server, for the links of alerts and pages to its runbooks.
+    """
 
     listen: Listen = "0.0.0.0:9488"
+    external_url: LinkUrl | None = None
     config_file: FilePath | None = None
     max_connections: Annotated[int, ANumber] = Field(default=512, ge=1, le=65536)
 

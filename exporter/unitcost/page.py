@@ -49,13 +49,13 @@ def render_page(view: PageView) -> str:
     )
 
 
-def document(title: str, body: str) -> str:
-    """Wrap a body (HTML) into a whole document; title is text."""
+def document(title: str, body: str, style: str = STYLE) -> str:
+    """Wrap a body (HTML) into a whole document; title is text, style is CSS."""
     return (
         '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
         f'<meta name="color-scheme" content="light dark">\n<title>{escape(title)}</title>\n'
-        f"<style>\n{STYLE}</style>\n</head>\n<body>\n{body}\n</body>\n</html>\n"
+        f"<style>\n{style}</style>\n</head>\n<body>\n{body}\n</body>\n</html>\n"
     )
 
 

@@ -132,7 +132,7 @@ class PageView:
     customers: Sequence[CustomerRow] = ()
     sources: Sequence[SourceRow] = ()
     reconciliations: Sequence[Reconciliation] = ()
-    links: Sequence[tuple[str, str]] = (("Metrics", "/metrics"),)
+    links: Sequence[tuple[str, str]] = (("Metrics", "/metrics"), ("Runbooks", "/runbooks/"))
 
     @property
     def main(self) -> WindowTotals | None:

@@ -37,11 +37,11 @@ class Snapshot:
         return cls(
             made_at=made_at,
             text=exposition.text,
-            text_gzip=_compress(exposition.text),
+            text_gzip=compress(exposition.text),
             openmetrics=exposition.openmetrics,
-            openmetrics_gzip=_compress(exposition.openmetrics),
+            openmetrics_gzip=compress(exposition.openmetrics),
             page=page,
-            page_gzip=_compress(page),
+            page_gzip=compress(page),
         )
 
 
@@ -61,5 +61,6 @@ class Current:
         return self._snapshot
 
 
-def _compress(data: bytes) -> bytes:
+def compress(data: bytes) -> bytes:
+    """Return the data as gzip; the same data give the same bytes."""
     return gzip.compress(data, GZIP_LEVEL, mtime=0)

@@ -7,6 +7,7 @@ from typing import Any
 
 from unitcost.page import WAITING_PAGE
 from unitcost.snapshot import Current
+from unitcost.web_runbooks import INDEX, pages
 
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
@@ -36,7 +37,7 @@ OWN_HEADERS: Mapping[str, str] = {
 """On every answer: the page holds what customers pay and is nobody else's to store or to frame."""
 
 WAITING = b"The first refresh is not complete yet; the metrics come with it.\n"
-NOT_FOUND = f"Not found. There are: {' '.join(PATHS)}\n".encode()
+NOT_FOUND = f"Not found. There are: {' '.join((*PATHS, INDEX))}\n".encode()
 PIECE = 1 << 18
 """Bytes handed to the server at once. It waits for a slow client after each, so such a client holds one piece in
 memory and not the whole answer."""
@@ -51,10 +52,12 @@ def headers_with(configured: Mapping[str, str]) -> Headers:
 def make_app(current: Current, always: Headers | None = None) -> App:
     """Return the application. always: the headers of every answer; the list may change while it runs."""
     always = headers_with({}) if always is None else always
+    runbooks = pages()
 
     async def app(scope: Scope, _receive: Receive, send: Send) -> None:
         path = scope["path"]
-        if path not in PATHS:
+        runbook = runbooks.get(path)
+        if path not in PATHS and runbook is None:
             await answer(send, 404, PLAIN, NOT_FOUND, always)
             return
         if scope["method"] not in METHODS:
@@ -71,21 +74,24 @@ def make_app(current: Current, always: Headers | None = None) -> App:
             status, text = (503, WAITING) if snapshot is None else (200, b"ready\n")
             await answer(send, status, PLAIN, text, always)
             return
-        if snapshot is None:
+        kind = HTML
+        if runbook is not None:
+            plain, packed = runbook
+        elif snapshot is None:
             retry = [*always, (b"retry-after", b"5")]
             kind, text = (PLAIN, WAITING) if path == "/metrics" else (HTML, WAITING_PAGE)
             await answer(send, 503, kind, text, retry)
             return
+        elif path == "/":
+            plain, packed = snapshot.page, snapshot.page_gzip
+        elif wants_openmetrics(_header(scope, b"accept")):
+            kind, plain, packed = OPENMETRICS, snapshot.openmetrics, snapshot.openmetrics_gzip
+        else:
+            kind, plain, packed = TEXT, snapshot.text, snapshot.text_gzip
         gzip = wants_gzip(_header(scope, b"accept-encoding"))
         vary = (b"vary", b"Accept, Accept-Encoding" if path == "/metrics" else b"Accept-Encoding")
-        if path == "/":
-            kind, body = HTML, snapshot.page_gzip if gzip else snapshot.page
-        elif wants_openmetrics(_header(scope, b"accept")):
-            kind, body = OPENMETRICS, snapshot.openmetrics_gzip if gzip else snapshot.openmetrics
-        else:
-            kind, body = TEXT, snapshot.text_gzip if gzip else snapshot.text
         encoding = [(b"content-encoding", b"gzip")] if gzip else []
-        await answer(send, 200, kind, body, [*always, vary, *encoding])
+        await answer(send, 200, kind, packed if gzip else plain, [*always, vary, *encoding])
 
     return app
 

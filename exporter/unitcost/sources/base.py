@@ -183,6 +183,17 @@ def http_url(url: str) -> str:
 HttpUrl = Annotated[str, AfterValidator(http_url)]
 
 
+def _for_everybody(url: str) -> str:
+    parts = urlsplit(url)
+    if parts.query or "@" in parts.netloc:
+        raise ValueError("must have no user info and no query: it is shown to people, who open what is below it")
+    return url
+
+
+LinkUrl = Annotated[HttpUrl, AfterValidator(_for_everybody)]
+"""The address that links to a server's pages begin with."""
+
+
 def _bytes(given: object) -> object:
     """Return a size as Prometheus writes it (50MB, 1.5GB; powers of 1024), in bytes."""
     if given in (0, "0") and not isinstance(given, bool):

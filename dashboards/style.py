@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from dashboards.panels import Json, override, steps, values_as
+from rules.alerts import Runbooks, meanings, runbooks_of
 from unitcost.catalogue_external import CLUSTER
-from unitcost.config import load
+from unitcost.config import Config, load
 from unitcost.records import COMPONENTS
 
 RED, ORANGE, YELLOW, GREEN, BLUE, PURPLE = (
@@ -48,11 +50,25 @@ class Settings:
     """What of unitcost.yaml shows on the pages.
 
     currency: its code. tenant_key: the label that names tenants. cluster_label: the one that tells clusters apart.
+    alerts: what each alert means, in a few words. runbooks: where the pages are that say what to do about them.
     """
 
     currency: str = "USD"
     tenant_key: str = "tenant"
     cluster_label: str = CLUSTER
+    alerts: Mapping[str, str] = field(default_factory=lambda: meanings(Config(sources={})))
+    runbooks: Runbooks = field(default_factory=Runbooks)
+
+    @classmethod
+    def of(cls, config: Config) -> Settings:
+        """Return what of a configuration shows. Raises ConfigError where it disables an alert that does not exist."""
+        return cls(
+            currency=config.currency.code,
+            tenant_key=config.tenants.key[0],
+            cluster_label=config.alerts.cluster_label,
+            alerts=meanings(config),
+            runbooks=runbooks_of(config),
+        )
 
     @property
     def money(self) -> str:
@@ -67,10 +83,7 @@ class Settings:
 
 def settings(path: Path | None) -> Settings:
     """Read the settings from unitcost.yaml, or return the defaults. Raises unitcost's ConfigError."""
-    if path is None:
-        return Settings()
-    config, _ = load(path)
-    return Settings(config.currency.code, config.tenants.key[0], config.alerts.cluster_label)
+    return Settings() if path is None else Settings.of(load(path)[0])
 
 
 def revenue_line(name: str = "revenue") -> Json:

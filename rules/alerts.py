@@ -6,9 +6,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
 from rules import alerts_company, alerts_data, alerts_tenant
-from rules.model import Alert, Group, RuleFile
+from rules.model import Alert, Group, Record, RuleFile
 from rules.text import Money
 from unitcost.alerts import Alerts
+from unitcost.catalogue_recorded import ALERT_RULES
 from unitcost.config import Config
 from unitcost.errors import ConfigError
 
@@ -33,14 +34,19 @@ def alerting(config: Config) -> RuleFile:
         raise ConfigError([f"alerts.disabled: {name!r} is no alert; the alerts are {known}" for name in unknown])
     kept = {name: [alert for alert in alerts if alert.name not in settings.disabled] for name, alerts in made.items()}
     money, runbooks = Money(config.currency.code), runbooks_of(config)
-    return RuleFile(
-        "unitcost-alerts",
-        tuple(
-            Group(name, tuple(_finished(alert, settings, money, runbooks) for alert in alerts))
-            for name, alerts in kept.items()
-            if alerts
-        ),
+    groups = tuple(
+        Group(name, tuple(_finished(alert, settings, money, runbooks) for alert in alerts))
+        for name, alerts in kept.items()
+        if alerts
     )
+    count = Record(ALERT_RULES, f"vector({sum(len(group.rules) for group in groups)})")
+    return RuleFile("unitcost-alerts", (Group("unitcost-alerts-count", (count,)), *groups))
+
+
+def meanings(config: Config) -> dict[str, str]:
+    """Return what each alert means in a few words. Raises ConfigError as alerting does."""
+    rules = [rule for group in alerting(config).groups for rule in group.rules]
+    return {rule.name: rule.meaning for rule in rules if isinstance(rule, Alert)}
 
 
 DOCS = "docs/runbooks"

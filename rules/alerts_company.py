@@ -40,6 +40,7 @@ def _plan_margin(config: Config) -> Alert:
     target = this(c.PLAN_TARGET_MARGIN, label="plan")
     return Alert(
         "UnitcostPlanMarginBelowTarget",
+        "a plan's margin is below its target",
         f"max by (plan) (round({below}, 0.001)) and on (plan) {revenue} > 0",
         "warning",
         config.alerts.owners.money,
@@ -66,6 +67,7 @@ def _ai_spike(config: Config) -> Alert:
     rises = f"topk(3, {own} - ({usual} - {own}) / {others} > 0)"
     return Alert(
         "UnitcostAiSpendSpike",
+        "AI cost far more yesterday than usual",
         f"{day} - {mean} >= {number(settings.dollars)} and {day} >= {number(settings.factor)} * {mean}",
         "warning",
         config.alerts.owners.product,
@@ -83,6 +85,7 @@ def _cost_per_request(config: Config) -> Alert:
     change = f"{now} / ({before} > 0)"
     return Alert(
         "UnitcostCostPerRequestRegression",
+        "requests became dearer",
         f"round({change} >= {number(settings.factor)}, 0.001) - 1",
         "warning",
         config.alerts.owners.product,
@@ -104,6 +107,7 @@ def _free_plan(config: Config) -> Alert:
     known = f"{one(c.PLATFORM_REVENUE, window=window)} > 0"
     return Alert(
         "UnitcostFreePlanCost",
+        "customers without revenue cost much of everything",
         f"{total} >= {number(settings.dollars)} and {total} >= {number(settings.share)} * {all_cost} and {known}",
         "warning",
         config.alerts.owners.money,
@@ -121,6 +125,7 @@ def _unallocated(config: Config) -> Alert:
     lost, all_cost = _sum(c.UNALLOCATED, window=window), _sum(c.PLATFORM_COST, window=window)
     return Alert(
         "UnitcostUnallocatedShareHigh",
+        "much of the costs found no customer",
         f"{lost} >= {number(settings.dollars)} and {lost} >= {number(settings.share)} * {all_cost}",
         "warning",
         config.alerts.owners.data,
@@ -140,6 +145,7 @@ def _reconciliation(config: Config) -> Alert:
     ratio = one(c.RECONCILIATION, window=window)
     return Alert(
         "UnitcostReconciliationOff",
+        "the bill and OpenCost do not fit",
         f"round({ratio} < {number(settings.low)} or {ratio} > {number(settings.high)}, 0.001)",
         "warning",
         config.alerts.owners.data,

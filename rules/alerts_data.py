@@ -46,6 +46,7 @@ def _source_stale(config: Config) -> Alert:
     )
     return Alert(
         "UnitcostSourceStale",
+        "a source cannot be read",
         f"time() - {oldest} > {seconds(settings.source_stale)}",
         "warning",
         config.alerts.owners.data,
@@ -66,6 +67,7 @@ def _window_incomplete(config: Config) -> Alert:
     complete = over("min", ("window",), select(c.WINDOW_COMPLETE, window=windows))
     return Alert(
         "UnitcostWindowIncomplete",
+        "a window has lacked days for long",
         f"{complete} == 0",
         "warning",
         config.alerts.owners.data,
@@ -83,6 +85,7 @@ def _tenants_folded(config: Config) -> Alert:
     cost = over("sum", (), one(c.TENANT_COST, tenant=OTHER, window=window))
     return Alert(
         "UnitcostTenantsFolded",
+        "there are more tenants than limits.tenants",
         f"{one(c.TENANTS_FOLDED)} > 0",
         "info",
         config.alerts.owners.data,
@@ -100,6 +103,7 @@ def _snapshot_old(config: Config) -> Alert:
     settings = config.alerts.data
     return Alert(
         "UnitcostSnapshotOld",
+        "an exporter serves old numbers",
         f"time() - min({select(c.SNAPSHOT_TIMESTAMP)}) > {seconds(settings.snapshot_old)}",
         "warning",
         config.alerts.owners.data,
@@ -115,6 +119,7 @@ def _exporter_down(config: Config) -> Alert:
     settings = config.alerts.data
     return Alert(
         "UnitcostExporterDown",
+        "there is no exporter",
         f"absent({select(c.BUILD_INFO)})",
         "critical",
         config.alerts.owners.data,

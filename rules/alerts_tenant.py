@@ -21,8 +21,8 @@ def alerts(config: Config) -> tuple[Alert, ...]:
         _margin_negative(config),
         _margin_below_target(config),
         *(_budget_used(level, config) for level in sorted(config.alerts.budget.levels)),
-        _burn("Fast", config.alerts.burn.fast, config),
-        _burn("Slow", config.alerts.burn.slow, config),
+        _burn("Fast", "several times its budget", config.alerts.burn.fast, config),
+        _burn("Slow", "more than its budget", config.alerts.burn.slow, config),
         _forecast(config),
         _spike(config),
     )
@@ -46,6 +46,7 @@ def _margin_negative(config: Config) -> Alert:
     cost, revenue = this(c.TENANT_COST, window=window), this(c.TENANT_REVENUE, window=window)
     return Alert(
         "UnitcostMarginNegative",
+        "a paying customer costs more than it pays",
         named(f"-1 * ({losing})", c.TENANT_MARGIN, window=window),
         "warning",
         config.alerts.owners.money,
@@ -69,6 +70,7 @@ def _margin_below_target(config: Config) -> Alert:
     short = f"{wanted} - on (tenant) group_left () {margin}"
     return Alert(
         "UnitcostMarginBelowTarget",
+        "a customer's margin is below its plan's target",
         f"{short} > {number(settings.shortfall_dollars)} and on (tenant) {margin} >= 0",
         "info",
         config.alerts.owners.money,
@@ -94,6 +96,7 @@ def _budget_used(level: int, config: Config) -> Alert:
     pace = "At the pace of the last 7 complete days the month will cost {}. "
     return Alert(
         f"UnitcostBudgetUsed{level}",
+        f"{level} % of a customer's budget is used",
         named(f"round({used}, 0.001)", c.TENANT_BUDGET_USED),
         settings.levels[level],
         config.alerts.owners.money,
@@ -109,7 +112,7 @@ def _budget_used(level: int, config: Config) -> Alert:
     )
 
 
-def _burn(speed: str, burn: Burn, config: Config) -> Alert:
+def _burn(speed: str, much: str, burn: Burn, config: Config) -> Alert:
     span = days(burn.window)
     allowed = f"({_budget(config)}) / scalar(days_in_month())"
     pace = f"{_cost(burn.window)} / {span} / on (tenant) ({allowed}) >= {number(burn.rate)}"
@@ -117,6 +120,7 @@ def _burn(speed: str, burn: Burn, config: Config) -> Alert:
     lasting = phrase(f"{BUDGET} / ({cost} / {span})", "At this pace a month's budget lasts {} days. ", "tenant", "%.0f")
     return Alert(
         f"UnitcostBudgetBurn{speed}",
+        f"a customer cost {much} {words(burn.window)}",
         named(pace, c.TENANT_BUDGET),
         "warning",
         config.alerts.owners.money,
@@ -135,6 +139,7 @@ def _forecast(config: Config) -> Alert:
     low, middle, high = (this(c.TENANT_FORECAST, bound=bound) for bound in ("low", "expected", "high"))
     return Alert(
         "UnitcostForecastOverBudget",
+        "the month will end above a customer's budget",
         named(f"round({excess}, 0.001)", c.TENANT_BUDGET),
         "warning",
         config.alerts.owners.money,
@@ -165,6 +170,7 @@ def _spike(config: Config) -> Alert:
     rises = f"topk(3, {parts} - ({usual} - {parts}) / {others} > 0)"
     return Alert(
         "UnitcostCostSpike",
+        "a customer cost far more yesterday than usual",
         named(rise, c.TENANT_COST, window=settings.window),
         "warning",
         config.alerts.owners.product,

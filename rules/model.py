@@ -21,12 +21,14 @@ class Record:
 class Alert:
     """An alert rule.
 
-    wait, keep: Prometheus durations of `for` and `keep_firing_for`; 0s leaves them out. owner: who looks after it.
-    summary: one sentence with the figures; description: where to look and what it may mean. runbook: page in
-    docs/runbooks, without .md. dashboard: path of a Grafana page.
+    meaning: in a few words, for lists, without figures. wait, keep: Prometheus durations of `for` and
+    `keep_firing_for`; 0s leaves them out. owner: who looks after it. summary: one sentence with the figures;
+    description: where to look and what it may mean. runbook: page in docs/runbooks, without .md. dashboard: path of a
+    Grafana page.
     """
 
     name: str
+    meaning: str
     expression: str
     severity: Severity
     owner: str

@@ -211,7 +211,10 @@ def test_units_are_known_to_grafana(uid: str) -> None:
     for one in panels(page(uid)):
         for said in fields(one):
             unit = said.get("unit", "none")
-            assert unit in KNOWN_UNITS or unit.startswith(("suffix:", "prefix:", "currency:")), (one["title"], unit)
+            assert unit in KNOWN_UNITS or unit.startswith(("suffix:", "prefix:", "currency:", "time:")), (
+                one["title"],
+                unit,
+            )
 
 
 @each_page

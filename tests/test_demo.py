@@ -172,7 +172,7 @@ def test_the_cluster_has_the_metrics_and_labels_that_the_rules_read_and_opencost
     assert pages[KUBE_STATE_METRICS].keys() == {"kube_pod_labels"}
     assert pages[CADVISOR].keys() == {"container_cpu_usage_seconds_total", "container_memory_working_set_bytes"}
     served = {name: set(rows[0][0]) for page in pages.values() for name, rows in page.items()}
-    by_prometheus = {"up", "ALERTS"}
+    by_prometheus = {"up", "ALERTS", "ALERTS_FOR_STATE"}
     for metric in EXTERNAL:
         if metric.name not in by_prometheus:
             wanted = set(metric.labels) - ({"label_tenant"} if metric.name == "kube_namespace_labels" else set())

@@ -181,6 +181,7 @@ alerts:
         rule["alert"]: rule
         for group in yaml.safe_load((tmp_path / "out/prometheus/unitcost-alerts.yml").read_text())["groups"]
         for rule in group["rules"]
+        if "alert" in rule
     }
     levels = [name for name in written if name.startswith("UnitcostBudgetUsed")]
     assert levels == ["UnitcostBudgetUsed80", "UnitcostBudgetUsed120"]
@@ -387,6 +388,20 @@ def test_the_documentation_shows_the_defaults_and_every_alert() -> None:
     linked = re.findall(r"\]\(([^)]*/runbooks/[^)]+)\)", text)
     assert {Path(link).name for link in linked} == {path.name for path in (ROOT / "docs" / "runbooks").iterdir()}
     assert all((ROOT / "docs" / link).is_file() for link in linked)
+
+
+def test_the_documentation_says_of_every_alert_what_it_means_and_how_bad_it_is() -> None:
+    text = (ROOT / "docs" / "alerts.md").read_text()
+    told = {
+        name: (meaning.replace("`", ""), severity)
+        for name, severity, meaning in re.findall(r"(?m)^\| \[(Unitcost\w+)\S* \| (\w+) \| (.+) \|$", text)
+    }
+    wanted = {alert.name: (alert.meaning, alert.severity) for alert in ALERTS.values()}
+    levels = {name for name in wanted if name.startswith("UnitcostBudgetUsed")}
+    assert told == {name: wanted[name] for name in wanted.keys() - levels}
+    for name in levels:
+        assert wanted[name][0] == f"{name.removeprefix('UnitcostBudgetUsed')} % of a customer's budget is used"
+    assert "| so much % of a customer's budget is used |" in text
 
 
 def test_the_defaults_are_quiet_about_pennies() -> None:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dashboards.cells import BUDGET_BAR, CENTS, wide
 from dashboards.grafana import Column, column, row, table_height
 from dashboards.grafana import page as whole_page
-from dashboards.pages.changes import alerts, changes
+from dashboards.pages.alerts import alerts
+from dashboards.pages.changes import changes
 from dashboards.pages.parts import (
     RISE,
     figure,
@@ -58,7 +59,7 @@ def page(settings: Settings) -> Json:
         [
             row(2, (24, _intro())),
             row(6, *((4, pair) for pair in _headlines(settings))),
-            alerts(),
+            alerts(settings),
             row(11, (9, _burn_down(settings)), (9, _forecast(settings)), (6, _plans())),
             row(table_height(11), (24, _budgets(settings))),
             *changes(settings),

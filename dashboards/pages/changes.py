@@ -1,13 +1,14 @@
-"""The part of the page about budgets that tells what changed, and which alerts fire."""
+"""The part of the page about budgets that tells what changed."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 
-from dashboards.cells import CENTS, COLOURED_RISE, COUNT, MONEY, wide
+from dashboards.cells import CENTS, COLOURED_RISE, MONEY, wide
 from dashboards.grafana import Row, column, row, section, table_height
+from dashboards.pages.alerts import columns
 from dashboards.pages.parts import DAY, MONTH, RISE, RISE_RATIO, changes_of, difference, week_before
-from dashboards.panels import Json, Panel, Query, hidden, override, table, timeseries, values_as
+from dashboards.panels import Json, Panel, Query, hidden, override, table, timeseries
 from dashboards.queries import (
     PREVIOUS,
     TENANT,
@@ -20,28 +21,12 @@ from dashboards.queries import (
     otherwise,
     with_plan,
 )
-from dashboards.style import BLUE, NO_PLAN, ORANGE, RED, Settings, component_colours
+from dashboards.style import NO_PLAN, Settings, component_colours
 from dashboards.tables import CUSTOMER, Figure, Reckoned, by_tenant, joined, tenant_link
-from dashboards.words import NO_EARLIER, NO_RULES
-from rules.promql import matches, over, select
+from dashboards.words import NO_EARLIER
 from unitcost import catalogue as c
-from unitcost import catalogue_external as e
-from unitcost import catalogue_recorded as r
 
 BY_TENANT = ("tenant",)
-SEVERITIES = ("info", "warning", "critical")
-SEVERITY = override(
-    "Severity",
-    mappings=values_as({"3": ("critical", RED), "2": ("warning", ORANGE), "1": ("info", BLUE)}),
-    custom__cellOptions={"type": "color-text"},
-    custom__align="left",
-    **wide(100),
-)
-
-
-def alerts() -> Row:
-    """Return the row of alerts that fire: how many of each, and about whom."""
-    return row(table_height(6), (8, _counted()), (16, _alerts()))
 
 
 def changes(settings: Settings) -> list[Row]:
@@ -54,78 +39,6 @@ def changes(settings: Settings) -> list[Row]:
         row(whole, (14, left), (10, right)),
         section("What changed: from day to day"),
         row(table_height(10), (12, _day_over_day(settings)), (12, _yesterday(settings))),
-    ]
-
-
-def _counted() -> Panel:
-    ranks = " or ".join(
-        f'label_replace({over("count", ("alertname",), _firing(severity))}, "severity", "{rank}", "", "")'
-        for rank, severity in enumerate(SEVERITIES, start=1)
-    )
-    return table(
-        "Alerts firing, by kind",
-        "How many alerts of unitcost's rules fire now about the chosen customers and about the whole company. Each"
-        " kind has a page in docs/runbooks.",
-        [Query(_or_none(ranks, "alertname"))],
-        transformations=_columns({"severity": "Severity", "alertname": "Alert", "Value": "Firing"}),
-        overrides=[SEVERITY, override("Firing", **COUNT | wide(75))],
-        sort_by="Severity",
-        unknown=NO_RULES,
-    )
-
-
-def _alerts() -> Panel:
-    shown = ("alertname", "name", "plan", "source", "owner", "tenant")
-    ranked = " or ".join(
-        f'label_replace({over("max", shown, _firing(severity))}, "severity", "{rank}", "", "")'
-        for rank, severity in enumerate(SEVERITIES, start=1)
-    )
-    columns = {"severity": "Severity", "alertname": "Alert", "name": CUSTOMER, "plan": "Plan", "source": "Source"}
-    return table(
-        "Alerts firing",
-        "Alerts of unitcost's rules that fire now, the most severe first: those about the chosen customers and those"
-        " about the whole company.",
-        [Query(_or_none(ranked, "alertname"))],
-        transformations=_columns(columns | {"owner": "Owner"}),
-        overrides=[
-            hidden("tenant"),
-            SEVERITY,
-            override(CUSTOMER, links=[tenant_link()], noValue="-"),
-            override("Plan", noValue="-", **wide(100)),
-            override("Source", noValue="-", **wide(100)),
-            override("Owner", noValue="-", **wide(110)),
-        ],
-        sort_by="Severity",
-        paginate=True,
-        unknown=NO_RULES,
-    )
-
-
-def _or_none(alerts: str, label: str) -> str:
-    """Return alerts, or that there are none; only where our rules run does the absence of alerts say anything."""
-    return otherwise(alerts, select(r.PLATFORM_TOTAL), label, "none is firing")
-
-
-def _firing(severity: str) -> str:
-    """Select alerts about the chosen customers, and those that have no customer."""
-    chosen = matches("$tenant|")
-    return select(e.ALERTS, alertname=matches("Unitcost.*"), alertstate="firing", severity=severity, tenant=chosen)
-
-
-def _columns(headers: Mapping[str, str]) -> list[Json]:
-    """Return the steps that leave these columns of a table, in this order and under these headers, and the tenant."""
-    order = [*headers, "tenant"]
-    return [
-        {"id": "filterFieldsByName", "options": {"include": {"names": order}}},
-        {
-            "id": "organize",
-            "options": {
-                "excludeByName": {},
-                "includeByName": {},
-                "indexByName": {name: place for place, name in enumerate(order)},
-                "renameByName": dict(headers),
-            },
-        },
     ]
 
 
@@ -166,7 +79,7 @@ def _contributors(
         Reckoned(earlier, later, "-", change, MONEY | wide(90)),
         Reckoned("Change %", change, "/", earlier, RISE_RATIO | wide(105)),
     )
-    columns = {"name": CUSTOMER, "plan": "Plan", "component": "Component", "Value #A": change, "Value #B": later}
+    headers = {"name": CUSTOMER, "plan": "Plan", "component": "Component", "Value #A": change, "Value #B": later}
     return table(
         title,
         description,
@@ -174,7 +87,7 @@ def _contributors(
             Query(otherwise(with_plan(changed, names=True), known, "name", "no such change")),
             Query(with_plan(f"({current} and on (tenant, component) {changed})", names=True)),
         ],
-        transformations=[{"id": "merge", "options": {}}, *_columns(columns), *map(_reckon, reckoned)],
+        transformations=[{"id": "merge", "options": {}}, *columns(headers), *map(_reckon, reckoned)],
         overrides=[
             hidden("tenant"),
             override(CUSTOMER, links=[tenant_link()]),

@@ -64,10 +64,18 @@ MEMORY_USED = Metric(
     unit="bytes",
 )
 UP = Metric("up", "Prometheus: 1 when the last scrape of a target worked, else 0.", SCRAPED_LABELS)
+ALERT_LABELS = ("severity", "owner", "tenant", "name", "plan", "source", "window", "cluster")
+"""Those of our alerts; each kind has some of them."""
 ALERTS = Metric(
     "ALERTS",
     "Prometheus: 1 for each alert that is pending or firing, with the alert's labels.",
-    ("alertname", "alertstate", "severity", "owner", "tenant", "name", "plan", "source"),
+    ("alertname", "alertstate", *ALERT_LABELS),
+)
+ALERTS_FOR_STATE = Metric(
+    "ALERTS_FOR_STATE",
+    "Prometheus: since when the condition of each alert that is pending or firing holds, with the alert's labels.",
+    ("alertname", *ALERT_LABELS),
+    unit="seconds",
 )
 
 EXTERNAL: tuple[Metric, ...] = tuple(value for value in list(globals().values()) if isinstance(value, Metric))

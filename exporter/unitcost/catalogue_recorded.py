@@ -9,6 +9,11 @@ from __future__ import annotations
 
 from unitcost.catalogue import Metric
 
+ALERT_RULES = Metric(
+    "platform:unitcost_alerts:count",
+    "How many of unitcost's alerts Prometheus evaluates; without it nobody knows whether none fires or none is loaded.",
+    (),
+)
 TENANT_TOTAL = Metric(
     "tenant:tenant_cost_dollars:sum", "What a tenant cost in the window.", ("tenant", "window"), unit="dollars"
 )

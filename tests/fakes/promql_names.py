@@ -73,7 +73,7 @@ class Reading:
 
     def _stored(self, metric: Metric) -> tuple[str, ...]:
         """Return the labels that a metric has in Prometheus."""
-        if ":" in metric.name or metric is catalogue_external.ALERTS:
+        if ":" in metric.name or metric in (catalogue_external.ALERTS, catalogue_external.ALERTS_FOR_STATE):
             return metric.labels
         if metric in catalogue_external.EXTERNAL:
             return catalogue_external.stored_labels(metric)

@@ -10,6 +10,7 @@ from pathlib import Path
 from rules.alerts import alerting
 from rules.live import live
 from rules.model import RuleFile
+from rules.provisioning import grafana
 from rules.recording import WINDOWS, recording
 from rules.write import operator, prometheus
 from unitcost.config import Config, load
@@ -19,8 +20,8 @@ FINE, USAGE = 0, 2
 
 DESCRIPTION = """\
 Write the recording rules and alerts: OUTPUT/prometheus/*.yml for Prometheus' rule_files, OUTPUT/operator/*.yaml as
-PrometheusRule. Thresholds, owners, links and the label of clusters come from `alerts:` of the configuration, the pod
-label from tenants.key.
+PrometheusRule, OUTPUT/grafana/*.yaml for Grafana, which evaluates alerts itself. Thresholds, owners, links and the
+label of clusters come from `alerts:` of the configuration, the pod label from tenants.key.
 """
 
 
@@ -36,14 +37,18 @@ def main(argv: Sequence[str]) -> int:
     except SystemExit as stop:
         return int(stop.code or 0)
     try:
-        files = rule_files(settings(args.config))
+        config = settings(args.config)
+        files = rule_files(config)
     except ConfigError as error:
         print("\n".join(error.mistakes), file=sys.stderr)  # noqa: T201 - the command's own words
         return USAGE
-    for folder, ending, write in (("prometheus", "yml", prometheus), ("operator", "yaml", operator)):
-        (args.output / folder).mkdir(parents=True, exist_ok=True)
-        for file in files:
-            (args.output / folder / f"{file.name}.{ending}").write_text(write(file), encoding="utf-8")
+    written = {f"prometheus/{file.name}.yml": prometheus(file) for file in files}
+    written |= {f"operator/{file.name}.yaml": operator(file) for file in files}
+    alerts = alerting(config)
+    written[f"grafana/{alerts.name}.yaml"] = grafana(alerts, config.alerts.grafana_datasource)
+    for name, text in written.items():
+        (args.output / name).parent.mkdir(parents=True, exist_ok=True)
+        (args.output / name).write_text(text, encoding="utf-8")
     return FINE
 
 

@@ -21,7 +21,7 @@ OPERATOR_NOTE = (
 
 def prometheus(file: RuleFile) -> str:
     """Return a rule file for Prometheus' rule_files."""
-    return HEADER + _dump({"groups": [_group(group) for group in file.groups]})
+    return HEADER + dump({"groups": [_group(group) for group in file.groups]})
 
 
 def operator(file: RuleFile) -> str:
@@ -32,7 +32,7 @@ def operator(file: RuleFile) -> str:
         "metadata": {"name": file.name, "labels": {"app.kubernetes.io/name": "unitcost"}},
         "spec": {"groups": [_group(group) for group in file.groups]},
     }
-    return HEADER + OPERATOR_NOTE + _dump(resource)
+    return HEADER + OPERATOR_NOTE + dump(resource)
 
 
 def _group(group: Group) -> dict[str, Any]:
@@ -73,5 +73,6 @@ def _text(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
 _Dumper.add_representer(str, _text)
 
 
-def _dump(content: Any) -> str:
+def dump(content: Any) -> str:
+    """Return YAML in which long texts can be read."""
     return yaml.dump(content, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=120)

@@ -193,6 +193,28 @@ def test_grafana_gets_the_datasource_that_pages_ask_for_and_every_page(compose: 
     assert (ROOT / places[folder] / file).is_file()
 
 
+def test_grafana_gets_the_alertmanager_that_prometheus_sends_to() -> None:
+    [manager] = config("grafana/datasources/alertmanager.yaml")["datasources"]
+    assert (manager["uid"], manager["type"]) == ("alertmanager", "alertmanager")
+    assert manager["jsonData"] == {"implementation": "prometheus", "handleGrafanaManagedAlerts": False}
+    [sent_to] = config("prometheus.yml")["alerting"]["alertmanagers"][0]["static_configs"][0]["targets"]
+    assert manager["url"] == f"http://{sent_to}"
+    [prometheus] = config("grafana/datasources/prometheus.yaml")["datasources"]
+    assert prometheus["jsonData"]["alertmanagerUid"] == manager["uid"]
+
+
+def test_alerts_are_evaluated_once(compose: dict[str, Any]) -> None:
+    """Grafana's own rules are there to be mounted instead of Prometheus', with the uid of the data source there is."""
+    assert not any("alerting" in place for place in mounts(compose)["grafana"])
+    text = (ROOT / "compose.yaml").read_text()
+    [(folder, place)] = re.findall(r"# - \./(rules/grafana):(\S+):ro", text)
+    assert place == "/etc/grafana/provisioning/alerting"
+    [source] = config("grafana/datasources/prometheus.yaml")["datasources"]
+    [file] = (ROOT / folder).iterdir()
+    rules = [rule for group in yaml.safe_load(file.read_text())["groups"] for rule in group["rules"]]
+    assert {one["datasourceUid"] for rule in rules for one in rule["data"]} == {source["uid"], "__expr__"}
+
+
 def test_made_up_servers_listen_where_the_demo_has_them(compose: dict[str, Any]) -> None:
     ports = Ports()
     for name, module, port in (("cluster", cluster_metrics, ports.cluster), ("notices", notices, ports.notices)):

@@ -91,7 +91,7 @@ def test_the_tracked_files_are_what_the_generator_writes(tmp_path: Path) -> None
     written = {path.relative_to(tmp_path): path.read_bytes() for path in tmp_path.rglob("*.y*ml")}
     tracked = {
         path.relative_to(RULES): path.read_bytes()
-        for folder in ("prometheus", "operator")
+        for folder in ("prometheus", "operator", "grafana")
         for path in (RULES / folder).iterdir()
     }
     assert written == tracked
@@ -268,6 +268,7 @@ def test_the_rules_of_another_configuration_are_rules_too(tmp_path: Path) -> Non
         ("alerts: {reconciliation: {low: 1.2}}", "reconciliation: low must be less than high"),
         ("alerts: {cluster_label: cluster-id}", "alerts.cluster_label: must be the name of a label, such as cluster"),
         ("alerts: {cluster_label: ''}", "alerts.cluster_label: must be the name of a label, such as cluster"),
+        ("alerts: {grafana_datasource: 'a b'}", "alerts.grafana_datasource: "),
         ("alerts: {cluster_label: node}", "alerts.cluster_label: must tell clusters apart: node has another meaning"),
         ("alerts: {margin: {loss: 3}}", "alerts.margin.loss: unknown key"),
     ],

@@ -55,6 +55,7 @@ def _cluster_label(value: str) -> str:
 Severity = Literal["info", "warning", "critical"]
 Span = Annotated[str, AfterValidator(_span)]
 WindowName = Annotated[str, AfterValidator(_window)]
+DatasourceUid = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,40}$")]
 ClusterLabel = Annotated[str, AfterValidator(_cluster_label)]
 DayWindow = Annotated[str, AfterValidator(_days)]
 Dollars = Annotated[float, ANumber, Field(ge=0, le=1e12, allow_inf_nan=False)]
@@ -170,16 +171,18 @@ class Alerts(Section):
     """The whole section.
 
     runbooks: folder or URL of the runbooks' files; without it they are those that the exporter serves at
-    web.external_url, else docs/runbooks. grafana: URL that the links to pages begin with. wait: how long a condition
-    about money must hold first (`for`); budgets have their own. keep: how long an alert outlives its condition
-    (`keep_firing_for`), so that a restarted exporter resolves nothing. disabled: alerts to leave out. cluster_label:
-    the label that tells clusters apart in OpenCost's series, those of kube-state-metrics and cAdvisor alike, for the
-    live rules and the page that reads them.
+    web.external_url, else docs/runbooks. grafana: URL that the links to pages begin with. grafana_datasource: uid of
+    Grafana's data source Prometheus, for alerts that Grafana evaluates. wait: how long a condition about money must
+    hold first (`for`); budgets have their own. keep: how long an alert outlives its condition (`keep_firing_for`), so
+    that a restarted exporter resolves nothing. disabled: alerts to leave out. cluster_label: the label that tells
+    clusters apart in OpenCost's series, those of kube-state-metrics and cAdvisor alike, for the live rules and the
+    page that reads them.
     """
 
     owners: Owners = Owners()
     runbooks: str | None = None
     grafana: LinkUrl = "http://localhost:3000"
+    grafana_datasource: DatasourceUid = "prometheus"
     wait: Span = "15m"
     keep: Span = "15m"
     disabled: tuple[str, ...] = ()

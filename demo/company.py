@@ -20,15 +20,18 @@ RENEW_SECONDS = 300.0
 DAYS = 121
 """How many past days Prometheus gets: 90 to show, and the 30 before them that they are compared with."""
 
-ALERTS = "alerts: {wait: 30s, keep: 1m}   # of the demo: nobody waits a quarter of an hour for the first alert\n"
+OF_THE_DEMO = """\
+alerts: {{wait: 30s, keep: 1m}}   # of the demo: nobody waits a quarter of an hour for the first alert
+web: {{external_url: "{url}"}}   # so that alerts lead to their runbooks
+"""
 
 
-def write_company(folder: Path) -> Path:
-    """Write the sample company as of now into folder; return the path of its unitcost.yaml."""
+def write_company(folder: Path, url: str) -> Path:
+    """Write the sample company as of now into folder; return the path of its unitcost.yaml. url: the exporter's."""
     config = sample.write(folder, datetime.now(UTC))
     text = config.read_text(encoding="utf-8")
     if "\nalerts:" not in text:
-        config.write_text(text + ALERTS, encoding="utf-8")
+        config.write_text(text + OF_THE_DEMO.format(url=url), encoding="utf-8")
     return config
 
 

@@ -53,7 +53,7 @@ def stack(folder: Path, ports: Ports, say: Callable[[str], None]) -> Iterator[St
     alertmanager = find("alertmanager", "prometheus-alertmanager", package="prometheus-alertmanager")
     ports.check()
     began = time.monotonic()
-    config = write_company(folder / "company")
+    config = write_company(folder / "company", f"http://{HOST}:{ports.exporter}")
     say(f"wrote the sample company to {config.parent} in {time.monotonic() - began:.1f} s")
 
     bring_in(promtool, config, folder, folder / "prometheus", say)

@@ -100,11 +100,13 @@ def test_taken_ports_are_all_named_with_the_flag_for_another() -> None:
 
 # the made-up cluster
 
+URL = "http://127.0.0.1:9488"
+
 
 @pytest.fixture(scope="module")
 def company(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("company") / "company"
-    write_company(folder)
+    write_company(folder, URL)
     return folder
 
 
@@ -187,7 +189,7 @@ def test_the_cluster_has_the_metrics_and_labels_that_the_rules_read_and_opencost
 
 
 def test_renewing_leaves_the_past_and_the_configuration_and_no_draft(tmp_path: Path) -> None:
-    config = write_company(tmp_path / "company")
+    config = write_company(tmp_path / "company", URL)
     yesterday = whole_day(tmp_path / "company", datetime.now(UTC))
     before = {path: path.read_bytes() for path in (yesterday, config)}
     names = sorted(path.relative_to(tmp_path) for path in tmp_path.rglob("*"))
@@ -325,6 +327,13 @@ def test_the_live_rules_say_what_the_made_up_cluster_costs(demo: Demo) -> None:
 @pytest.mark.needs("prometheus", "promtool", "prometheus-alertmanager")
 def test_alerts_are_printed_as_a_person_reads_them(demo: Demo) -> None:
     wait_for(lambda: "Maple Homes GmbH" in demo.said(), "a notification about the customer over its budget", 120)
+
+
+@pytest.mark.needs("prometheus", "promtool", "prometheus-alertmanager")
+def test_alerts_lead_to_the_runbooks_that_the_demos_exporter_serves(demo: Demo) -> None:
+    wait_for(lambda: "/runbooks/" in demo.said(), "a notification that says what to do", 120)
+    for url in set(re.findall(r"http://\S+/runbooks/\w+", demo.said())):
+        assert url.rpartition("/")[2] in requests.get(url, timeout=10).text
 
 
 @pytest.mark.needs("prometheus", "promtool", "prometheus-alertmanager")

@@ -14,19 +14,12 @@ import pytest
 import requests
 import yaml
 
-from rules.__main__ import rule_files, settings
 from rules.model import Alert
+from tests.fakes.alert_rules import ALERTS
 from tests.fakes.processes import alertmanager, wait_for
 
 FOLDER = Path(__file__).parent.parent / "rules" / "alertmanager"
 CONFIG = FOLDER / "alertmanager.yml"
-ALERTS = {
-    rule.name: rule
-    for file in rule_files(settings(None))
-    for group in file.groups
-    for rule in group.rules
-    if isinstance(rule, Alert)
-}
 
 
 def amtool(*args: str) -> str:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import subprocess
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -11,9 +9,8 @@ from typing import Any
 import pytest
 
 from dashboards.style import Settings
-from rules.__main__ import rule_files, settings
 from rules.alerts import Runbooks
-from rules.model import Alert
+from tests.fakes.alert_rules import ALERTS, promtool
 from tests.fakes.pages import asked, filled, page, panel
 from unitcost.catalogue_recorded import ALERT_RULES
 from unitcost.config import Config
@@ -23,13 +20,6 @@ RULES = ROOT / "rules" / "prometheus" / "unitcost-alerts.yml"
 UID = "unitcost-budgets"
 KINDS, INFO, TABLE = "Alerts firing, by kind", "For information", "Alerts firing"
 EXTERNAL = Runbooks("https://costs.example.com/runbooks/", "")
-ALERTS = {
-    rule.name: rule
-    for file in rule_files(settings(None))
-    for group in file.groups
-    for rule in group.rules
-    if isinstance(rule, Alert)
-}
 
 GAMMA = 'tenant="gamma",name="Gamma LLC",plan="starter"'
 SERIES = {
@@ -60,13 +50,7 @@ def check(
     wanted = [{"labels": labels, "value": value} for labels, value in samples.items()]
     asks = [{"expr": expr, "eval_time": "40m", "exp_samples": wanted}]
     tests = [{"interval": "1m", "input_series": given, "promql_expr_test": asks}]
-    (folder / "test.yml").write_text(
-        json.dumps({"rule_files": [str(rules)], "evaluation_interval": "1m", "tests": tests})
-    )
-    done = subprocess.run(
-        ["promtool", "test", "rules", "test.yml"], cwd=folder, capture_output=True, text=True, check=False
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
+    promtool(folder, {"rule_files": [str(rules)], "evaluation_interval": "1m", "tests": tests})
 
 
 STRAY = '{severity="warning",alertname="UnitcostMarginNegative",tenant="stray",who="stray",runbook="%s"}'

@@ -10,27 +10,21 @@ from typing import Any
 import pytest
 import yaml
 
-from rules.__main__ import main, rule_files, settings
+from rules.__main__ import main, rule_files
 from rules.layout import layout
 from rules.model import Alert, Record, RuleFile
 from rules.write import operator, prometheus
+from tests.fakes.alert_rules import ALERTS, DEFAULTS
 from tests.fakes.promql_names import Reading, everything
 from unitcost.alerts import Alerts
 from unitcost.catalogue_recorded import RECORDED
 from unitcost.config import Config
 from unitcost.errors import ConfigError
-from unitcost.web_runbooks import pages
 
 ROOT = Path(__file__).parent.parent
 RULES = ROOT / "rules"
 RULE_FILES = sorted((RULES / "prometheus").glob("*.yml"))
 RULE_TESTS = sorted((RULES / "tests").glob("*.yml"))
-DEFAULTS = rule_files(settings(None))
-
-
-def alerts_of(files: tuple[RuleFile, ...]) -> dict[str, Alert]:
-    rules = [rule for file in files for group in file.groups for rule in group.rules]
-    return {rule.name: rule for rule in rules if isinstance(rule, Alert)}
 
 
 def records_of(files: tuple[RuleFile, ...]) -> dict[str, Record]:
@@ -38,7 +32,7 @@ def records_of(files: tuple[RuleFile, ...]) -> dict[str, Record]:
     return {rule.metric.name: rule for rule in rules if isinstance(rule, Record)}
 
 
-ALERTS, RECORDS = alerts_of(DEFAULTS), records_of(DEFAULTS)
+RECORDS = records_of(DEFAULTS)
 RULES_BY_NAME: dict[str, Alert | Record] = {**ALERTS, **RECORDS}
 
 
@@ -211,28 +205,6 @@ alerts:
     assert re.search(r"\bcluster\b", live) is None
 
 
-EXTERNAL = "web: {external_url: 'https://costs.example.com/unitcost/'}\n"
-
-
-@pytest.mark.parametrize(
-    ("text", "address"),
-    [
-        ("", "docs/runbooks/UnitcostBudgetUsed.md"),
-        (EXTERNAL, "https://costs.example.com/unitcost/runbooks/UnitcostBudgetUsed"),
-        ("alerts: {runbooks: 'https://wiki.example.com/u'}\n", "https://wiki.example.com/u/UnitcostBudgetUsed.md"),
-        (EXTERNAL + "alerts: {runbooks: runbooks/}\n", "runbooks/UnitcostBudgetUsed.md"),
-    ],
-)
-def test_a_runbook_is_where_it_is_said_to_be_else_on_the_exporters_own_server(
-    tmp_path: Path, text: str, address: str
-) -> None:
-    made = alerts_of(rule_files(settings(configured(tmp_path, text))))
-    assert made["UnitcostBudgetUsed90"].runbook == address
-    if text == EXTERNAL:
-        served = {f"https://costs.example.com/unitcost{path}" for path in pages()}
-        assert {alert.runbook for alert in made.values()} <= served
-
-
 @pytest.mark.needs("promtool")
 def test_the_rules_of_another_configuration_are_rules_too(tmp_path: Path) -> None:
     text = "currency: {code: CHF}\ntenants: {key: tenantID}\nalerts: {budget: {levels: {33: info}}}\n"
@@ -331,14 +303,6 @@ def test_every_query_of_the_sentences_is_read() -> None:
     told = [query for alert in ALERTS.values() for query in queries(alert.summary + alert.description)]
     assert sum(text.count("query") for a in ALERTS.values() for text in (a.summary, a.description)) == len(told)
     assert len(told) > 30
-
-
-@pytest.mark.parametrize("path", sorted((ROOT / "docs" / "runbooks").glob("*.md")), ids=lambda path: path.stem)
-def test_the_queries_of_a_runbook_read_what_exists(path: Path) -> None:
-    for block in re.findall(r"```promql\n(.*?)```", path.read_text(), re.DOTALL):
-        for query in block.strip().split("\n\n"):
-            text = "\n".join(line for line in query.splitlines() if not line.startswith("#"))
-            assert Reading(text, KNOWN).problems == [], text
 
 
 @pytest.mark.parametrize(

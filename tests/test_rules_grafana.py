@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -15,9 +14,9 @@ from grafana_foundation_sdk.cog.encoder import JSONEncoder
 from grafana_foundation_sdk.cog.plugins import register_default_plugins
 from grafana_foundation_sdk.models import alerting as model
 
-from rules.__main__ import main, rule_files, settings
-from rules.model import Alert
+from rules.__main__ import main, rule_files
 from rules.provisioning import CONDITION, EXPRESSION, FIRES, VALUE, Sentences, fires, grafana, of_all
+from tests.fakes.alert_rules import ALERTS, promtool
 from tests.fakes.promql_names import Reading, everything
 from unitcost.config import Config
 
@@ -27,13 +26,6 @@ ROOT = Path(__file__).resolve().parent.parent
 FILE = ROOT / "rules" / "grafana" / "unitcost-alerts.yaml"
 TESTS = sorted((ROOT / "rules" / "tests").glob("*.yml"))
 KNOWN = everything()
-ALERTS = {
-    rule.name: rule
-    for file in rule_files(settings(None))
-    for group in file.groups
-    for rule in group.rules
-    if isinstance(rule, Alert)
-}
 WRITTEN = yaml.safe_load(FILE.read_text())
 RULES: dict[str, dict[str, Any]] = {rule["uid"]: rule for group in WRITTEN["groups"] for rule in group["rules"]}
 
@@ -172,20 +164,13 @@ def derived(path: Path) -> tuple[list[dict[str, Any]], set[str]]:
     return tests, fired
 
 
-def promtool(folder: Path) -> None:
-    command = ["promtool", "test", "rules", "test.yml"]
-    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stdout + done.stderr
-
-
 @pytest.mark.needs("promtool")
 @pytest.mark.parametrize("path", [path for path in TESTS if derived(path)[1]], ids=lambda path: path.stem)
 def test_where_prometheus_alert_fires_the_condition_is_1_and_every_figure_is_there(tmp_path: Path, path: Path) -> None:
     tests, _ = derived(path)
     content = read(path)
     content["rule_files"] = [str((path.parent / name).resolve()) for name in content["rule_files"]]
-    (tmp_path / "test.yml").write_text(json.dumps(content | {"tests": tests}))
-    promtool(tmp_path)
+    promtool(tmp_path, content | {"tests": tests})
 
 
 def test_every_alert_fires_in_one_of_these_tests() -> None:
@@ -201,9 +186,7 @@ def test_a_series_fires_whatever_its_value(tmp_path: Path) -> None:
         {"expr": fires("up"), "eval_time": "0m", "exp_samples": samples},
         {"expr": fires("up == 5"), "eval_time": "0m", "exp_samples": []},
     ]
-    tests = [{"interval": "1m", "input_series": series, "promql_expr_test": asks}]
-    (tmp_path / "test.yml").write_text(json.dumps({"tests": tests}))
-    promtool(tmp_path)
+    promtool(tmp_path, {"tests": [{"interval": "1m", "input_series": series, "promql_expr_test": asks}]})
 
 
 # sentences

@@ -17,8 +17,12 @@ from pathlib import Path
 import bcrypt
 import pytest
 
+from rules.__main__ import rule_files
+from tests.fakes.alert_rules import alerts_of
+from tests.fakes.promql_names import Reading, everything
 from tests.fakes.web_server import ask, basic, filled, running
 from unitcost import web_runbooks
+from unitcost.config import Config
 from unitcost.markdown import to_html
 from unitcost.snapshot import Current
 from unitcost.web_config import WebConfig
@@ -241,3 +245,37 @@ def test_a_request_reads_no_file(port: int, monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setattr(web_runbooks, "_FOLDER", Path("/nowhere"))
     monkeypatch.setattr(web_runbooks, "to_html", None)
     assert ask(port, f"{INDEX}{NAMES[0]}")[1] == pages()[f"{INDEX}{NAMES[0]}"].plain
+
+
+# their addresses, and what they say
+
+
+EXTERNAL = {"external_url": "https://costs.example.com/unitcost/"}
+
+
+@pytest.mark.parametrize(
+    ("web", "alerts", "address"),
+    [
+        ({}, {}, "docs/runbooks/UnitcostBudgetUsed.md"),
+        (EXTERNAL, {}, "https://costs.example.com/unitcost/runbooks/UnitcostBudgetUsed"),
+        ({}, {"runbooks": "https://wiki.example.com/u"}, "https://wiki.example.com/u/UnitcostBudgetUsed.md"),
+        (EXTERNAL, {"runbooks": "runbooks/"}, "runbooks/UnitcostBudgetUsed.md"),
+    ],
+)
+def test_a_runbook_is_where_it_is_said_to_be_else_on_the_exporters_own_server(
+    web: dict[str, str], alerts: dict[str, str], address: str
+) -> None:
+    made = alerts_of(rule_files(Config.model_validate({"sources": {}, "web": web, "alerts": alerts})))
+    assert made["UnitcostBudgetUsed90"].runbook == address
+    if "/unitcost/runbooks/" in address:
+        assert {alert.runbook for alert in made.values()} <= {
+            f"https://costs.example.com/unitcost{path}" for path in pages()
+        }
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_queries_of_a_runbook_read_what_exists(name: str) -> None:
+    for block in re.findall(r"```promql\n(.*?)```", texts()[name], re.DOTALL):
+        for query in block.strip().split("\n\n"):
+            text = "\n".join(line for line in query.splitlines() if not line.startswith("#"))
+            assert Reading(text, everything()).problems == [], text

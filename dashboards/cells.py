@@ -1,7 +1,7 @@
 """How the cells of a table's columns look; each is a set of properties for `override`.
 
 Combine with `|`: MONEY | COLOURED_LOSS | wide(100). Money in tables is a plain number under a header with the
-currency's sign: Grafana's currency units would shorten 3,487 to 3K.
+currency's sign, with all its decimals: Grafana's currency units would shorten 3,487 to 3K, and `locale` 361.00 to 361.
 """
 
 from __future__ import annotations
@@ -9,12 +9,12 @@ from __future__ import annotations
 from typing import Any, TypeAlias
 
 from dashboards.panels import steps, values_as
-from dashboards.style import BUDGET_STEPS, COST_DELTA_STEPS, GREEN, MARGIN_STEPS, ORANGE, RED
+from dashboards.style import BUDGET_STEPS, COST_DELTA_STEPS, GREEN, MARGIN_STEPS, ORANGE, PLAIN_MONEY, RED
 
 Cell: TypeAlias = dict[str, Any]
 
-MONEY: Cell = {"unit": "locale", "decimals": 0, "noValue": "-"}
-CENTS: Cell = {"unit": "locale", "decimals": 2, "noValue": "-"}
+MONEY: Cell = {"unit": PLAIN_MONEY, "decimals": 0, "noValue": "-"}
+CENTS: Cell = {"unit": PLAIN_MONEY, "decimals": 2, "noValue": "-"}
 UNIT_PRICE: Cell = {"unit": "none", "decimals": 5, "noValue": "-"}
 COUNT: Cell = {"unit": "locale", "decimals": 0, "noValue": "-"}
 RATIO: Cell = {"unit": "percentunit", "decimals": 0, "noValue": "-"}

@@ -24,6 +24,8 @@ from dashboards.origin import origin
 from dashboards.panels import Json, Panel
 
 SCHEMA_VERSION = 42  # what Grafana 12 writes: it has nothing to migrate when it loads the page
+WRITTEN_FOR = "12.4.0"  # so a panel has nothing to migrate either
+OF_NOW = "1h"  # whatever the page's range, figures are of now; an absolute range alone, such as a zoom, is followed
 TAG = "unitcost"
 COLUMNS = 24
 DATASOURCE: Json = {"type": "prometheus", "uid": "${datasource}"}
@@ -54,6 +56,15 @@ class Variable:
     multi: bool = False
     all_regex: str | None = None
     regex: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """A drop-down of fixed choices: (value, text) each, the first one preselected."""
+
+    name: str
+    label: str
+    options: tuple[tuple[str, str], ...]
 
 
 def row(height: int, *cells: tuple[int, Panel | Column]) -> Row:
@@ -87,7 +98,7 @@ def page(
     description: str,
     rows: Sequence[Row],
     *,
-    variables: Sequence[Variable] = (),
+    variables: Sequence[Variable | Choice] = (),
     time_from: str = "now-90d",
     refresh: str = "5m",
 ) -> Json:
@@ -98,6 +109,7 @@ def page(
         description=description,
         tags=[TAG],
         timezone="utc",
+        editable=False,
         refresh=refresh,
         graphTooltip=core.GRAPH_TOOLTIP_MODE_SHARED_CROSSHAIR,
         schemaVersion=SCHEMA_VERSION,
@@ -120,8 +132,11 @@ def _datasource_variable() -> Any:
     return core.Template(name="datasource", label="Data source", type="datasource", query="prometheus", sort=0)
 
 
-def _variable(said: Variable) -> Any:
-    """Return a drop-down filled from the data source whenever the page loads or its time range changes."""
+def _variable(said: Variable | Choice) -> Any:
+    """Return a drop-down; one of the data source's is filled whenever the page loads or its time range changes."""
+    if isinstance(said, Choice):
+        query = ",".join(f"{text} : {value}" for value, text in said.options)
+        return core.Template(name=said.name, label=said.label, query=query, type="custom")
     return core.Template(
         name=said.name,
         label=said.label,
@@ -164,7 +179,9 @@ _KINDS = {
 
 def _made(panel: Panel, number: int, place: Any) -> Any:
     """Return grafanalib's panel; its options and fields, older than ours, are replaced in `_modern_panel`."""
-    ours: Json = {"options": panel.options}
+    ours: Json = {"options": panel.options, "pluginVersion": WRITTEN_FOR}
+    if panel.of_now:
+        ours["hideTimeOverride"] = True
     if panel.fields is not None:
         ours["fieldConfig"] = {"defaults": panel.fields, "overrides": list(panel.overrides)}
     return _KINDS[panel.kind](
@@ -176,7 +193,7 @@ def _made(panel: Panel, number: int, place: Any) -> Any:
         targets=_targets(panel),
         transformations=list(panel.transformations),
         interval=panel.interval,
-        timeFrom=panel.time_from,
+        timeFrom=OF_NOW if panel.of_now else panel.time_from,
         transparent=panel.transparent,
         extraJson={"ours": ours},
     )
@@ -250,9 +267,16 @@ def _modern_target(target: Json) -> Json:
 
 
 def _modern_variable(variable: Json) -> Json:
-    """Return a variable; its current value is left to Grafana."""
+    """Return a variable; its current value is left to Grafana, but where the choices are fixed: the first one."""
     keys = [key for key in _VARIABLE_KEYS if not (key == "datasource" and variable["type"] == "datasource")]
-    return dict(sorted((_chosen(variable, keys) | {"current": {}, "options": []}).items()))
+    current: Json = {}
+    options: list[Json] = []
+    if variable["type"] == "custom":
+        keys = [key for key in keys if key not in {"datasource", "refresh", "regex", "sort"}]
+        for place, (text, value) in enumerate(entry.split(" : ") for entry in variable["query"].split(",")):
+            options.append({"selected": place == 0, "text": text, "value": value})
+        current = options[0]
+    return dict(sorted((_chosen(variable, keys) | {"current": current, "options": options}).items()))
 
 
 def _chosen(given: Mapping[str, Any], keys: Sequence[str]) -> Json:

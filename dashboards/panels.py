@@ -56,6 +56,11 @@ class Panel:
     transparent: bool = False
     as_table: bool = False
 
+    @property
+    def of_now(self) -> bool:
+        """Whether it shows figures of one moment, which is now and not the end of the page's time range."""
+        return bool(self.queries) and (self.as_table or all(query.instant for query in self.queries))
+
 
 def steps(*given: tuple[float | None, str]) -> list[Json]:
     """Return threshold steps: (from this value on, colour); the first value is None, for everything below."""
@@ -80,7 +85,10 @@ def override(field: str, *, regex: bool = False, **properties: Any) -> Json:
 
 def hidden(field: str) -> Json:
     """Return an override that keeps a column out of sight but within reach of links."""
-    return override(field, custom__hidden=True)
+    return override(field, custom__hideFrom=OUT_OF_SIGHT)
+
+
+OUT_OF_SIGHT: Json = {"legend": False, "tooltip": False, "viz": True}
 
 
 def link(title: str, url: str) -> Json:
@@ -386,8 +394,7 @@ def table(
             "cellHeight": "sm",
             "frameIndex": 0,
             "sortBy": [{"displayName": sort_by, "desc": descending}] if sort_by else [],
-            # Known under this name to Grafana 9.5 and later; newer ones read it as their own.
-            "footer": {"show": False, "reducer": [], "countRows": False, "enablePagination": paginate},
+            "enablePagination": paginate,
         },
         overrides=tuple(overrides),
         transformations=tuple(transformations),

@@ -11,6 +11,7 @@ from rules.alerts import Runbooks, meanings, runbooks_of
 from unitcost.catalogue_external import CLUSTER
 from unitcost.config import Config, load
 from unitcost.records import COMPONENTS
+from unitcost.windows import DEFAULT_WINDOWS
 
 RED, ORANGE, YELLOW, GREEN, BLUE, PURPLE = (
     "#E02F44", "#FF780A", "#F2CC0C", "#56A64B", "#5794F2", "#B877D9",
@@ -45,17 +46,23 @@ _GRAFANA_KNOWS = frozenset(
 )
 
 
+PLAIN_MONEY = "currency:financial: :suffix"
+"""Grafana's unit (12 and later) for an amount with separators and all its decimals; a space stands for a sign."""
+
+
 @dataclass(frozen=True, slots=True)
 class Settings:
     """What of unitcost.yaml shows on the pages.
 
     currency: its code. tenant_key: the label that names tenants. cluster_label: the one that tells clusters apart.
-    alerts: what each alert means, in a few words. runbooks: where the pages are that say what to do about them.
+    windows: those that the exporter serves. alerts: what each alert means, in a few words. runbooks: where the pages are
+    that say what to do about them.
     """
 
     currency: str = "USD"
     tenant_key: str = "tenant"
     cluster_label: str = CLUSTER
+    windows: tuple[str, ...] = DEFAULT_WINDOWS
     alerts: Mapping[str, str] = field(default_factory=lambda: meanings(Config(sources={})))
     runbooks: Runbooks = field(default_factory=Runbooks)
 
@@ -66,6 +73,7 @@ class Settings:
             currency=config.currency.code,
             tenant_key=config.tenants.key[0],
             cluster_label=config.alerts.cluster_label,
+            windows=config.windows,
             alerts=meanings(config),
             runbooks=runbooks_of(config),
         )
@@ -74,6 +82,11 @@ class Settings:
     def money(self) -> str:
         """Grafana's unit for the currency: figures with its sign, shortened from a thousand on."""
         return f"currency{self.currency}" if self.currency in _GRAFANA_KNOWS else f"currency:{self.currency} "
+
+    @property
+    def exact(self) -> str:
+        """Grafana's unit for amounts that are not shortened: the currency's sign, separators and all decimals."""
+        return f"currency:financial:{self.sign}"
 
     @property
     def sign(self) -> str:

@@ -13,6 +13,8 @@ from dashboards.queries import info, otherwise
 from dashboards.style import NO_PLAN
 
 CUSTOMER = "Customer"
+NAME_WIDTH = 165
+"""Pixels in which a name of 20 letters is read."""
 _TENANT_PAGE = "/d/unitcost-tenant?${__url_time_range}&var-datasource=${datasource:percentencode}&var-tenant="
 
 
@@ -164,7 +166,9 @@ def by_tenant(
         rows = f"({rows} and on (tenant) {tenants})"
     if nobody:
         rows = otherwise(rows, nobody[0], "name", nobody[1])
-    name = override(CUSTOMER, links=[tenant_link()], **(wide(name_width) if name_width else {"custom__minWidth": 120}))
+    name = override(
+        CUSTOMER, links=[tenant_link()], **(wide(name_width) if name_width else {"custom__minWidth": NAME_WIDTH})
+    )
     return joined(
         title,
         description,

@@ -1,20 +1,18 @@
-"""What the pages about AI, efficiency and budgets share: their variables, figures over their change, and queries."""
+"""What pages share: their variables, figures with what they are compared with, and small expressions."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Literal
+from collections.abc import Callable, Sequence
 
 from dashboards.cells import CHANGE_RATIO, COLOURED_RISE, MONEY, Cell, wide
-from dashboards.grafana import Column, Variable, column
+from dashboards.grafana import Choice, Variable
 from dashboards.panels import GREY, Json, Panel, Query, Unknown, override, stat, steps, values_as
-from dashboards.queries import compared
+from dashboards.queries import BEFORE, PERIOD
+from dashboards.style import GREEN, RED, Settings
 from dashboards.tables import Reckoned
-from dashboards.words import NO_COSTS, change_stat
-from rules.promql import select
+from dashboards.words import NO_COSTS
 from unitcost.catalogue import DIMENSION_COST, TENANT_INFO
 
-MONTH = "30d"
 DAY = "1d"
 FEATURE = "feature"
 UNLABELLED = "__unallocated__"
@@ -23,6 +21,20 @@ NOT_LABELLED = "not labelled"
 PLAIN = steps((None, "text"))
 RISE: Cell = MONEY | COLOURED_RISE
 RISE_RATIO: Cell = CHANGE_RATIO
+
+PERIODS = {"30d": "Last 30 days", "mtd": "This month", "last_month": "Last month", "1d": "Yesterday"}
+PERIOD_TEXT = (
+    "**Period**: figures and tables are of what is chosen above, each compared with the period before; days are UTC."
+)
+"""What a page says of its period in a line."""
+
+
+def periods(settings: Settings) -> Choice:
+    """Return the choice of the period that figures and tables are of: the windows that are served, 30 days first."""
+    served = [name for name in PERIODS if name in settings.windows]
+    others = [name for name in settings.windows if name not in PERIODS]
+    texts = PERIODS | {name: f"Last {name.removesuffix('d')} days" for name in others}
+    return Choice("period", "Period", tuple((name, texts[name]) for name in [*served, *others]))
 
 
 def tenants() -> Variable:
@@ -43,61 +55,85 @@ def preselected(board: Json, variable: str, value: str) -> Json:
     return board
 
 
-def moving(
+IN_PERIOD, EARLIER, AGAINST, POINTS = "in the period", "before", "against before", "points against before"
+LEAST = 0.0005
+"""A change of less than what its last digit can say has no colour."""
+
+
+def compared(
     title: str,
     description: str,
-    through_time: str,
-    current: str,
-    before: str,
+    made: Callable[[str], str | Sequence[str]],
     *,
     unit: str,
     decimals: int,
-    bad_up: bool = True,
+    bad_up: bool | None = True,
     points: bool = False,
-    unknown: Unknown = NO_COSTS,
-) -> Column:
-    """Return a figure of 30 days with its course over the page's time, above its change against the 30 days before."""
-    figure = stat(
-        title,
-        f"{description} The line: how these 30 days moved along the page's time range.",
-        [Query(through_time, title)],
-        unit=unit,
-        decimals=decimals,
-        sparkline=True,
-        unknown=unknown,
-    )
-    return column((4, figure), (2, change_stat(current, before, bad_up=bad_up, points=points)))
-
-
-def note(
-    description: str,
-    expr: str,
-    legend: str,
-    *,
-    unit: str,
-    decimals: int | None,
-    unknown: Unknown,
     thresholds: Sequence[Json] = PLAIN,
+    unknown: Unknown = NO_COSTS,
+    links: Sequence[Json] = (),
 ) -> Panel:
-    """Return the small panel under a figure: another one with a word on it."""
+    """Return a figure of the period over its change against the period before; without one, there is no change.
+
+    made: from a window to what gives the figure: an expression, or several of which one gives something. points: the
+    figure is a ratio, and its change a difference of percentage points. bad_up: more is worse; None: neither.
+    """
+    queries = []
+    for window, name in ((PERIOD, IN_PERIOD), (BEFORE, EARLIER)):
+        found = made(window)
+        queries += [Query(expr, name, instant=True) for expr in ([found] if isinstance(found, str) else found)]
+    change = POINTS if points else AGAINST
+    worse, better = ("text", "text") if bad_up is None else (RED, GREEN) if bad_up else (GREEN, RED)
+    difference = _reckoned(POINTS if points else "difference", IN_PERIOD, "-", EARLIER)
+    reckoned = [difference] if points else [difference, _reckoned(AGAINST, "difference", "/", EARLIER)]
     return stat(
-        "",
-        description,
-        [Query(expr, legend, instant=True)],
+        title,
+        f"{description} Below: the change against the period before.",
+        queries,
         unit=unit,
         decimals=decimals,
         thresholds=thresholds,
         names=True,
-        text_size=(13, 18),
+        text_size=(13, 24),
+        overrides=[
+            override(
+                change,
+                unit="percentunit",
+                decimals=1,
+                thresholds=steps((None, better), (-LEAST, "text"), (LEAST, worse)),
+                mappings=values_as({"Infinity": "new", "NaN": "-"}),
+            )
+        ],
+        transformations=[
+            {"id": "joinByField", "options": {"byField": "Time", "mode": "outer"}},
+            *reckoned,
+            {
+                "id": "organize",
+                "options": {
+                    "excludeByName": {EARLIER: True, "difference": True},
+                    "includeByName": {},
+                    "indexByName": {},
+                    "renameByName": {},
+                },
+            },
+        ],
+        links=links,
         unknown=unknown,
         interval=None,
     )
 
 
+def _reckoned(alias: str, left: str, operator: str, right: str) -> Json:
+    """Return the step that adds a field worked out of two others."""
+    binary = {"left": left, "operator": operator, "right": right}
+    options = {"mode": "binary", "alias": alias, "binary": binary, "replaceFields": False}
+    return {"id": "calculateField", "options": options}
+
+
 def figure(
     title: str,
     description: str,
-    expr: str,
+    expr: str | Sequence[str],
     unknown: Unknown,
     *,
     unit: str = "none",
@@ -105,13 +141,14 @@ def figure(
     thresholds: Sequence[Json] = PLAIN,
     mappings: Sequence[Json] = (),
     legend: str = "",
-    size: int | None = 34,
+    size: int | None = 28,
 ) -> Panel:
-    """Return a large figure of now. size: in pixels; None to fill the panel."""
+    """Return a large figure of now. expr: or several of which one gives something. size: in pixels, None to fill it."""
+    every = [expr] if isinstance(expr, str) else expr
     return stat(
         title,
         description,
-        [Query(expr, legend or title, instant=True)],
+        [Query(one, legend or title, instant=True) for one in every],
         unit=unit,
         decimals=decimals,
         thresholds=thresholds,
@@ -127,48 +164,13 @@ def ratio(part: str, whole: str) -> str:
     return f"({part} / ({whole} > 0))"
 
 
-def growth(current: str, earlier: str) -> str:
-    """Return a change as a part of what was earlier; nothing where that is 0 or unknown."""
-    return f"({current} / ({earlier} > 0) - 1)"
-
-
-def changes_of(sign: str, earlier: str, later: str) -> tuple[Reckoned, Reckoned]:
-    """Return the columns that Grafana reckons from those with these headers: the change, and its part of the earlier.
-
-    It spares Prometheus from finding the earlier and later figures twice more.
-    """
+def changes_of(sign: str, earlier: str, later: str, cell: Cell = MONEY) -> tuple[Reckoned, Reckoned]:
+    """Return the columns that Grafana reckons from these two: the change, and its part of the earlier."""
     change = f"Change {sign}"
     return (
-        Reckoned(change, later, "-", earlier, RISE | wide(105)),
-        Reckoned("Change %", change, "/", earlier, RISE_RATIO | wide(105)),
+        Reckoned(change, later, "-", earlier, cell | COLOURED_RISE | wide(90)),
+        Reckoned("Change %", change, "/", earlier, RISE_RATIO | wide(85)),
     )
-
-
-def difference(current: str, earlier: str, by: tuple[str, ...]) -> str:
-    """Return by how much series differ from those of the 30 days before; who is only in one counts with 0 in the other.
-
-    Both have just those labels. Nothing where there are no earlier figures at all.
-    """
-    both = f'label_replace({current}, "of", "now", "", "") or label_replace(-({earlier}), "of", "before", "", "")'
-    return compared(f"sum by ({', '.join(by)}) ({both})")
-
-
-def last_of_graph(days: str) -> str:
-    """Return, at every point of a graph of days, its last value: that of today or yesterday, midnights both."""
-    return f"last_over_time({days}[2d:1d] @ end())"
-
-
-def week_before(days: str) -> str:
-    """Return the same figures of days a week earlier; the subquery meets only the midnight it ends with."""
-    return f"last_over_time({days}[12h:1d] offset 7d)"
-
-
-def at_end_with(label: Literal["name", "plan"], expression: str) -> str:
-    """Add to a graph's series by tenant the name or plan they have at its end; much cheaper than one per point."""
-    # Grafana ends a graph of days with today's midnight; what is said since then is looked for ahead of it.
-    at_end = f"last_over_time({select(TENANT_INFO)}[2d] @ end() offset -1d)"
-    known = f"topk by (tenant) (1, max by (tenant, {label}) ({at_end}))"
-    return f"({expression} * on (tenant) group_left ({label}) {known})"
 
 
 def plan_in_words(expression: str) -> str:

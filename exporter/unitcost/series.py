@@ -25,7 +25,7 @@ SELECTS: Sequence[tuple[Metric, str]] = (
     ),
     (
         catalogue.TENANT_MARGIN,
-        "SELECT tenant, span, margin::DOUBLE FROM own_margin WHERE margin IS NOT NULL ORDER BY ALL",
+        "SELECT tenant, span, margin::DOUBLE FROM compared_margin WHERE margin IS NOT NULL ORDER BY ALL",
     ),
     (
         catalogue.MARGIN_RATIO,

@@ -48,7 +48,10 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class Variable:
-    """A drop-down of the page. query: a `label_values(...)`; all_regex: what its "All" stands for."""
+    """A drop-down of the page. query: a `label_values(...)`; all_regex: what its "All" stands for.
+
+    regex: which of its values, or which part of them. descending: the last one in the alphabet comes first.
+    """
 
     name: str
     label: str
@@ -56,6 +59,7 @@ class Variable:
     multi: bool = False
     all_regex: str | None = None
     regex: str = ""
+    descending: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,7 +151,7 @@ def _variable(said: Variable | Choice) -> Any:
         allValue=said.all_regex,
         regex=said.regex,
         refresh=core.REFRESH_ON_TIME_RANGE_CHANGE,
-        sort=core.SORT_ALPHA_IGNORE_CASE_ASC,
+        sort=core.SORT_ALPHA_IGNORE_CASE_DESC if said.descending else core.SORT_ALPHA_IGNORE_CASE_ASC,
     )
 
 

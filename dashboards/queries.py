@@ -56,6 +56,11 @@ def _now(metric: Metric, by: tuple[str, ...], selector: str, at: str = "") -> st
     return f"({past} or {_total(metric, by, f'last_over_time({selector}[5m]{at})')})"
 
 
+def present(metric: Metric, by: tuple[str, ...] = (), **labels: str | Match) -> str:
+    """Return what an exporter says at the range's end, summed by labels: of closed months, which no backfill writes."""
+    return _total(metric, by, f"last_over_time({select(metric, **labels)}[5m])")
+
+
 def daily(metric: Metric, by: tuple[str, ...] = (), **labels: str | Match) -> str:
     """Return figures of complete days (windows 1d, 30d) on the day they end with, summed by labels."""
     return _by_day(metric, by, select(metric, **labels), ahead=24)

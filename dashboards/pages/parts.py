@@ -11,7 +11,7 @@ from dashboards.queries import BEFORE, PERIOD
 from dashboards.style import GREEN, RED, Settings
 from dashboards.tables import Reckoned
 from dashboards.words import NO_COSTS
-from unitcost.catalogue import DIMENSION_COST, TENANT_INFO
+from unitcost.catalogue import ALLOCATED_COST, BILL, DIMENSION_COST, PLATFORM_COST, TENANT_INFO, Metric
 
 DAY = "1d"
 FEATURE = "feature"
@@ -155,6 +155,35 @@ def figure(
         mappings=mappings,
         text_size=(None, size),
         unknown=unknown,
+        interval=None,
+    )
+
+
+def sums(settings: Settings, read: Callable[[Metric], str]) -> Panel:
+    """Return what customers cost and what nobody bears beside what the sources brought in, with a verdict.
+
+    read: from a metric to its sum in the window that the page is about.
+    """
+    customers, served, billed = read(ALLOCATED_COST), read(PLATFORM_COST), read(BILL)
+    cents = "round({}, 0.01)".format
+    return stat(
+        "Does it add up to the invoices?",
+        "What the customers cost, shared costs included, and what found neither a customer nor a sharing rule, which"
+        " takes the cent that rounding leaves; together they are what the sources brought in. Exact: to the cent. The"
+        " page Month close tells it by source, component and customer.",
+        [
+            Query(cents(customers), "customers", instant=True),
+            Query(f"{cents(billed)} - {cents(customers)}", "+ no customer", instant=True),
+            Query(cents(billed), "= invoices", instant=True),
+            Query(cents(f"abs({served} - {billed})"), "verdict", instant=True),
+        ],
+        unit=settings.exact,
+        decimals=2,
+        names=True,
+        across=True,
+        text_size=(13, 20),
+        overrides=[override("verdict", mappings=values_as({"0": ("exact", GREEN)}), thresholds=steps((None, RED)))],
+        unknown=NO_COSTS,
         interval=None,
     )
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from dashboards.cells import (
     BUDGET_BAR,
     CHANGE_RATIO,
@@ -18,7 +20,7 @@ from dashboards.cells import (
 )
 from dashboards.grafana import column, row
 from dashboards.grafana import page as whole_page
-from dashboards.pages.parts import PERIOD_TEXT, PLAIN, changes_of, compared, periods
+from dashboards.pages.parts import PERIOD_TEXT, PLAIN, changes_of, compared, periods, sums
 from dashboards.panels import (
     OUT_OF_SIGHT,
     Json,
@@ -55,6 +57,7 @@ TENANTS = ("tenant",)
 
 def page(settings: Settings) -> Json:
     """Return the page."""
+    adds_up = sums(settings, partial(now, window=PERIOD))
     return whole_page(
         UID,
         "Unit economics",
@@ -62,7 +65,11 @@ def page(settings: Settings) -> Json:
         [
             row(2, (18, _intro()), (6, _complete())),
             row(5, *((4, panel) for panel in _headlines(settings))),
-            row(11, (13, _daily(settings)), (11, column((7, _plans(settings)), (4, _sums(settings))))),
+            row(
+                11,
+                (13, _daily(settings)),
+                (11, column((7, _plans(settings)), (4, adds_up))),
+            ),
             row(12, (7, _losers(settings)), (11, _changed(settings)), (6, _concentration())),
             row(16, (24, _customers(settings))),
         ],
@@ -153,12 +160,12 @@ def _plans(settings: Settings) -> Panel:
         " its margin is the money it costs. Target: the plan's target_margin of the configuration.",
         "plan",
         [
-            Figure("Customers", f"count by (plan) ({info('plan', tenant=other_than('__other__'))})", COUNT | wide(85)),
-            Figure(revenue, by_plan(c.TENANT_REVENUE), MONEY | wide(90)),
-            Figure(margin, by_plan(c.TENANT_MARGIN), MONEY | COLOURED_LOSS | wide(95)),
-            Figure("Target", now(c.PLAN_TARGET_MARGIN, ("plan",)), RATIO | wide(70)),
+            Figure("Customers", f"count by (plan) ({info('plan', tenant=other_than('__other__'))})", COUNT | wide(82)),
+            Figure(revenue, by_plan(c.TENANT_REVENUE), MONEY | wide(82)),
+            Figure(margin, by_plan(c.TENANT_MARGIN), MONEY | COLOURED_LOSS | wide(82)),
+            Figure("Target", now(c.PLAN_TARGET_MARGIN, ("plan",)), RATIO | wide(60)),
         ],
-        reckoned=[Reckoned("Margin %", margin, "/", revenue, MARGIN | {"mappings": no_revenue} | wide(100))],
+        reckoned=[Reckoned("Margin %", margin, "/", revenue, MARGIN | {"mappings": no_revenue} | wide(90))],
         shown=[("plan", "Plan")],
         order=["Plan", "Customers", revenue, margin, "Margin %", "Target"],
         overrides=[override("Plan", mappings=NO_PLAN, custom__minWidth=85)],
@@ -232,34 +239,6 @@ def _concentration() -> Panel:
         bounds=(0, 1),
         fixed_color=BLUE,
         unknown=NO_COSTS,
-    )
-
-
-def _sums(settings: Settings) -> Panel:
-    customers, billed = now(c.ALLOCATED_COST, window=PERIOD), now(c.BILL, window=PERIOD)
-    served = now(c.PLATFORM_COST, window=PERIOD)
-    cents = "round({}, 0.01)".format
-    return stat(
-        "Does it add up to the invoices?",
-        "What the customers cost, shared costs included, and what found neither a customer nor a sharing rule, which"
-        " takes the cent that rounding leaves; together they are what the sources brought in. Exact: to the cent."
-        " The page Data quality lists it by source, the page Month close by invoice.",
-        [
-            Query(cents(customers), "customers", instant=True),
-            Query(f"{cents(billed)} - {cents(customers)}", "+ no customer", instant=True),
-            Query(cents(billed), "= invoices", instant=True),
-            Query(f"round(abs({served} - {billed}), 0.01)", "verdict", instant=True),
-        ],
-        unit=settings.exact,
-        decimals=2,
-        names=True,
-        across=True,
-        text_size=(13, 20),
-        overrides=[
-            override("verdict", mappings=values_as({"0": ("exact", GREEN)}), thresholds=[{"value": None, "color": RED}])
-        ],
-        unknown=NO_COSTS,
-        interval=None,
     )
 
 

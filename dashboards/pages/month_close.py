@@ -1,0 +1,189 @@
+"""The page for closing a month: what finance holds against the invoices, and takes along as a table."""
+
+from __future__ import annotations
+
+from functools import partial
+
+from dashboards.cells import CENTS, COLOURED_LOSS, RATIO, wide
+from dashboards.grafana import Variable, row, table_height
+from dashboards.grafana import page as whole_page
+from dashboards.pages.parts import figure, sums
+from dashboards.panels import Json, Panel, Query, override, text, values_as
+from dashboards.queries import present
+from dashboards.style import GREEN, MARGIN_STEPS, NO_PLAN, ORANGE, Settings
+from dashboards.tables import NAME_WIDTH, Figure, Reckoned, joined, tenant_link
+from dashboards.words import NO_COSTS, NO_REVENUE
+from rules.promql import over
+from unitcost import catalogue as c
+from unitcost.records import COMPONENTS
+
+UID = "unitcost-close"
+MONTH = "$month"
+NOBODY, TOTAL = "No customer", "Total"
+
+
+def page(settings: Settings) -> Json:
+    """Return the page."""
+    return whole_page(
+        UID,
+        "Month close",
+        "A closed calendar month to the cent: each customer and component, what no customer bears, and the invoices.",
+        [
+            row(2, (24, _intro())),
+            row(4, *((3, panel) for panel in _figures(settings)), (12, sums(settings, partial(present, window=MONTH)))),
+            row(table_height(10), (12, _components(settings)), (12, _sources(settings))),
+            row(table_height(20), (24, _customers(settings))),
+        ],
+        variables=[
+            Variable("month", "Month", f"label_values({c.WINDOW_COMPLETE.name}, window)", regex=MONTHS, descending=True)
+        ],
+    )
+
+
+MONTHS = r"/^\d{4}-\d{2}$/"
+
+
+def _intro() -> Panel:
+    return text(
+        "**Month**: a closed calendar month, UTC, as the ledger knows it now; how many are served is `months` in"
+        " unitcost.yaml. To take a table along: its menu, *Inspect*, *Data*, *Download CSV*."
+    )
+
+
+def _figures(settings: Settings) -> list[Panel]:
+    return [
+        figure(
+            "Cost",
+            "The whole company's cost of the month, costs without a customer included.",
+            present(c.PLATFORM_COST, window=MONTH),
+            NO_COSTS,
+            unit=settings.exact,
+            decimals=2,
+            size=20,
+        ),
+        figure(
+            "Revenue",
+            "MRR of each day of the month, divided by its days, summed.",
+            present(c.PLATFORM_REVENUE, window=MONTH),
+            NO_REVENUE,
+            unit=settings.exact,
+            decimals=2,
+            size=20,
+        ),
+        figure(
+            "Margin, all cost",
+            "(Revenue - cost) / revenue of the month; costs without a customer are in it.",
+            present(c.PLATFORM_MARGIN_RATIO, window=MONTH),
+            NO_REVENUE,
+            unit="percentunit",
+            decimals=1,
+            thresholds=MARGIN_STEPS,
+            size=20,
+        ),
+        figure(
+            "Data",
+            "Whether every required source knows every day of the month.",
+            present(c.WINDOW_COMPLETE, window=MONTH),
+            NO_COSTS,
+            mappings=values_as({"1": ("complete", GREEN), "0": ("days missing", ORANGE)}),
+            size=20,
+        ),
+    ]
+
+
+def _components(settings: Settings) -> Panel:
+    sign, by = settings.sign, ("component",)
+    customers, whole = present(c.ALLOCATED_COST, by, window=MONTH), present(c.PLATFORM_COST, by, window=MONTH)
+    columns = (
+        (f"Customers {sign}", customers),
+        (f"No customer {sign}", f"({whole} - {customers})"),
+        (f"Cost {sign}", whole),
+    )
+    return joined(
+        "By component",
+        "What the customers cost, what no customer bears, and both together. Where a cluster tells what its nodes were"
+        " used for, the bill's money for them stands under what they were used for.",
+        "component",
+        [Figure(header, _with_total(expr, "component"), CENTS | wide(120)) for header, expr in columns],
+        shown=[("component", "Component")],
+        overrides=[override("Component", custom__minWidth=90)],
+        sort_by=f"Cost {sign}",
+        unknown=NO_COSTS,
+    )
+
+
+def _sources(settings: Settings) -> Panel:
+    sign, by = settings.sign, ("source",)
+    billed = present(c.BILL, by, window=MONTH)
+    estimated = f"({present(c.ESTIMATED_COST, by, window=MONTH)} or 0 * {billed})"
+    nobodys = f"({present(c.UNALLOCATED, by, window=MONTH)} or 0 * {billed})"
+    columns = ((f"Brought in {sign}", billed), (f"Estimated {sign}", estimated), (f"No customer {sign}", nobodys))
+    return joined(
+        "By source, to hold beside the invoices",
+        "What each source brought in and was counted in the month; the part of it that is an estimate, because no bill"
+        " covers the day; and the part that no customer bears.",
+        "source",
+        [Figure(header, _with_total(expr, "source"), CENTS | wide(120)) for header, expr in columns],
+        shown=[("source", "Source")],
+        overrides=[override("Source", custom__minWidth=90)],
+        sort_by=f"Brought in {sign}",
+        unknown=NO_COSTS,
+    )
+
+
+def _with_total(expr: str, label: str) -> str:
+    return f'({expr} or label_replace(sum({expr}), "{label}", "{TOTAL}", "", ""))'
+
+
+def _customers(settings: Settings) -> Panel:
+    """Return the table to take along: no column is hidden, no cell has a unit, and its last two rows make it whole."""
+    sign, by = settings.sign, ("tenant",)
+
+    def row_of(name: str, expr: str) -> str:
+        return f'label_replace({expr}, "tenant", "{name}", "", "")'
+
+    def column(**labels: str) -> str:
+        parts = (
+            present(c.TENANT_COST, by, window=MONTH, **labels),
+            row_of(NOBODY, present(c.UNALLOCATED, window=MONTH, **labels)),
+            row_of(TOTAL, present(c.PLATFORM_COST, window=MONTH, **labels)),
+        )
+        return " or ".join(parts)
+
+    known = over("group", (), present(c.PLATFORM_COST, window=MONTH))
+
+    def named(name: str) -> str:
+        return row_of(name, f'label_replace({known}, "name", "{name}", "", "")')
+
+    selector = f"last_over_time({c.TENANT_INFO.name}[5m])"
+    tenants = f"topk by (tenant) (1, max by (tenant, name, plan) ({selector}))"
+    all_revenue = row_of(TOTAL, present(c.PLATFORM_REVENUE, window=MONTH))
+    cost, revenue = f"Cost {sign}", f"Revenue {sign}"
+    return joined(
+        "Each customer and component",
+        "Every customer's cost of the month by component, shared costs included; then what no customer bears, and the"
+        " total, which is that of the invoices. Margin: revenue less cost.",
+        "tenant",
+        [
+            *(Figure(component, column(component=component), CENTS | wide(88)) for component in COMPONENTS),
+            Figure(cost, column(), CENTS | wide(105)),
+            Figure(revenue, f"{present(c.TENANT_REVENUE, by, window=MONTH)} or {all_revenue}", CENTS | wide(105)),
+        ],
+        reckoned=[
+            Reckoned(f"Margin {sign}", revenue, "-", cost, CENTS | COLOURED_LOSS | wide(105)),
+            Reckoned("Margin %", f"Margin {sign}", "/", revenue, RATIO | {"mappings": NO_RATIO} | wide(85)),
+        ],
+        shown=[("name", "Customer"), ("tenant", "Id"), ("plan", "Plan")],
+        first=Query(f"{tenants} or {named(NOBODY)} or {named(TOTAL)}"),
+        order=["Customer", "Id", "Plan", cost, revenue, f"Margin {sign}", "Margin %", *COMPONENTS],
+        overrides=[
+            override("Customer", links=[tenant_link("Id")], custom__minWidth=NAME_WIDTH),
+            override("Plan", mappings=NO_PLAN, **wide(90)),
+        ],
+        sort_by=cost,
+        paginate=True,
+        unknown=NO_COSTS,
+    )
+
+
+NO_RATIO = values_as({"Infinity": "-", "-Infinity": "-", "NaN": "-"})

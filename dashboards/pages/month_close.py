@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from functools import partial
 
-from dashboards.cells import CENTS, COLOURED_LOSS, RATIO, wide
-from dashboards.grafana import Variable, row, table_height
+from dashboards.cells import CENTS, COLOURED_LOSS, wide
+from dashboards.grafana import Variable, column, row, table_height
 from dashboards.grafana import page as whole_page
 from dashboards.pages.parts import figure, sums
 from dashboards.panels import Json, Panel, Query, override, text, values_as
 from dashboards.queries import present
-from dashboards.style import GREEN, MARGIN_STEPS, NO_PLAN, ORANGE, Settings
+from dashboards.style import GREEN, MARGIN_STEPS, ORANGE, Settings
 from dashboards.tables import NAME_WIDTH, Figure, Reckoned, joined, tenant_link
 from dashboards.words import NO_COSTS, NO_REVENUE
 from rules.promql import over
@@ -24,14 +24,16 @@ NOBODY, TOTAL = "No customer", "Total"
 
 def page(settings: Settings) -> Json:
     """Return the page."""
+    adds_up = sums(settings, partial(present, window=MONTH))
+    beside = column((table_height(9) - 4, _sources(settings)), (4, adds_up))
     return whole_page(
         UID,
         "Month close",
         "A closed calendar month to the cent: each customer and component, what no customer bears, and the invoices.",
         [
             row(2, (24, _intro())),
-            row(4, *((3, panel) for panel in _figures(settings)), (12, sums(settings, partial(present, window=MONTH)))),
-            row(table_height(10), (12, _components(settings)), (12, _sources(settings))),
+            row(4, *((6, panel) for panel in _figures(settings))),
+            row(table_height(9), (12, _components(settings)), (12, beside)),
             row(table_height(20), (24, _customers(settings))),
         ],
         variables=[
@@ -59,7 +61,6 @@ def _figures(settings: Settings) -> list[Panel]:
             NO_COSTS,
             unit=settings.exact,
             decimals=2,
-            size=20,
         ),
         figure(
             "Revenue",
@@ -68,7 +69,6 @@ def _figures(settings: Settings) -> list[Panel]:
             NO_REVENUE,
             unit=settings.exact,
             decimals=2,
-            size=20,
         ),
         figure(
             "Margin, all cost",
@@ -78,7 +78,6 @@ def _figures(settings: Settings) -> list[Panel]:
             unit="percentunit",
             decimals=1,
             thresholds=MARGIN_STEPS,
-            size=20,
         ),
         figure(
             "Data",
@@ -86,7 +85,6 @@ def _figures(settings: Settings) -> list[Panel]:
             present(c.WINDOW_COMPLETE, window=MONTH),
             NO_COSTS,
             mappings=values_as({"1": ("complete", GREEN), "0": ("days missing", ORANGE)}),
-            size=20,
         ),
     ]
 
@@ -142,7 +140,7 @@ def _customers(settings: Settings) -> Panel:
     def row_of(name: str, expr: str) -> str:
         return f'label_replace({expr}, "tenant", "{name}", "", "")'
 
-    def column(**labels: str) -> str:
+    def cells(**labels: str) -> str:
         parts = (
             present(c.TENANT_COST, by, window=MONTH, **labels),
             row_of(NOBODY, present(c.UNALLOCATED, window=MONTH, **labels)),
@@ -156,7 +154,7 @@ def _customers(settings: Settings) -> Panel:
         return row_of(name, f'label_replace({known}, "name", "{name}", "", "")')
 
     selector = f"last_over_time({c.TENANT_INFO.name}[5m])"
-    tenants = f"topk by (tenant) (1, max by (tenant, name, plan) ({selector}))"
+    tenants = f"topk by (tenant) (1, max by (tenant, name) ({selector}))"
     all_revenue = row_of(TOTAL, present(c.PLATFORM_REVENUE, window=MONTH))
     cost, revenue = f"Cost {sign}", f"Revenue {sign}"
     return joined(
@@ -165,25 +163,22 @@ def _customers(settings: Settings) -> Panel:
         " total, which is that of the invoices. Margin: revenue less cost.",
         "tenant",
         [
-            *(Figure(component, column(component=component), CENTS | wide(88)) for component in COMPONENTS),
-            Figure(cost, column(), CENTS | wide(105)),
-            Figure(revenue, f"{present(c.TENANT_REVENUE, by, window=MONTH)} or {all_revenue}", CENTS | wide(105)),
+            *(Figure(component, cells(component=component), CENTS | wide(76)) for component in COMPONENTS),
+            Figure(cost, cells(), CENTS | wide(100)),
+            Figure(revenue, f"{present(c.TENANT_REVENUE, by, window=MONTH)} or {all_revenue}", CENTS | wide(100)),
         ],
         reckoned=[
-            Reckoned(f"Margin {sign}", revenue, "-", cost, CENTS | COLOURED_LOSS | wide(105)),
-            Reckoned("Margin %", f"Margin {sign}", "/", revenue, RATIO | {"mappings": NO_RATIO} | wide(85)),
+            Reckoned(f"Margin {sign}", revenue, "-", cost, CENTS | COLOURED_LOSS | wide(100)),
         ],
-        shown=[("name", "Customer"), ("tenant", "Id"), ("plan", "Plan")],
+        shown=[("name", "Customer"), ("tenant", "Id")],
         first=Query(f"{tenants} or {named(NOBODY)} or {named(TOTAL)}"),
-        order=["Customer", "Id", "Plan", cost, revenue, f"Margin {sign}", "Margin %", *COMPONENTS],
+        order=["Customer", "Id", cost, revenue, f"Margin {sign}", *COMPONENTS],
         overrides=[
             override("Customer", links=[tenant_link("Id")], custom__minWidth=NAME_WIDTH),
-            override("Plan", mappings=NO_PLAN, **wide(90)),
+            override("Id", custom__minWidth=125),
+            override("/.*/", regex=True, custom__filterable=False),
         ],
         sort_by=cost,
         paginate=True,
         unknown=NO_COSTS,
     )
-
-
-NO_RATIO = values_as({"Infinity": "-", "-Infinity": "-", "NaN": "-"})

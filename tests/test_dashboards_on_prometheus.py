@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import re
 import subprocess
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
@@ -15,12 +16,13 @@ from typing import Any
 import pytest
 import requests
 
+from dashboards.pages.parts import AGAINST
 from dashboards.panels import GREY
 from demo.settings import Ports
 from demo.stack import stack
 from rules.promql import select
 from tests.fakes.company import Company, cost, mrr
-from tests.fakes.pages import DAY, UIDS, Json, filled, midnights, page, panel, panels
+from tests.fakes.pages import DAY, UIDS, Json, expressions, filled, midnights, page, panel, panels
 from tests.fakes.processes import PrometheusServer, prometheus, wait_for
 from unitcost.backfill import write
 from unitcost.catalogue_external import ALERTS
@@ -28,6 +30,7 @@ from unitcost.catalogue_recorded import LIVE_NODES
 from unitcost.config import Config, Limits
 from unitcost.exposition import Family, openmetrics_head, timed_lines
 from unitcost.ledger.derive import derive, look
+from unitcost.ledger.report_lines import ReportLine, read_lines
 from unitcost.past import Past
 from unitcost.series import families
 
@@ -124,9 +127,12 @@ def imported(file: Path, data: Path) -> None:
     subprocess.run([*command, str(file), str(data)], check=True, capture_output=True)
 
 
+Report = Mapping[str, Sequence[ReportLine]]
+
+
 @pytest.fixture(scope="module")
-def young(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PrometheusServer]:
-    """Return a Prometheus with a week of backfilled days and a week scraped from two exporters."""
+def written_history(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Report]:
+    """Write a week of backfilled days and a week scraped from two exporters; return what the report says at the end."""
     folder = tmp_path_factory.mktemp("young")
     company = Company(sources=(("bill", "bill", True), ("revenue", "revenue", True)))
     begun = days(FIRST, SCRAPED_FROM - timedelta(1))
@@ -146,8 +152,20 @@ def young(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PrometheusServer
     for instance in ("a:9488", "b:9488"):
         written(pages, instance, folder / f"{instance[0]}.om")
         imported(folder / f"{instance[0]}.om", folder / "tsdb")
-    with prometheus(folder, {}) as server:
+    return folder, {window: read_lines(company.ledger, window) for window in WINDOWS}
+
+
+@pytest.fixture(scope="module")
+def young(written_history: tuple[Path, Report]) -> Iterator[PrometheusServer]:
+    """Return a Prometheus with that history."""
+    with prometheus(written_history[0], {}) as server:
         yield server
+
+
+@pytest.fixture(scope="module")
+def told(written_history: tuple[Path, Report]) -> Report:
+    """Return window → the lines of its report."""
+    return written_history[1]
 
 
 def noon(day: date) -> datetime:
@@ -157,15 +175,21 @@ def noon(day: date) -> datetime:
 NOW = noon(LAST + timedelta(1))
 
 
-def points(server: PrometheusServer, expr: str, start: datetime, end: datetime) -> dict[tuple[str, str], float]:
-    """Return (component, day) → value as Grafana's graph shows it."""
-    expr = filled(expr, {"__to": f"{end.timestamp():.0f}"})
-    answer = server.get("query_range", query=expr, **midnights(start.timestamp(), end.timestamp()))
-    return {
-        (series["metric"].get("component", ""), str(datetime.fromtimestamp(at, UTC).date())): float(value)
-        for series in answer["result"]
-        for at, value in series["values"]
-    }
+def points(
+    server: PrometheusServer, exprs: Sequence[str], start: datetime, end: datetime, hours: float = 0
+) -> dict[tuple[str, str], float]:
+    """Return (component, day) → value as Grafana's graph shows it: the day is that of the picker's time zone."""
+    found: dict[tuple[str, str], float] = {}
+    for expr in exprs:
+        answer = server.get("query_range", query=expr, **midnights(start.timestamp(), end.timestamp(), hours))
+        for series in answer["result"]:
+            for at, value in series["values"]:
+                day = datetime.fromtimestamp(at + hours * 3600, UTC)
+                assert (day.hour, day.minute) == (0, 0), "a point stands on a midnight of the picker's time zone"
+                key = series["metric"].get("component", ""), str(day.date())
+                assert key not in found, "one query gives something, not both"
+                found[key] = float(value)
+    return found
 
 
 def truth(tenant: str | None = None) -> dict[tuple[str, str], float]:
@@ -177,42 +201,70 @@ def truth(tenant: str | None = None) -> dict[tuple[str, str], float]:
     return found
 
 
+def without_zeros(found: dict[tuple[str, str], float]) -> dict[tuple[str, str], float]:
+    return {key: value for key, value in found.items() if value}
+
+
 GRAPH = "Daily cost by component, against revenue"
+BY_COMPONENT = "{{component}}"
+WHO = [("unitcost-economics", "", None), ("unitcost-tenant", "acme", "acme"), ("unitcost-tenant", ".*", None)]
 
 
-@pytest.mark.parametrize(
-    ("uid", "chosen", "of"),
-    [("unitcost-economics", "", None), ("unitcost-tenant", "acme", "acme"), ("unitcost-tenant", ".*", None)],
-)
+def by_day(uid: str, chosen: str) -> list[str]:
+    return expressions(panel(page(uid), GRAPH), BY_COMPONENT, {"tenant": chosen})
+
+
+@pytest.mark.parametrize(("uid", "chosen", "of"), WHO)
 def test_the_point_of_a_day_is_its_cost_backfilled_and_scraped_and_the_total_is_the_ledgers(
     young: PrometheusServer, uid: str, chosen: str, of: str | None
 ) -> None:
-    expr = filled(panel(page(uid), GRAPH)["targets"][0]["expr"], {"tenant": chosen})
-    shown = points(young, expr, NOW - timedelta(days=30), NOW)
-    expected = truth(of)
-    assert {key: value for key, value in shown.items() if value} == pytest.approx(
-        {key: value for key, value in expected.items() if value}
-    )
-    assert shown.keys() <= expected.keys(), "no other day has a point"
-    assert sum(shown.values()) == pytest.approx(sum(expected.values()))
+    shown = points(young, by_day(uid, chosen), NOW - timedelta(days=30), NOW)
+    assert without_zeros(shown) == pytest.approx(without_zeros(truth(of)))
+    assert shown.keys() <= truth(of).keys(), "no other day has a point"
+    assert sum(shown.values()) == pytest.approx(sum(truth(of).values()))
+
+
+ZONES = {"Honolulu": -10, "Los Angeles": -8, "Kathmandu": 5.75, "Tokyo": 9, "Auckland": 13}
+
+
+@pytest.mark.parametrize("zone", ZONES)
+@pytest.mark.parametrize(("uid", "chosen", "of"), WHO)
+def test_days_stand_on_their_day_in_every_time_zone(
+    young: PrometheusServer, uid: str, chosen: str, of: str | None, zone: str
+) -> None:
+    hours = ZONES[zone]
+    end = datetime(LAST.year, LAST.month, LAST.day, 23, 59, 59, tzinfo=UTC) - timedelta(hours=hours)
+    shown = points(young, by_day(uid, chosen), end - timedelta(days=30), end, hours)
+    assert without_zeros(shown) == pytest.approx(without_zeros(truth(of)))
+
+
+@pytest.mark.parametrize("zone", [*ZONES, "UTC"])
+def test_a_past_range_has_all_its_days_on_the_morning_after(young: PrometheusServer, zone: str) -> None:
+    """Yesterday, or on the first of a month the previous one: the range ends before its last day was told."""
+    hours = ZONES.get(zone, 0)
+    for first in (LAST, FIRST, SCRAPED_FROM - timedelta(1)):
+        start = datetime(first.year, first.month, first.day, tzinfo=UTC) - timedelta(hours=hours)
+        end = datetime(LAST.year, LAST.month, LAST.day, 23, 59, 59, tzinfo=UTC) - timedelta(hours=hours)
+        shown = points(young, by_day("unitcost-economics", ""), start, end, hours)
+        expected = {key: value for key, value in truth().items() if key[1] >= str(first)}
+        assert without_zeros(shown) == pytest.approx(without_zeros(expected)), first
 
 
 def test_a_day_of_the_bill_without_a_component_shows_none_not_the_day_before(young: PrometheusServer) -> None:
-    expr = panel(page("unitcost-economics"), GRAPH)["targets"][0]["expr"]
-    shown = points(young, expr, NOW - timedelta(days=30), NOW)
+    shown = points(young, by_day("unitcost-economics", ""), NOW - timedelta(days=30), NOW)
     assert [shown.get(("ai", str(day)), 0.0) for day in NO_AI] == [0.0, 0.0]
 
 
 def test_the_revenue_of_a_day_is_on_that_day(young: PrometheusServer) -> None:
-    expr = panel(page("unitcost-economics"), GRAPH)["targets"][1]["expr"]
-    shown = points(young, expr, NOW - timedelta(days=30), NOW)
+    exprs = expressions(panel(page("unitcost-economics"), GRAPH), "revenue", {})
+    shown = points(young, exprs, NOW - timedelta(days=30), NOW)
     assert shown == pytest.approx({("", str(day)): 100.0 for day in days(FIRST, LAST)})
 
 
 def test_the_month_to_date_of_a_day_is_what_its_end_said(young: PrometheusServer) -> None:
     graph = panel(page("unitcost-tenant"), "Month to date, budget and forecast")
-    expr = filled(graph["targets"][0]["expr"], {"tenant": "acme"})
-    shown = points(young, expr, NOW - timedelta(days=30), NOW)
+    exprs = expressions(graph, "cost so far", {"tenant": "acme"})
+    shown = points(young, exprs, NOW - timedelta(days=30), NOW)
     of_acme = {
         day: float(sum(v for (name, _), v in amounts(day).items() if name == "acme")) for day in days(FIRST, LAST)
     }
@@ -223,20 +275,40 @@ def test_the_month_to_date_of_a_day_is_what_its_end_said(young: PrometheusServer
             assert shown["", str(day)] == pytest.approx(sum(of_acme[d] for d in of_acme if d <= last)), day
 
 
-@pytest.mark.parametrize("uid", ["unitcost-economics", "unitcost-tenant"])
-def test_without_earlier_figures_nothing_is_compared(young: PrometheusServer, uid: str) -> None:
-    notes = [one for one in panels(page(uid)) if one["type"] == "stat" and "the 30 days before" in one["description"]]
-    notes = [one for one in notes if not one["title"]]
-    assert len(notes) >= 4
-    for one in notes:
-        for target in one["targets"]:
-            assert young.query(filled(target["expr"], {"tenant": "acme"}), str(NOW.timestamp())) == []
-        assert one["fieldConfig"]["defaults"]["noValue"] == "nothing before"
+COMPARED = [one["title"] for one in panels(page("unitcost-economics")) if one["title"] and AGAINST in json.dumps(one)]
+
+
+@pytest.mark.parametrize("period", WINDOWS)
+def test_without_earlier_figures_nothing_is_compared(young: PrometheusServer, period: str) -> None:
+    """Before November nothing is known. Of yesterday and of this month something is, but not in October."""
+    assert len(COMPARED) >= 6
+    for title in COMPARED:
+        one = panel(page("unitcost-economics"), title)
+        values = {"tenant": ".*", "period": period}
+        [earlier] = expressions(one, "before", values)
+        known = bool(young.query(earlier, str(NOW.timestamp())))
+        assert known is (period == "1d" and title != "Per request"), title
+
+
+@pytest.mark.parametrize("period", ["1d", "30d", "mtd"])
+def test_figures_are_those_that_the_report_prints(young: PrometheusServer, told: Report, period: str) -> None:
+    values = {"tenant": ".*", "period": period}
+    total = told[period][-1]
+    for title, expected in (("Cost", total.cost), ("Revenue", total.revenue), ("Margin, all cost", total.margin_ratio)):
+        [expr] = expressions(panel(page("unitcost-economics"), title), "in the period", values)
+        [found] = young.query(expr, str(NOW.timestamp()))
+        assert float(found["value"][1]) == pytest.approx(float(expected), abs=0.005), title
+    customers = panel(page("unitcost-economics"), "Customers")["targets"]
+    shown = {
+        series["metric"]["tenant"]: float(series["value"][1])
+        for series in young.query(filled(customers[1]["expr"], values), str(NOW.timestamp()))
+    }
+    assert shown == pytest.approx({line.tenant: float(line.cost) for line in told[period] if line.tenant})
 
 
 @pytest.mark.parametrize("uid", UIDS)
 def test_where_nothing_is_known_nothing_is_said_to_be_fine(nothing: PrometheusServer, uid: str) -> None:
-    values = {"tenant": ".*", "dimension": "feature", "__to": str(NOW.timestamp())}
+    values = {"tenant": ".*", "dimension": "feature", "period": "30d", "month": "2026-10"}
     for one in panels(page(uid)):
         for target in one.get("targets", []):
             assert nothing.query(filled(target["expr"], values), str(NOW.timestamp())) == [], one["title"]
@@ -254,18 +326,18 @@ def test_where_nothing_is_known_nothing_is_said_to_be_fine(nothing: PrometheusSe
         assert f"{fields['noValue'].capitalize()}: " in one["description"], "what the word means is said"
 
 
-def test_where_the_exporter_is_down_or_the_past_is_chosen_figures_stay_and_count_once(young: PrometheusServer) -> None:
-    sums = panel(page("unitcost-economics"), "Does it add up to the invoices? 30 days")
+def test_where_the_exporter_restarts_or_the_past_is_chosen_figures_stay_and_count_once(young: PrometheusServer) -> None:
+    sums = panel(page("unitcost-economics"), "Does it add up to the invoices?")
     for at, last in (
         (NOW, LAST),
-        (NOW + timedelta(minutes=50), LAST),  # so long after the last scrape
+        (NOW + timedelta(minutes=4), LAST),  # so long after the last scrape
         (noon(SCRAPED_FROM - timedelta(2)), SCRAPED_FROM - timedelta(2)),  # among backfilled days
     ):
         # A ledger of a few days has no past 30 days, but the months' figures are read in the same way.
-        asked_for = [target["expr"].replace('window="30d"', 'window="mtd"') for target in sums["targets"]]
+        asked_for = [filled(target["expr"], {"period": "mtd"}) for target in sums["targets"]]
         found = [float(young.query(expr, str(at.timestamp()))[0]["value"][1]) for expr in asked_for]
-        whole = sum(value for (_, day), value in truth().items() if day <= str(last))
-        assert found == pytest.approx([whole, 0.0, whole]), at
+        whole = round(sum(value for (_, day), value in truth().items() if day <= str(last)), 2)
+        assert found == pytest.approx([whole, 0.0, whole, 0.0]), at
 
 
 # the demo's company

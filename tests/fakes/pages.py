@@ -59,6 +59,19 @@ def filled(expr: str, values: Mapping[str, str]) -> str:
     return re.sub(pattern, lambda found: values.get(found[1] or found[2], found[0]), expr)
 
 
-def midnights(start: float, end: float) -> dict[str, str]:
-    """Return the range that Grafana asks for with a step of a day and the time zone utc: both ends cut to midnights."""
-    return {"start": str(start // DAY * DAY), "end": str(end // DAY * DAY), "step": str(DAY)}
+def midnights(start: float, end: float, hours: float = 0) -> dict[str, str]:
+    """Return the range that Grafana asks for with a step of a day: both ends cut to midnights of the time zone.
+
+    hours: how far the picker's time zone is ahead of UTC.
+    """
+    ahead = hours * 3600
+
+    def cut(at: float) -> str:
+        return str((at + ahead) // DAY * DAY - ahead)
+
+    return {"start": cut(start), "end": cut(end), "step": str(DAY)}
+
+
+def expressions(one: Json, legend: str, values: Mapping[str, str]) -> list[str]:
+    """Return the queries of a panel that have this legend, their variables filled in."""
+    return [filled(target["expr"], values) for target in one["targets"] if target.get("legendFormat") == legend]

@@ -147,7 +147,11 @@ def costs(server: PrometheusServer, chosen: str, now: float) -> Iterator[tuple[f
     plain = least(server, [(PLAIN, True, 60)] * 20, now) / 20
     for uid in UIDS:
         queries = [
-            (filled(target["expr"], CHOICES | {"tenant": chosen}), target["instant"], DAY if one.get("interval") == DAILY else 300)
+            (
+                filled(target["expr"], CHOICES | {"tenant": chosen}),
+                target["instant"],
+                DAY if one.get("interval") == DAILY else 300,
+            )
             for one in panels(page(uid))
             for target in one.get("targets", [])
         ]

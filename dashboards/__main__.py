@@ -10,6 +10,7 @@ from pathlib import Path
 
 from dashboards.grafana import TAG
 from dashboards.pages import PAGES
+from dashboards.panels import Json
 from dashboards.style import Settings, settings
 from unitcost.errors import ConfigError
 
@@ -17,8 +18,13 @@ OUTPUT = Path(__file__).parent / "json"
 
 
 def rendered(given: Settings) -> dict[str, str]:
-    """Return file name → content of every page."""
-    return {f"{uid}.json": json.dumps(make(given), indent=2, ensure_ascii=False) + "\n" for uid, make in PAGES.items()}
+    """Return file name → content of every page, in one line: a ConfigMap holds a megabyte, an annotation 262,144 bytes."""
+    return {f"{uid}.json": minified(make(given)) + "\n" for uid, make in PAGES.items()}
+
+
+def minified(page: Json) -> str:
+    """Return a page as JSON without white space."""
+    return json.dumps(page, separators=(",", ":"), ensure_ascii=False)
 
 
 def write(folder: Path, given: Settings) -> None:

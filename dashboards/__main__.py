@@ -18,7 +18,7 @@ OUTPUT = Path(__file__).parent / "json"
 
 
 def rendered(given: Settings) -> dict[str, str]:
-    """Return file name → content of every page, in one line: a ConfigMap holds a megabyte, an annotation 262,144 bytes."""
+    """Return file name → content of every page, in one line: `kubectl apply` takes no ConfigMap above 262,144 bytes."""
     return {f"{uid}.json": minified(make(given)) + "\n" for uid, make in PAGES.items()}
 
 

@@ -5,8 +5,8 @@ Prometheus looks back 5 minutes only, and a backfilled day holds one sample, bet
 - `daily(metric, by)`: on a graph with a point per UTC day, puts the figures of complete days (windows 1d, 30d) on the
   day they end with. The cost of day D is said during D + 1, so a point looks ahead.
 - `day_end(metric, by)`: the same for what is of the day itself (window mtd, budgets, forecasts).
-Where a day is backfilled, that goes first: whoever backfills a scraped day knows more of it, as bills are corrected. Each
-counts once what two replicas of the exporter say. `of_tenants` does all this for the customers chosen at the top.
+Where a day is backfilled, that goes first: whoever backfills a scraped day knows more of it, as bills are corrected.
+Each counts once what two replicas of the exporter say. `of_tenants` does all this for the customers chosen at the top.
 """
 
 from __future__ import annotations

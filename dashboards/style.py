@@ -55,8 +55,8 @@ class Settings:
     """What of unitcost.yaml shows on the pages.
 
     currency: its code. tenant_key: the label that names tenants. cluster_label: the one that tells clusters apart.
-    windows: those that the exporter serves. alerts: what each alert means, in a few words. runbooks: where the pages are
-    that say what to do about them.
+    windows: those that the exporter serves. alerts: what each alert means, in a few words. runbooks: where the pages
+    are that say what to do about them.
     """
 
     currency: str = "USD"

@@ -140,6 +140,10 @@ class Cluster:
         families = self._cadvisor(time.time()) if path == CADVISOR else self._fixed.get(path)
         return None if families is None else WARNING + render(families).text
 
+    def idle_of(self, node: Node) -> float:
+        """Return the dollars an hour of a node that no pod is allocated."""
+        return self._idle[node.name]
+
     def _place(self, name: str, cost: dict[str, float]) -> None:
         """Turn an entry of OpenCost's answer into pods of at most CORES_A_POD, each on the emptiest node."""
         label, app, environment = name.split("/")
@@ -170,7 +174,7 @@ class Cluster:
             _family(NAMESPACE_LABELS, NAMESPACE, namespaces),
             _family(NODE_CPU_PRICE, NODE_LABELS, [(*row, node.kind.core) for row, node in nodes]),
             _family(NODE_MEMORY_PRICE, NODE_LABELS, [(*row, node.kind.gib) for row, node in nodes]),
-            _family(NODE_PRICE, NODE_LABELS, [(*row, node.placed + self._idle[node.name]) for row, node in nodes]),
+            _family(NODE_PRICE, NODE_LABELS, [(*row, node.placed + self.idle_of(node)) for row, node in nodes]),
             _family(CPU_ALLOCATION, CONTAINER_LABELS, [(*row, pod.cores) for row, pod in pods]),
             _family(MEMORY_ALLOCATION, CONTAINER_LABELS, [(*row, pod.gib * GIB) for row, pod in pods]),
         ]

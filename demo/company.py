@@ -11,14 +11,16 @@ from collections.abc import Callable
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
+from demo.cluster_history import write as write_cluster_history
+from demo.cluster_metrics import Cluster
 from demo.processes import run
 from unitcost import sample
 
 log = logging.getLogger(__name__)
 
 RENEW_SECONDS = 300.0
-DAYS = 121
-"""How many past days Prometheus gets: 90 to show, and the 30 before them that they are compared with."""
+DAYS = 91
+"""How many past days Prometheus gets: 90 to show, and one."""
 
 OF_THE_DEMO = """\
 alerts: {{wait: 30s, keep: 1m}}   # of the demo: nobody waits a quarter of an hour for the first alert
@@ -85,9 +87,24 @@ def bring_in(promtool: str, config: Path, folder: Path, data: Path, say: Callabl
     samples = write_history(config, folder, first, output)
     say(f"wrote {first} to {last}, {samples:,} samples, in {time.monotonic() - began:.1f} s")
     began = time.monotonic()
-    # With blocks of two hours promtool would read the file anew for each: over five months some ten times slower.
-    command = [promtool, "tsdb", "create-blocks-from", "openmetrics", "--max-block-duration=744h"]
-    run("import", [*command, str(output), str(data)], folder)
-    output.unlink()
+    _import(promtool, output, data)
     marker.write_text(f"{last}\n", encoding="utf-8")
     say(f"imported {samples:,} samples in {time.monotonic() - began:.1f} s")
+
+
+def bring_in_cluster(promtool: str, cluster: Cluster, folder: Path, data: Path) -> None:
+    """Import the made-up cluster's last day, once. Prometheus must not run. Raises StartError when promtool fails."""
+    marker = data / "cluster-imported"
+    if not marker.exists():
+        output = folder / "cluster.txt"
+        write_cluster_history(cluster, output, cluster.started)
+        _import(promtool, output, data)
+        marker.touch()
+
+
+def _import(promtool: str, output: Path, data: Path) -> None:
+    """Make blocks of a file of samples, and remove it."""
+    # With blocks of two hours promtool would read the file anew for each: over five months some ten times slower.
+    command = [promtool, "tsdb", "create-blocks-from", "openmetrics", "--max-block-duration=744h"]
+    run("import", [*command, str(output), str(data)], data.parent)
+    output.unlink()

@@ -16,7 +16,7 @@ import requests
 import yaml
 
 from demo.cluster_metrics import Cluster, whole_day
-from demo.company import bring_in, keep_up, write_company
+from demo.company import bring_in, bring_in_cluster, keep_up, write_company
 from demo.listen import listening
 from demo.notices import show
 from demo.processes import Program, StartError, answers, find, running, wait_for
@@ -63,9 +63,10 @@ def stack(folder: Path, ports: Ports, say: Callable[[str], None]) -> Iterator[St
     notices_url = f"http://{HOST}:{ports.notices}"
     _write(folder / "alertmanager.yml", alertmanager_config(SHIPPED, SHIPPED.parent, notices_url))
 
+    now = datetime.now(UTC)
+    cluster = Cluster(whole_day(config.parent, now), now.timestamp())
+    bring_in_cluster(promtool, cluster, folder, folder / "prometheus")
     with ExitStack() as stops:
-        now = datetime.now(UTC)
-        cluster = Cluster(whole_day(config.parent, now), now.timestamp())
         stops.enter_context(listening(HOST, ports.cluster, get=cluster.page))
         stops.enter_context(listening(HOST, ports.notices, post=show))
         began = time.monotonic()

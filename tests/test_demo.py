@@ -29,9 +29,9 @@ from demo.processes import StartError, find, free_port, run, running, stop, wait
 from demo.settings import Ports
 from rules.promql import select
 from tests.fakes.processes import PrometheusServer
-from unitcost.catalogue import TENANT_COST
+from unitcost.catalogue import TENANT_COST, Metric
 from unitcost.catalogue_external import EXTERNAL
-from unitcost.catalogue_recorded import LIVE_COMPUTE, LIVE_CPU, LIVE_CPU_USED
+from unitcost.catalogue_recorded import LIVE_ALLOCATED, LIVE_COMPUTE, LIVE_CPU, LIVE_CPU_USED, LIVE_NODES
 
 NOW = datetime(2026, 11, 23, 12, tzinfo=UTC)
 ROOT = Path(__file__).resolve().parent.parent
@@ -322,6 +322,20 @@ def test_the_live_rules_say_what_the_made_up_cluster_costs(demo: Demo) -> None:
     [allocated] = demo.prometheus.query(select(LIVE_CPU, tenant="acme"))
     [used] = demo.prometheus.query(select(LIVE_CPU_USED, tenant="acme"))
     assert 0 < float(used["value"][1]) < float(allocated["value"][1])
+
+
+@pytest.mark.needs("prometheus", "promtool", "prometheus-alertmanager")
+@pytest.mark.parametrize(
+    "metric", [LIVE_NODES, LIVE_ALLOCATED, LIVE_CPU, LIVE_CPU_USED], ids=lambda metric: metric.name
+)
+def test_the_cluster_has_a_day_of_history_and_the_rules_continue_its_series(demo: Demo, metric: Metric) -> None:
+    wait_for(lambda: demo.prometheus.has(select(metric)), "the rule is evaluated", 90)
+    series = demo.prometheus.query(f"count(last_over_time({select(metric)}[25h]))")
+    now = demo.prometheus.query(f"count({select(metric)})")
+    assert series[0]["value"][1] == now[0]["value"][1], "the same labels then and now"
+    for hours in (1, 12, 23):
+        [before] = demo.prometheus.query(f"sum({select(metric)} offset {hours}h) / sum({select(metric)})")
+        assert float(before["value"][1]) == pytest.approx(1, abs=0.5 if metric is LIVE_CPU_USED else 1e-6), hours
 
 
 @pytest.mark.needs("prometheus", "promtool", "prometheus-alertmanager")

@@ -1,4 +1,4 @@
-"""A day of the made-up cluster's past, as the live rules would have recorded it: else its graphs were empty at first."""
+"""A day of the made-up cluster's past, as the live rules would have recorded it: else its graphs begin empty."""
 
 from __future__ import annotations
 

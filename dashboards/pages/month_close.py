@@ -155,7 +155,11 @@ def _customers(settings: Settings) -> Panel:
 
     selector = f"last_over_time({c.TENANT_INFO.name}[5m])"
     tenants = f"topk by (tenant) (1, max by (tenant, name) ({selector}))"
-    all_revenue = row_of(TOTAL, present(c.PLATFORM_REVENUE, window=MONTH))
+    revenues = (
+        present(c.TENANT_REVENUE, by, window=MONTH),
+        row_of(NOBODY, f"0 * {present(c.PLATFORM_REVENUE, window=MONTH)}"),
+        row_of(TOTAL, present(c.PLATFORM_REVENUE, window=MONTH)),
+    )
     cost, revenue = f"Cost {sign}", f"Revenue {sign}"
     return joined(
         "Each customer and component",
@@ -165,7 +169,7 @@ def _customers(settings: Settings) -> Panel:
         [
             *(Figure(component, cells(component=component), CENTS | wide(76)) for component in COMPONENTS),
             Figure(cost, cells(), CENTS | wide(100)),
-            Figure(revenue, f"{present(c.TENANT_REVENUE, by, window=MONTH)} or {all_revenue}", CENTS | wide(100)),
+            Figure(revenue, " or ".join(revenues), CENTS | wide(100)),
         ],
         reckoned=[
             Reckoned(f"Margin {sign}", revenue, "-", cost, CENTS | COLOURED_LOSS | wide(100)),

@@ -6,12 +6,12 @@ from collections.abc import Callable, Sequence
 
 from dashboards.cells import CHANGE_RATIO, COLOURED_RISE, MONEY, Cell, wide
 from dashboards.grafana import Choice, Variable
-from dashboards.panels import GREY, Json, Panel, Query, Unknown, override, stat, steps, values_as
-from dashboards.queries import BEFORE, PERIOD
+from dashboards.panels import GREY, Json, Panel, Query, Unknown, link, override, stat, steps, values_as
+from dashboards.queries import BEFORE, PERIOD, info
 from dashboards.style import GREEN, RED, Settings
 from dashboards.tables import Reckoned
 from dashboards.words import NO_COSTS
-from unitcost.catalogue import DIMENSION_COST, TENANT_INFO
+from unitcost.catalogue import DIMENSION_COST
 
 DAY = "1d"
 FEATURE = "feature"
@@ -38,13 +38,30 @@ def periods(settings: Settings) -> Choice:
 
 
 def tenants() -> Variable:
-    """Return the choice of customers; All is short however many there are."""
-    return Variable("tenant", "Customer", f"label_values({TENANT_INFO.name}, tenant)", multi=True, all_regex=".*")
+    """Return the choice of customers by their names; All is short however many there are.
+
+    Grafana writes what is found as {name="Acme Corp",tenant="acme"} 1 1795822798000, labels in the alphabet's order and
+    quotes in names as they are. A customer without a name is shown by its id.
+    """
+    return Variable(
+        "tenant",
+        "Customer",
+        f"query_result({info('name')})",
+        multi=True,
+        all_regex=".*",
+        regex=r'/^\{(?:name="(?<text>.*)",)?tenant="(?<value>.*)"\} \S+ \S+$/',
+    )
 
 
 def dimensions() -> Variable:
     """Return the choice of a dimension; left alone, Grafana begins with the first in the alphabet: see preselected."""
     return Variable("dimension", "Dimension", f"label_values({DIMENSION_COST.name}, dimension)")
+
+
+def page_link(title: str, uid: str, *variables: str) -> Json:
+    """Return the link to one of our pages; the time range, the data source and these variables go along."""
+    carried = "".join(f"&${{{name}:queryparam}}" for name in variables)
+    return link(title, f"/d/{uid}?${{__url_time_range}}&var-datasource=${{datasource:percentencode}}{carried}")
 
 
 def preselected(board: Json, variable: str, value: str) -> Json:

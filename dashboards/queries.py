@@ -5,8 +5,9 @@ Prometheus looks back 5 minutes only, and a backfilled day holds one sample, bet
 - `daily(metric, by)`: on a graph with a point per UTC day, puts the figures of complete days (windows 1d, 30d) on the
   day they end with. The cost of day D is said during D + 1, so a point looks ahead.
 - `day_end(metric, by)`: the same for what is of the day itself (window mtd, budgets, forecasts).
-Where a day is backfilled, that goes first: whoever backfills a scraped day knows more of it, as bills are corrected. Each
-counts once what two replicas of the exporter say. `of_tenants` does all this for the customers chosen at the top.
+- `each_day(reckon, series, ...)`: the same for what is reckoned day by day from several, such as a ratio.
+Where a day is backfilled, that goes first: whoever backfills a scraped day knows more of it, as bills are corrected.
+Each counts once what two replicas of the exporter say. `of_tenants` does all this for the customers chosen at the top.
 """
 
 from __future__ import annotations
@@ -55,7 +56,7 @@ class Series(NamedTuple):
         """
         told = {label for label, value in self.labels.items() if isinstance(value, str)}
         others = [label for label in self.metric.labels if label not in {"window", *self.by, *told}]
-        return over("max", self.by, f"sum without ({', '.join(others)}) ({expression})" if others else expression)
+        return over("max", self.by, f"sum without ({','.join(others)}) ({expression})" if others else expression)
 
 
 def series(metric: Metric, by: tuple[str, ...] = (), **labels: str | Match) -> Series:
@@ -89,7 +90,7 @@ def day_end(metric: Metric, by: tuple[str, ...] = (), **labels: str | Match) -> 
 def each_day(reckon: Callable[..., str], *asked: Series, ahead: int = 24) -> str:
     """Return, at each point of a graph of days, what was said `ahead` hours after the day began.
 
-    reckon: makes one expression, in parentheses, of those of what is asked, such as a ratio; `str` leaves one as it is.
+    reckon: makes one expression of those of what is asked, such as a ratio; `str` leaves a single one as it is.
 
     Of a scraped day only the full hours from 1 to 23 o'clock are looked at: all scrapes would be thousands of samples a
     series, and in the first hour an exporter may still serve what it said the day before. The last one counts; of the
@@ -99,6 +100,7 @@ def each_day(reckon: Callable[..., str], *asked: Series, ahead: int = 24) -> str
     filed = f"[1h] offset {-ahead - 2}h"
     past = reckon(*(one.total(f"last_over_time({_also(one.selector, BACKFILLED)}{filed})") for one in asked))
     told = reckon(*(one.total(one.selector) for one in asked))
+    told = f"({told})" if len(asked) > 1 else told
     return f"last_over_time(({past} or last_over_time({told}[22h30m:1h] offset {-ahead - 23}h))[1d:1d] offset -13h)"
 
 

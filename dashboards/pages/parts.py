@@ -7,13 +7,15 @@ from collections.abc import Callable, Sequence
 from dashboards.cells import CHANGE_RATIO, COLOURED_RISE, MONEY, Cell, wide
 from dashboards.grafana import Choice, Variable
 from dashboards.panels import GREY, Json, Panel, Query, Unknown, link, override, stat, steps, values_as
-from dashboards.queries import BEFORE, PERIOD, info
+from dashboards.queries import BEFORE, PERIOD, Read, info, of_tenants
 from dashboards.style import GREEN, RED, Settings
 from dashboards.tables import Reckoned
 from dashboards.words import NO_COSTS
 from unitcost.catalogue import DIMENSION_COST
 
 DAY = "1d"
+ROLLING = "30d"
+"""The window of graphs of ratios that single days would make restless."""
 FEATURE = "feature"
 UNLABELLED = "__unallocated__"
 NOT_LABELLED = "not labelled"
@@ -179,6 +181,16 @@ def figure(
 def ratio(part: str, whole: str) -> str:
     """Return a part of a whole; nothing where the whole is 0."""
     return f"({part} / ({whole} > 0))"
+
+
+def margin_ratio(cost: str, revenue: str) -> str:
+    """Return what is left of each dollar of revenue; nothing where there is none."""
+    return f"1 - {cost} / ({revenue} > 0)"
+
+
+def queries_of(make: Callable[[Read], str], legend: str) -> list[Query]:
+    """Return a graph's two queries over costs of the chosen customers, of which one gives something."""
+    return [Query(expr, legend) for expr in of_tenants(make)]
 
 
 def changes_of(sign: str, earlier: str, later: str, cell: Cell = MONEY) -> tuple[Reckoned, Reckoned]:

@@ -2,19 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 from dashboards.cells import CENTS, COLOURED_LOSS, wide
 from dashboards.grafana import page as whole_page
 from dashboards.grafana import row, section
-from dashboards.pages.parts import DAY, PERIOD_TEXT, changes_of, compared, page_link, periods, ratio, tenants
+from dashboards.pages.parts import (
+    DAY,
+    PERIOD_TEXT,
+    ROLLING,
+    changes_of,
+    compared,
+    margin_ratio,
+    page_link,
+    periods,
+    queries_of,
+    ratio,
+    tenants,
+)
 from dashboards.pages.tenant_usage import usage_rows
 from dashboards.panels import GREY, Json, Panel, Query, override, stat, text, timeseries
 from dashboards.queries import (
     BEFORE,
     PERIOD,
     TENANT,
-    Read,
     daily,
     day_end,
     each_day,
@@ -41,7 +50,6 @@ from rules.promql import over, select
 from unitcost import catalogue as c
 
 UID = "unitcost-tenant"
-ROLLING = "30d"
 TO_EFFICIENCY = page_link("Efficiency", "unitcost-efficiency", "period")
 TO_AI = page_link("AI", "unitcost-ai", "tenant", "period")
 TO_BUDGETS = page_link("Budgets and changes", "unitcost-budgets", "tenant", "period")
@@ -135,7 +143,7 @@ def _headlines(settings: Settings) -> list[Panel]:
         compared(
             "Margin",
             "(Revenue - cost) / revenue of the period; without revenue there is no ratio.",
-            lambda window: of_tenants(lambda costs: _margin_ratio(costs.now(window=window), _revenue(window))),
+            lambda window: of_tenants(lambda costs: margin_ratio(costs.now(window=window), _revenue(window))),
             unit="percentunit",
             decimals=1,
             bad_up=False,
@@ -154,10 +162,6 @@ def _headlines(settings: Settings) -> list[Panel]:
         _budget(settings),
         _forecast(settings),
     ]
-
-
-def _margin_ratio(cost: str, revenue: str) -> str:
-    return f"(1 - {cost} / ({revenue} > 0))"
 
 
 def _budget(settings: Settings) -> Panel:
@@ -205,7 +209,7 @@ def _daily(settings: Settings) -> Panel:
         "Each day's cost on that day, shared costs and restatements included; the totals are those of the chosen"
         " range. Dashed: MRR of the day, divided by the days in its month.",
         [
-            *_each(lambda costs: costs.daily(("component",), window=DAY), "{{component}}"),
+            *queries_of(lambda costs: costs.daily(("component",), window=DAY), "{{component}}"),
             Query(daily(c.TENANT_REVENUE, tenant=TENANT, window=DAY), "revenue"),
         ],
         unit=settings.money,
@@ -218,11 +222,6 @@ def _daily(settings: Settings) -> Panel:
         links=[TO_EFFICIENCY],
         unknown=NO_COSTS,
     )
-
-
-def _each(make: Callable[[Read], str], legend: str) -> list[Query]:
-    """Return the two queries over costs of the chosen customers of which one gives something."""
-    return [Query(expr, legend) for expr in of_tenants(make)]
 
 
 def _changed(settings: Settings) -> Panel:
@@ -251,7 +250,7 @@ def _shared(settings: Settings) -> Panel:
         "Direct: what bears the customer's own tag or label. Shared: its part of what all customers use, divided as"
         " `sharing` in the configuration says.",
         [
-            *_each(lambda costs: each_day("({} - {})".format, costs.series(window=DAY), shared), "direct"),
+            *queries_of(lambda costs: each_day("{} - {}".format, costs.series(window=DAY), shared), "direct"),
             Query(each_day(str, shared), "shared"),
         ],
         unit=settings.money,
@@ -273,7 +272,7 @@ def _margin() -> Panel:
         "Margin, over 30 days up to each day",
         "(Revenue - cost) / revenue of the 30 days that end with each day, and the target of the plan as it is now.",
         [
-            *_each(lambda costs: each_day(_margin_ratio, costs.series(window=ROLLING), revenue), "margin"),
+            *queries_of(lambda costs: each_day(margin_ratio, costs.series(window=ROLLING), revenue), "margin"),
             Query(f"{target} and on (plan) {plans}", "target of {{plan}}"),
         ],
         unit="percentunit",
@@ -301,7 +300,7 @@ def _month(settings: Settings) -> Panel:
         "What the calendar month had cost at the end of each day, the month's budget, and what the whole month was"
         " forecast to cost on that day; the band is the forecast with the cheapest and the dearest week.",
         [
-            *_each(lambda costs: costs.day_end(window="mtd"), "cost so far"),
+            *queries_of(lambda costs: costs.day_end(window="mtd"), "cost so far"),
             Query(day_end(c.TENANT_BUDGET, tenant=TENANT), "budget"),
             Query(forecast("expected"), "forecast"),
             Query(forecast("low"), "forecast, least"),

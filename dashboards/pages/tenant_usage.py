@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dashboards.cells import CHANGE_RATIO, COUNT, UNIT_PRICE, Cell, wide
 from dashboards.grafana import Row, row
-from dashboards.pages.parts import DAY, PLAIN, page_link, ratio
+from dashboards.pages.parts import DAY, PLAIN, page_link, queries_of, ratio
 from dashboards.panels import OUT_OF_SIGHT, Panel, Query, override, timeseries
 from dashboards.queries import BEFORE, PERIOD, TENANT, daily, each_day, now, of_tenants, series
 from dashboards.style import BLUE, COMPONENT_COLOURS, PURPLE, Settings
@@ -29,6 +29,7 @@ def usage_rows(settings: Settings) -> list[Row]:
 
 def _usage_table(settings: Settings) -> Panel:
     unseen: Cell = {"custom__hideFrom": OUT_OF_SIGHT}
+    its_change: Cell = CHANGE_RATIO | {"displayName": "Its change"} | wide(90)
     price = f"Cost of one {settings.sign}"
 
     def used(window: str) -> str:
@@ -50,9 +51,7 @@ def _usage_table(settings: Settings) -> Panel:
         ]
         reckoned += [
             Reckoned(dearer, f"{price}{whose}", "-", before, unseen),
-            Reckoned(
-                f"Its change{whose}", dearer, "/", before, CHANGE_RATIO | {"displayName": "Its change"} | wide(90)
-            ),
+            Reckoned(f"Its change{whose}", dearer, "/", before, its_change),
         ]
     return joined(
         "Usage, and cost per unit",
@@ -86,11 +85,10 @@ def _requests() -> Panel:
 
 def _cost_per_request(settings: Settings) -> Panel:
     requests = series(c.TENANT_USAGE, tenant=TENANT, measure=REQUESTS, window=DAY)
-    made = of_tenants(lambda costs: each_day(ratio, costs.series(window=DAY), requests))
     return timeseries(
         "Cost per request by day",
         "All cost of a day divided by its requests.",
-        [Query(expr, "cost per request") for expr in made],
+        queries_of(lambda costs: each_day(ratio, costs.series(window=DAY), requests), "cost per request"),
         unit=settings.money,
         decimals=5,
         calcs=("mean", "lastNotNull"),
@@ -116,11 +114,10 @@ def _other_usage() -> Panel:
 
 
 def _ai_cost(settings: Settings) -> Panel:
-    made = of_tenants(lambda costs: costs.daily(component=AI, window=DAY))
     return timeseries(
         "AI cost by day",
         "What models and AI services cost each day, shared AI costs included.",
-        [Query(expr, "AI cost") for expr in made],
+        queries_of(lambda costs: costs.daily(component=AI, window=DAY), "AI cost"),
         unit=settings.money,
         bars=True,
         calcs=("sum", "lastNotNull"),
@@ -133,11 +130,12 @@ def _ai_cost(settings: Settings) -> Panel:
 
 def _ai_per_request(settings: Settings) -> Panel:
     requests = series(c.TENANT_USAGE, tenant=TENANT, measure=AI_REQUESTS, window=DAY)
-    made = of_tenants(lambda costs: each_day(ratio, costs.series(component=AI, window=DAY), requests))
     return timeseries(
         "AI cost per AI request by day",
         "AI cost of a day divided by its AI requests.",
-        [Query(expr, "AI cost per AI request") for expr in made],
+        queries_of(
+            lambda costs: each_day(ratio, costs.series(component=AI, window=DAY), requests), "AI cost per AI request"
+        ),
         unit=settings.money,
         decimals=5,
         calcs=("mean", "lastNotNull"),

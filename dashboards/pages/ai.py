@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from dashboards.cells import CENTS, CHANGE_RATIO, COUNT, MONEY, RATIO, UNIT_PRICE, Cell, bar, wide
+from dashboards.cells import CENTS, CHANGE_RATIO, COUNT, MONEY, RATIO, UNIT_PRICE, UNSEEN, Cell, bar, wide
 from dashboards.grafana import page as whole_page
 from dashboards.grafana import row, section, table_height
 from dashboards.pages.dimensions import cost_against_before, cost_by_day
 from dashboards.pages.parts import (
+    AI,
+    AI_REQUESTS,
     DAY,
     FEATURE,
     PERIOD_TEXT,
@@ -23,7 +25,7 @@ from dashboards.pages.parts import (
     ratio,
     tenants,
 )
-from dashboards.panels import GREY, OUT_OF_SIGHT, Json, Panel, Query, override, stat, steps, text, timeseries, values_as
+from dashboards.panels import GREY, Json, Panel, Query, override, stat, steps, text, timeseries, values_as
 from dashboards.queries import BEFORE, PERIOD, TENANT, daily, each_day, now, of_tenants, series
 from dashboards.style import BLUE, COMPONENT_COLOURS, GREEN, MARGIN_STEPS, ORANGE, RED, Settings
 from dashboards.tables import CUSTOMER, NAME_WIDTH, Figure, Reckoned, by_tenant, series_link
@@ -32,14 +34,11 @@ from rules.promql import other_than, select
 from unitcost import catalogue as c
 
 UID = "unitcost-ai"
-AI = "ai"
 ORANGE_OF_AI = COMPONENT_COLOURS[AI]
-AI_REQUESTS = "ai_requests"
 LARGEST = 8
 TENANTS = ("tenant",)
 TO_CUSTOMER = page_link("Chosen customers", "unitcost-tenant", "tenant", "period")
 TO_EFFICIENCY = page_link("Efficiency", "unitcost-efficiency", "dimension", "period")
-UNSEEN: Cell = {"custom__hideFrom": OUT_OF_SIGHT}
 
 
 def page(settings: Settings) -> Json:

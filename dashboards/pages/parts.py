@@ -17,6 +17,8 @@ DAY = "1d"
 ROLLING = "30d"
 """The window of graphs of ratios that single days would make restless."""
 FEATURE = "feature"
+AI = "ai"
+REQUESTS, AI_REQUESTS = "requests", "ai_requests"
 UNLABELLED = "__unallocated__"
 NOT_LABELLED = "not labelled"
 

@@ -6,8 +6,10 @@ from dashboards.cells import CENTS, COLOURED_LOSS, wide
 from dashboards.grafana import page as whole_page
 from dashboards.grafana import row, section
 from dashboards.pages.parts import (
+    AI,
     DAY,
     PERIOD_TEXT,
+    REQUESTS,
     ROLLING,
     changes_of,
     compared,
@@ -18,7 +20,7 @@ from dashboards.pages.parts import (
     ratio,
     tenants,
 )
-from dashboards.pages.tenant_usage import usage_rows
+from dashboards.pages.tenant_usage import TO_AI, TO_EFFICIENCY, usage_rows
 from dashboards.panels import GREY, Json, Panel, Query, override, stat, text, timeseries
 from dashboards.queries import (
     BEFORE,
@@ -50,8 +52,6 @@ from rules.promql import over, select
 from unitcost import catalogue as c
 
 UID = "unitcost-tenant"
-TO_EFFICIENCY = page_link("Efficiency", "unitcost-efficiency", "period")
-TO_AI = page_link("AI", "unitcost-ai", "tenant", "period")
 TO_BUDGETS = page_link("Budgets and changes", "unitcost-budgets", "tenant", "period")
 
 
@@ -118,7 +118,7 @@ def _revenue(window: str) -> str:
 
 
 def _requests(window: str) -> str:
-    return now(c.TENANT_USAGE, tenant=TENANT, measure="requests", window=window)
+    return now(c.TENANT_USAGE, tenant=TENANT, measure=REQUESTS, window=window)
 
 
 def _headlines(settings: Settings) -> list[Panel]:
@@ -218,7 +218,7 @@ def _daily(settings: Settings) -> Panel:
         legend="right",
         calcs=("sum", "lastNotNull"),
         bounds=(0, None),
-        overrides=[*component_colours(), override("ai", links=[TO_AI]), revenue_line()],
+        overrides=[*component_colours(), override(AI, links=[TO_AI]), revenue_line()],
         links=[TO_EFFICIENCY],
         unknown=NO_COSTS,
     )

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dashboards.cells import CHANGE_RATIO, COUNT, UNIT_PRICE, Cell, wide
+from dashboards.cells import CHANGE_RATIO, COUNT, UNIT_PRICE, UNSEEN, Cell, wide
 from dashboards.grafana import Row, row
-from dashboards.pages.parts import DAY, PLAIN, page_link, queries_of, ratio
-from dashboards.panels import OUT_OF_SIGHT, Panel, Query, override, timeseries
+from dashboards.pages.parts import AI, AI_REQUESTS, DAY, PLAIN, REQUESTS, page_link, queries_of, ratio
+from dashboards.panels import Panel, Query, override, timeseries
 from dashboards.queries import BEFORE, PERIOD, TENANT, daily, each_day, now, of_tenants, series
 from dashboards.style import BLUE, COMPONENT_COLOURS, PURPLE, Settings
 from dashboards.tables import Figure, Reckoned, joined
@@ -13,8 +13,6 @@ from dashboards.words import NO_AI, NO_AI_REQUESTS, NO_MEASURES, NO_REQUESTS, NO
 from rules.promql import other_than
 from unitcost import catalogue as c
 
-REQUESTS, AI_REQUESTS = "requests", "ai_requests"
-AI = "ai"
 TO_EFFICIENCY = page_link("Efficiency", "unitcost-efficiency", "period")
 TO_AI = page_link("AI", "unitcost-ai", "tenant", "period")
 
@@ -28,7 +26,6 @@ def usage_rows(settings: Settings) -> list[Row]:
 
 
 def _usage_table(settings: Settings) -> Panel:
-    unseen: Cell = {"custom__hideFrom": OUT_OF_SIGHT}
     its_change: Cell = CHANGE_RATIO | {"displayName": "Its change"} | wide(90)
     price = f"Cost of one {settings.sign}"
 
@@ -38,19 +35,19 @@ def _usage_table(settings: Settings) -> Panel:
     def prices(window: str) -> tuple[str, str]:
         return of_tenants(lambda costs: f"{costs.now(window=window)} / on () group_right () ({used(window)} > 0)")
 
-    figures = [Figure("Before", used(BEFORE), unseen), Figure("Used", used(PERIOD), COUNT | wide(90))]
+    figures = [Figure("Before", used(BEFORE), UNSEEN), Figure("Used", used(PERIOD), COUNT | wide(90))]
     reckoned = [
-        Reckoned("More", "Used", "-", "Before", unseen),
+        Reckoned("More", "Used", "-", "Before", UNSEEN),
         Reckoned("Change", "More", "/", "Before", CHANGE_RATIO | {"thresholds": PLAIN} | wide(80)),
     ]
     for whose, earlier, later in zip(("", " of all"), prices(BEFORE), prices(PERIOD), strict=True):
         before, dearer = f"{price}{whose} before", f"Dearer{whose}"
         figures += [
-            Figure(before, earlier, unseen),
+            Figure(before, earlier, UNSEEN),
             Figure(f"{price}{whose}", later, UNIT_PRICE | {"displayName": price} | wide(110)),
         ]
         reckoned += [
-            Reckoned(dearer, f"{price}{whose}", "-", before, unseen),
+            Reckoned(dearer, f"{price}{whose}", "-", before, UNSEEN),
             Reckoned(f"Its change{whose}", dearer, "/", before, its_change),
         ]
     return joined(

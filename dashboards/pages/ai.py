@@ -81,6 +81,7 @@ def _headlines(settings: Settings) -> list[Panel]:
             lambda window: of_tenants(lambda costs: costs.now(component=AI, window=window)),
             unit=settings.exact,
             decimals=2,
+            unknown=NO_AI,
         ),
         compared(
             "AI share of cost",
@@ -91,6 +92,7 @@ def _headlines(settings: Settings) -> list[Panel]:
             unit="percentunit",
             decimals=1,
             points=True,
+            unknown=NO_AI,
         ),
         compared(
             "Per AI request",
@@ -189,7 +191,7 @@ def _per_day(settings: Settings) -> Panel:
             override("all others", fixed_color=GREY),
             override("/^(?!all others)/", regex=True, links=[series_link()]),
         ],
-        unknown=NO_COSTS,
+        unknown=NO_AI,
     )
 
 
@@ -353,7 +355,7 @@ def _customers(settings: Settings) -> Panel:
         order=(CUSTOMER, "Plan", cost, "AI requests", f"Per AI request {sign}", whole, "Of cost", mrr, "Of MRR"),
         sort_by=cost,
         name_width=NAME_WIDTH,
-        unknown=NO_COSTS,
+        unknown=NO_AI,
     )
 
 

@@ -6,15 +6,19 @@ from collections.abc import Callable, Sequence
 
 from dashboards.cells import CHANGE_RATIO, COLOURED_RISE, MONEY, Cell, wide
 from dashboards.grafana import Choice, Variable
-from dashboards.panels import GREY, Json, Panel, Query, Unknown, override, stat, steps, values_as
-from dashboards.queries import BEFORE, PERIOD
+from dashboards.panels import GREY, Json, Panel, Query, Unknown, link, override, stat, steps, values_as
+from dashboards.queries import BEFORE, PERIOD, Read, info, of_tenants
 from dashboards.style import GREEN, RED, Settings
 from dashboards.tables import Reckoned
 from dashboards.words import NO_COSTS
-from unitcost.catalogue import ALLOCATED_COST, BILL, DIMENSION_COST, PLATFORM_COST, TENANT_INFO, Metric
+from unitcost.catalogue import ALLOCATED_COST, BILL, DIMENSION_COST, PLATFORM_COST, Metric
 
 DAY = "1d"
+ROLLING = "30d"
+"""The window of graphs of ratios that single days would make restless."""
 FEATURE = "feature"
+AI = "ai"
+REQUESTS, AI_REQUESTS = "requests", "ai_requests"
 UNLABELLED = "__unallocated__"
 NOT_LABELLED = "not labelled"
 
@@ -38,13 +42,30 @@ def periods(settings: Settings) -> Choice:
 
 
 def tenants() -> Variable:
-    """Return the choice of customers; All is short however many there are."""
-    return Variable("tenant", "Customer", f"label_values({TENANT_INFO.name}, tenant)", multi=True, all_regex=".*")
+    """Return the choice of customers by their names; All is short however many there are.
+
+    Grafana writes what is found as {name="Acme Corp",tenant="acme"} 1 1795822798000, labels in the alphabet's order and
+    quotes in names as they are. A customer without a name is shown by its id.
+    """
+    return Variable(
+        "tenant",
+        "Customer",
+        f"query_result({info('name')})",
+        multi=True,
+        all_regex=".*",
+        regex=r'/^\{(?:name="(?<text>.*)",)?tenant="(?<value>.*)"\} \S+ \S+$/',
+    )
 
 
 def dimensions() -> Variable:
     """Return the choice of a dimension; left alone, Grafana begins with the first in the alphabet: see preselected."""
     return Variable("dimension", "Dimension", f"label_values({DIMENSION_COST.name}, dimension)")
+
+
+def page_link(title: str, uid: str, *variables: str) -> Json:
+    """Return the link to one of our pages; the time range, the data source and these variables go along."""
+    carried = "".join(f"&${{{name}:queryparam}}" for name in variables)
+    return link(title, f"/d/{uid}?${{__url_time_range}}&var-datasource=${{datasource:percentencode}}{carried}")
 
 
 def preselected(board: Json, variable: str, value: str) -> Json:
@@ -191,6 +212,16 @@ def sums(settings: Settings, read: Callable[[Metric], str]) -> Panel:
 def ratio(part: str, whole: str) -> str:
     """Return a part of a whole; nothing where the whole is 0."""
     return f"({part} / ({whole} > 0))"
+
+
+def margin_ratio(cost: str, revenue: str) -> str:
+    """Return what is left of each dollar of revenue; nothing where there is none."""
+    return f"1 - {cost} / ({revenue} > 0)"
+
+
+def queries_of(make: Callable[[Read], str], legend: str) -> list[Query]:
+    """Return a graph's two queries over costs of the chosen customers, of which one gives something."""
+    return [Query(expr, legend) for expr in of_tenants(make)]
 
 
 def changes_of(sign: str, earlier: str, later: str, cell: Cell = MONEY) -> tuple[Reckoned, Reckoned]:

@@ -3,18 +3,9 @@
 from __future__ import annotations
 
 from dashboards.cells import MONEY, wide
-from dashboards.pages.parts import (
-    DAY,
-    MONTH,
-    RISE,
-    RISE_RATIO,
-    difference,
-    growth,
-    unlabelled,
-    unlabelled_row,
-)
+from dashboards.pages.parts import DAY, changes_of, unlabelled, unlabelled_row
 from dashboards.panels import Panel, Query, timeseries
-from dashboards.queries import PREVIOUS, daily, earlier_or_zero, now
+from dashboards.queries import BEFORE, PERIOD, daily, now
 from dashboards.style import Settings
 from dashboards.tables import Figure, joined
 from dashboards.words import NO_DIMENSION
@@ -43,20 +34,22 @@ def cost_by_day(settings: Settings, title: str, description: str, **labels: str)
 
 
 def cost_against_before(settings: Settings, title: str, description: str, **labels: str) -> Panel:
-    """Return the cost of 30 days by value beside that of the 30 days before, largest change first."""
+    """Return the period's cost by value beside that of the period before, largest change first.
+
+    Where the period before is not known, the columns that compare with it are missing.
+    """
     sign = settings.sign
-    current = now(DIMENSION_COST, BY_VALUE, dimension=CHOSEN, window=MONTH, **labels)
-    before = now(DIMENSION_COST, BY_VALUE, before=PREVIOUS, dimension=CHOSEN, window=MONTH, **labels)
+    earlier, later = f"Before {sign}", f"Now {sign}"
+
+    def cost(window: str) -> str:
+        return now(DIMENSION_COST, BY_VALUE, dimension=CHOSEN, window=window, **labels)
+
     return joined(
         title,
         description,
         "value",
-        [
-            Figure(f"Before {sign}", earlier_or_zero(current, before), MONEY | wide(100)),
-            Figure(f"Now {sign}", current, MONEY | wide(100)),
-            Figure(f"Change {sign}", difference(current, before, BY_VALUE), RISE | wide(110)),
-            Figure("Change %", growth(current, before), RISE_RATIO | wide(110)),
-        ],
+        [Figure(earlier, cost(BEFORE), MONEY | wide(85)), Figure(later, cost(PERIOD), MONEY | wide(85))],
+        reckoned=changes_of(sign, earlier, later),
         shown=[("value", "Value")],
         overrides=[unlabelled_row("Value")],
         sort_by=f"Change {sign}",

@@ -79,8 +79,8 @@ def _by_day(metric: Metric, by: tuple[str, ...], selector: str, *, ahead: int) -
     present day that is the latest until now. Which midnight a point stands for does not depend on the time zone of who
     looks: Grafana puts points on local midnights, and 13 hours later it is the same UTC day from Honolulu to Auckland.
     """
-    past = _total(metric, by, f"last_over_time({_also(selector, BACKFILLED)}[1h] offset -{ahead + 2}h)")
-    told = f"last_over_time({_total(metric, by, selector)}[22h30m:1h] offset -{ahead + 23}h)"
+    past = _total(metric, by, f"last_over_time({_also(selector, BACKFILLED)}[1h] offset {-ahead - 2}h)")
+    told = f"last_over_time({_total(metric, by, selector)}[22h30m:1h] offset {-ahead - 23}h)"
     return f"last_over_time(({past} or {told})[1d:1d] offset -13h)"
 
 
@@ -94,9 +94,10 @@ class Read(NamedTuple):
         """Return the costs at the range's end, summed by labels other than tenant."""
         return _now(self.metric, by, _also(select(self.metric, **labels), self.chosen), at)
 
-    def daily(self, by: tuple[str, ...] = (), **labels: str | Match) -> str:
-        """Return the costs of complete days on the day they end with."""
-        return _by_day(self.metric, by, _also(select(self.metric, **labels), self.chosen), ahead=24)
+    def daily(self, by: tuple[str, ...] = (), *, days_before: int = 0, **labels: str | Match) -> str:
+        """Return the costs of complete days on the day they end with, or of so many days before it."""
+        ahead = 24 * (1 - days_before)
+        return _by_day(self.metric, by, _also(select(self.metric, **labels), self.chosen), ahead=ahead)
 
     def day_end(self, by: tuple[str, ...] = (), **labels: str | Match) -> str:
         """Return the costs as they were said last on each day."""

@@ -92,7 +92,7 @@ def joined(
         transformations=[
             {"id": "joinByField", "options": {"byField": label, "mode": "outer"}},
             {"id": "filterFieldsByName", "options": {"include": {"names": given}}},
-            *(_calculation(column, by_header) for column in reckoned),
+            *(calculation(column, by_header) for column in reckoned),
             *(_farthest_from_zero(by_header.get(largest[0], largest[0]), largest[1]) if largest else ()),
             {
                 "id": "organize",
@@ -112,8 +112,8 @@ def joined(
     )
 
 
-def _calculation(column: Reckoned, by_header: Mapping[str, str]) -> Json:
-    """Return the step that adds a reckoned column; columns still bear the names of their queries then."""
+def calculation(column: Reckoned, by_header: Mapping[str, str] = {}) -> Json:
+    """Return the step that adds a reckoned column. by_header: the names that columns bear then, where not headers."""
     binary = {
         "left": by_header.get(column.left, column.left),
         "operator": column.operator,

@@ -6,10 +6,10 @@ from collections.abc import Callable, Sequence
 
 from dashboards.cells import CHANGE_RATIO, COLOURED_RISE, MONEY, Cell, wide
 from dashboards.grafana import Choice, Variable
-from dashboards.panels import GREY, Json, Panel, Query, Unknown, override, stat, steps, values_as
+from dashboards.panels import GREY, Json, Panel, Query, Unknown, link, override, stat, steps, values_as
 from dashboards.queries import BEFORE, PERIOD
-from dashboards.style import GREEN, RED, Settings
-from dashboards.tables import Reckoned
+from dashboards.style import GREEN, RED, Settings, component_colours
+from dashboards.tables import Reckoned, calculation
 from dashboards.words import NO_COSTS
 from unitcost.catalogue import ALLOCATED_COST, BILL, DIMENSION_COST, PLATFORM_COST, TENANT_INFO, Metric
 
@@ -84,8 +84,9 @@ def compared(
         queries += [Query(expr, name, instant=True) for expr in ([found] if isinstance(found, str) else found)]
     change = POINTS if points else AGAINST
     worse, better = ("text", "text") if bad_up is None else (RED, GREEN) if bad_up else (GREEN, RED)
-    difference = _reckoned(POINTS if points else "difference", IN_PERIOD, "-", EARLIER)
-    reckoned = [difference] if points else [difference, _reckoned(AGAINST, "difference", "/", EARLIER)]
+    reckoned = [Reckoned(POINTS if points else "difference", IN_PERIOD, "-", EARLIER)]
+    if not points:
+        reckoned.append(Reckoned(AGAINST, "difference", "/", EARLIER))
     return stat(
         title,
         f"{description} Below: the change against the period before.",
@@ -106,7 +107,7 @@ def compared(
         ],
         transformations=[
             {"id": "joinByField", "options": {"byField": "Time", "mode": "outer"}},
-            *reckoned,
+            *map(calculation, reckoned),
             {
                 "id": "organize",
                 "options": {
@@ -121,13 +122,6 @@ def compared(
         unknown=unknown,
         interval=None,
     )
-
-
-def _reckoned(alias: str, left: str, operator: str, right: str) -> Json:
-    """Return the step that adds a field worked out of two others."""
-    binary = {"left": left, "operator": operator, "right": right}
-    options = {"mode": "binary", "alias": alias, "binary": binary, "replaceFields": False}
-    return {"id": "calculateField", "options": options}
 
 
 def figure(
@@ -205,6 +199,21 @@ def changes_of(sign: str, earlier: str, later: str, cell: Cell = MONEY) -> tuple
 def plan_in_words(expression: str) -> str:
     """Return series by plan whose legend can say the plan: none at all would leave it to Grafana."""
     return f'label_replace({expression}, "plan", "no plan", "plan", "")'
+
+
+def page_link(title: str, uid: str) -> Json:
+    """Return the link to another page; the time range, data source and period go along."""
+    kept = "${__url_time_range}&var-datasource=${datasource:percentencode}&var-period=${period:percentencode}"
+    return link(title, f"/d/{uid}?{kept}")
+
+
+EFFICIENCY, AI = page_link("Efficiency", "unitcost-efficiency"), page_link("AI", "unitcost-ai")
+"""Where to look next for what a component costs."""
+
+
+def components() -> list[Json]:
+    """Return the overrides of series by component: each its colour, and ai its own page to look at next."""
+    return [*component_colours(), override("ai", links=[AI])]
 
 
 def unlabelled() -> Json:

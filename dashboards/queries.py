@@ -72,16 +72,34 @@ def day_end(metric: Metric, by: tuple[str, ...] = (), **labels: str | Match) -> 
 
 
 def _by_day(metric: Metric, by: tuple[str, ...], selector: str, *, ahead: int) -> str:
-    """Return, at each point of a graph of days, what was said `ahead` hours after the day began.
+    """Return, at each point of a graph of days, what was said `ahead` hours after the day began."""
+    return on_days(_said(metric, by, selector, ahead=ahead))
+
+
+def said(metric: Metric, by: tuple[str, ...] = (), **labels: str | Match) -> str:
+    """Return figures of complete days at their midnights (UTC): to reckon with them within one `on_days`."""
+    return _said(metric, by, select(metric, **labels), ahead=24)
+
+
+def _said(metric: Metric, by: tuple[str, ...], selector: str, *, ahead: int) -> str:
+    """Return, at a day's midnight, what was said `ahead` hours after.
 
     Of a scraped day only the full hours from 1 to 23 o'clock are looked at: all scrapes would be thousands of samples a
     series, and in the first hour an exporter may still serve what it said the day before. The last one counts; of the
-    present day that is the latest until now. Which midnight a point stands for does not depend on the time zone of who
-    looks: Grafana puts points on local midnights, and 13 hours later it is the same UTC day from Honolulu to Auckland.
+    present day that is the latest until now.
     """
     past = _total(metric, by, f"last_over_time({_also(selector, BACKFILLED)}[1h] offset {-ahead - 2}h)")
     told = f"last_over_time({_total(metric, by, selector)}[22h30m:1h] offset {-ahead - 23}h)"
-    return f"last_over_time(({past} or {told})[1d:1d] offset -13h)"
+    return f"({past} or {told})"
+
+
+def on_days(said_then: str) -> str:
+    """Return, at each point of a graph of days, what an expression says at the day's midnight (UTC).
+
+    Which midnight a point stands for does not depend on the time zone of who looks: Grafana puts points on local
+    midnights, and 13 hours later it is the same UTC day from Honolulu to Auckland.
+    """
+    return f"last_over_time({said_then}[1d:1d] offset -13h)"
 
 
 class Read(NamedTuple):

@@ -7,7 +7,7 @@ from dashboards.grafana import page as whole_page
 from dashboards.grafana import row, section, table_height
 from dashboards.pages.alerts import columns
 from dashboards.pages.data_exporter import AGE_STEPS, errors_of_a_day, exporter_rows
-from dashboards.pages.parts import AI, EFFICIENCY, PERIOD_TEXT, compared, components, figure, periods
+from dashboards.pages.parts import AI, EFFICIENCY, PERIOD_TEXT, compared, components, figure, page_link, periods
 from dashboards.panels import (
     GREY,
     Json,
@@ -60,8 +60,8 @@ def page(settings: Settings) -> Json:
 
 def _intro() -> Panel:
     return text(
-        f"{PERIOD_TEXT} All is of the whole company. What is missing here is missing on every other page; the page Month"
-        " close holds a closed month against the invoices."
+        f"{PERIOD_TEXT} All is of the whole company. What is missing here is missing on every other page; the page"
+        " Month close holds a closed month against the invoices."
     )
 
 
@@ -255,7 +255,8 @@ def _unallocated_in_period(settings: Settings) -> Panel:
     by, later, earlier = ("source", "component"), f"Now {settings.sign}", f"Before {settings.sign}"
     headers = {"source": "Source", "component": "Component", "Value #A": later, "Value #B": earlier}
     lost = now(c.UNALLOCATED, by, window=PERIOD)
-    nothing = f'label_replace(0 * group({now(c.BILL, window=PERIOD)}), "source", "none", "", "") unless on () ({lost} > 0)'
+    known = f"0 * group({now(c.BILL, window=PERIOD)})"
+    nothing = f'label_replace({known}, "source", "none", "", "") unless on () ({lost} > 0)'
     neither = {"id": "equal", "options": {"value": 0}}
     return table(
         "Where they come from",
@@ -315,6 +316,7 @@ def _by_source(settings: Settings) -> Panel:
         bars=True,
         calcs=("sum", "lastNotNull"),
         bounds=(0, None),
+        links=[page_link("Month close", "unitcost-close")],
         unknown=NO_COSTS,
     )
 

@@ -14,6 +14,7 @@ from dashboards.pages.parts import (
     RISE_RATIO,
     compared,
     dimensions,
+    page_link,
     periods,
     preselected,
     ratio,
@@ -25,7 +26,6 @@ from dashboards.panels import (
     Panel,
     Query,
     Unknown,
-    link,
     override,
     steps,
     text,
@@ -61,7 +61,11 @@ def page(settings: Settings) -> Json:
             row(2, (24, _intro())),
             row(5, *((6, panel) for panel in _headlines(settings))),
             row(11, (14, _capacity(settings)), (10, column((7, _idle_share()), (4, _clusters(settings))))),
-            row(plans + units, (13, _per_request(settings)), (11, column((plans, _plans(settings)), (units, _units(settings))))),
+            row(
+                plans + units,
+                (13, _per_request(settings)),
+                (11, column((plans, _plans(settings)), (units, _units(settings)))),
+            ),
             section("By dimension: the whole company, before shared costs are divided among customers"),
             row(11, (13, _by_dimension(settings)), (11, _dimension_changes(settings))),
             row(8, (24, _per_thousand(settings))),
@@ -133,15 +137,9 @@ def _capacity(settings: Settings) -> Panel:
         calcs=("sum", "lastNotNull"),
         bounds=(0, None),
         overrides=component_colours(),
-        links=[_of_dimension("By cluster", CLUSTER)],
+        links=[page_link("By cluster", UID, dimension=CLUSTER)],
         unknown=NO_COSTS,
     )
-
-
-def _of_dimension(title: str, dimension: str) -> Json:
-    """Return the link to this page with another dimension chosen."""
-    kept = "${__url_time_range}&var-datasource=${datasource:percentencode}&var-period=${period:percentencode}"
-    return link(title, f"/d/{UID}?{kept}&var-dimension={dimension}")
 
 
 def _idle_share() -> Panel:
@@ -159,7 +157,7 @@ def _idle_share() -> Panel:
         thresholds=steps((None, "transparent"), (0.3, ORANGE)),
         threshold_lines=True,
         overrides=[override("idle share", fixed_color=COMPONENT_COLOURS[IDLE], custom__lineWidth=2)],
-        links=[_of_dimension("By cluster", CLUSTER)],
+        links=[page_link("By cluster", UID, dimension=CLUSTER)],
         unknown=NO_COSTS,
     )
 
@@ -168,14 +166,12 @@ def _clusters(settings: Settings) -> Panel:
     clusters = other_than("__unallocated__")
 
     def cost(component: str | Match, window: str) -> str:
-        return now(
-            c.DIMENSION_COST, ("value",), dimension=CLUSTER, value=clusters, component=component, window=window
-        )
+        return now(c.DIMENSION_COST, ("value",), dimension=CLUSTER, value=clusters, component=component, window=window)
 
     before, idle, whole = f"Before {settings.sign}", f"Idle {settings.sign}", f"Compute {settings.sign}"
     return joined(
         "Idle by cluster",
-        "Each cluster's idle cost, that of the period before, and what part of its compute, gpu and idle together it is.",
+        "Each cluster's idle cost, that of the period before, and what part it is of its compute, gpu and idle together.",
         "value",
         [
             Figure(whole, cost(CAPACITY, PERIOD), MONEY | wide(90)),
@@ -184,7 +180,7 @@ def _clusters(settings: Settings) -> Panel:
         ],
         reckoned=[Reckoned("Idle %", idle, "/", whole, RATIO | wide(70))],
         shown=[("value", "Cluster")],
-        overrides=[override("Cluster", links=[_of_dimension("Cost of the clusters", CLUSTER)], custom__minWidth=100)],
+        overrides=[override("Cluster", links=[page_link("By cluster", UID, dimension=CLUSTER)], custom__minWidth=100)],
         sort_by=idle,
         unknown=NO_CLUSTER,
     )
@@ -307,5 +303,6 @@ def _per_thousand(settings: Settings) -> Panel:
         calcs=("lastNotNull", "min", "max"),
         bounds=(0, None),
         overrides=[unlabelled()],
+        links=[page_link("AI", "unitcost-ai", dimension="${dimension:percentencode}")],
         unknown=NO_DIMENSION,
     )

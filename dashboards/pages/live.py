@@ -79,7 +79,9 @@ def _live(settings: Settings) -> list[Panel]:
     ]
 
 
-def _cost(settings: Settings, title: str, description: str, expr: str, part: Query | None = None, *looks: Json) -> Panel:
+def _cost(
+    settings: Settings, title: str, description: str, expr: str, part: Query | None = None, *looks: Json
+) -> Panel:
     """Return dollars an hour, and what they are in a month; part: what part of another figure it is."""
     return stat(
         title,

@@ -201,10 +201,11 @@ def plan_in_words(expression: str) -> str:
     return f'label_replace({expression}, "plan", "no plan", "plan", "")'
 
 
-def page_link(title: str, uid: str) -> Json:
-    """Return the link to another page; the time range, data source and period go along."""
-    kept = "${__url_time_range}&var-datasource=${datasource:percentencode}&var-period=${period:percentencode}"
-    return link(title, f"/d/{uid}?{kept}")
+def page_link(title: str, uid: str, **variables: str) -> Json:
+    """Return the link to a page; the time range, data source and period go along. variables: what it opens with."""
+    kept = {"datasource": "${datasource:percentencode}", "period": "${period:percentencode}"} | variables
+    said = "".join(f"&var-{name}={value}" for name, value in kept.items())
+    return link(title, f"/d/{uid}?${{__url_time_range}}{said}")
 
 
 EFFICIENCY, AI = page_link("Efficiency", "unitcost-efficiency"), page_link("AI", "unitcost-ai")

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any, TypeAlias
 
-from dashboards.panels import steps, values_as
+from dashboards.panels import OUT_OF_SIGHT, steps, values_as
 from dashboards.style import BUDGET_STEPS, COST_DELTA_STEPS, GREEN, MARGIN_STEPS, ORANGE, PLAIN_MONEY, RED
 
 Cell: TypeAlias = dict[str, Any]
@@ -18,6 +18,8 @@ CENTS: Cell = {"unit": PLAIN_MONEY, "decimals": 2, "noValue": "-"}
 UNIT_PRICE: Cell = {"unit": "none", "decimals": 5, "noValue": "-"}
 COUNT: Cell = {"unit": "locale", "decimals": 0, "noValue": "-"}
 RATIO: Cell = {"unit": "percentunit", "decimals": 0, "noValue": "-"}
+UNSEEN: Cell = {"custom__hideFrom": OUT_OF_SIGHT}
+"""A column that only others are reckoned from."""
 
 _TEXT: Cell = {"custom__cellOptions": {"type": "color-text"}}
 COLOURED_LOSS: Cell = _TEXT | {"thresholds": steps((None, "text"), (-1e15, RED), (0, "text"))}

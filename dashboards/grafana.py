@@ -48,9 +48,10 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class Variable:
-    """A drop-down of the page. query: a `label_values(...)`; all_regex: what its "All" stands for.
+    """A drop-down of the page, filled by the data source. query: a `label_values(...)` or `query_result(...)`.
 
-    regex: which of its values, or which part of them. descending: the last one in the alphabet comes first.
+    all_regex: what its "All" stands for. regex: what of each found line is a choice, in groups named text and value.
+    descending: the last one in the alphabet comes first.
     """
 
     name: str

@@ -5,13 +5,14 @@ Prometheus looks back 5 minutes only, and a backfilled day holds one sample, bet
 - `daily(metric, by)`: on a graph with a point per UTC day, puts the figures of complete days (windows 1d, 30d) on the
   day they end with. The cost of day D is said during D + 1, so a point looks ahead.
 - `day_end(metric, by)`: the same for what is of the day itself (window mtd, budgets, forecasts).
+- `each_day(reckon, series, ...)`: the same for what is reckoned day by day from several, such as a ratio.
 Where a day is backfilled, that goes first: whoever backfills a scraped day knows more of it, as bills are corrected.
 Each counts once what two replicas of the exporter say. `of_tenants` does all this for the customers chosen at the top.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
 from rules.promql import Match, matches, over, select
@@ -33,14 +34,34 @@ def _also(selector: str, matcher: str) -> str:
     return f"{selector[:-1]},{matcher}}}" if selector.endswith("}") else f"{selector}{{{matcher}}}"
 
 
-def _total(metric: Metric, by: tuple[str, ...], expression: str) -> str:
-    """Return the sum over the metric's other labels, each series counted once.
+class Series(NamedTuple):
+    """What is asked of a metric: the series with these labels, summed by others. chosen: one more matcher."""
 
-    Every exporter serves the whole company, and so does a backfill: each is summed up for itself, which is many times
-    cheaper than to look for each series' twins first.
-    """
-    others = [label for label in metric.labels if label not in {"window", *by}]
-    return over("max", by, f"sum without ({', '.join(others)}) ({expression})" if others else expression)
+    metric: Metric
+    by: tuple[str, ...]
+    labels: Mapping[str, str | Match]
+    chosen: str = ""
+
+    @property
+    def selector(self) -> str:
+        """Return the instant selector."""
+        selector = select(self.metric, **self.labels)
+        return _also(selector, self.chosen) if self.chosen else selector
+
+    def total(self, expression: str) -> str:
+        """Return the sum over the labels that have several values, each series counted once.
+
+        Every exporter serves the whole company, and so does a backfill: each is summed up for itself, which is many
+        times cheaper than to look for each series' twins first.
+        """
+        told = {label for label, value in self.labels.items() if isinstance(value, str)}
+        others = [label for label in self.metric.labels if label not in {"window", *self.by, *told}]
+        return over("max", self.by, f"sum without ({','.join(others)}) ({expression})" if others else expression)
+
+
+def series(metric: Metric, by: tuple[str, ...] = (), **labels: str | Match) -> Series:
+    """Return what `each_day` reckons with."""
+    return Series(metric, by, labels)
 
 
 def now(metric: Metric, by: tuple[str, ...] = (), *, at: str = "", **labels: str | Match) -> str:
@@ -48,58 +69,45 @@ def now(metric: Metric, by: tuple[str, ...] = (), *, at: str = "", **labels: str
 
     Five minutes are what Prometheus itself looks back, but over a restart of the exporter too.
     """
-    return _now(metric, by, select(metric, **labels), at)
+    return _now(series(metric, by, **labels), at)
 
 
-def _now(metric: Metric, by: tuple[str, ...], selector: str, at: str = "") -> str:
-    past = _total(metric, by, f"last_over_time({_also(selector, BACKFILLED)}[23h]{at})")
-    return f"({past} or {_total(metric, by, f'last_over_time({selector}[5m]{at})')})"
+def _now(asked: Series, at: str = "") -> str:
+    past = asked.total(f"last_over_time({_also(asked.selector, BACKFILLED)}[23h]{at})")
+    return f"({past} or {asked.total(f'last_over_time({asked.selector}[5m]{at})')})"
 
 
 def present(metric: Metric, by: tuple[str, ...] = (), **labels: str | Match) -> str:
     """Return what an exporter says at the range's end, summed by labels: of closed months, which no backfill writes."""
-    return _total(metric, by, f"last_over_time({select(metric, **labels)}[5m])")
+    asked = series(metric, by, **labels)
+    return asked.total(f"last_over_time({asked.selector}[5m])")
 
 
 def daily(metric: Metric, by: tuple[str, ...] = (), **labels: str | Match) -> str:
     """Return figures of complete days (windows 1d, 30d) on the day they end with, summed by labels."""
-    return _by_day(metric, by, select(metric, **labels), ahead=24)
+    return each_day(str, series(metric, by, **labels))
 
 
 def day_end(metric: Metric, by: tuple[str, ...] = (), **labels: str | Match) -> str:
     """Return what was said last on each day (window mtd, budgets, forecasts), summed by labels."""
-    return _by_day(metric, by, select(metric, **labels), ahead=0)
+    return each_day(str, series(metric, by, **labels), ahead=0)
 
 
-def _by_day(metric: Metric, by: tuple[str, ...], selector: str, *, ahead: int) -> str:
-    """Return, at each point of a graph of days, what was said `ahead` hours after the day began."""
-    return on_days(_said(metric, by, selector, ahead=ahead))
+def each_day(reckon: Callable[..., str], *asked: Series, ahead: int = 24) -> str:
+    """Return, at each point of a graph of days, what was said `ahead` hours after the day began.
 
-
-def said(metric: Metric, by: tuple[str, ...] = (), **labels: str | Match) -> str:
-    """Return figures of complete days at their midnights (UTC): to reckon with them within one `on_days`."""
-    return _said(metric, by, select(metric, **labels), ahead=24)
-
-
-def _said(metric: Metric, by: tuple[str, ...], selector: str, *, ahead: int) -> str:
-    """Return, at a day's midnight, what was said `ahead` hours after.
+    reckon: makes one expression of those of what is asked, such as a ratio; `str` leaves a single one as it is.
 
     Of a scraped day only the full hours from 1 to 23 o'clock are looked at: all scrapes would be thousands of samples a
     series, and in the first hour an exporter may still serve what it said the day before. The last one counts; of the
-    present day that is the latest until now.
+    present day that is the latest until now. Which midnight a point stands for does not depend on the time zone of who
+    looks: Grafana puts points on local midnights, and 13 hours later it is the same UTC day from Honolulu to Auckland.
     """
-    past = _total(metric, by, f"last_over_time({_also(selector, BACKFILLED)}[1h] offset {-ahead - 2}h)")
-    told = f"last_over_time({_total(metric, by, selector)}[22h30m:1h] offset {-ahead - 23}h)"
-    return f"({past} or {told})"
-
-
-def on_days(said_then: str) -> str:
-    """Return, at each point of a graph of days, what an expression says at the day's midnight (UTC).
-
-    Which midnight a point stands for does not depend on the time zone of who looks: Grafana puts points on local
-    midnights, and 13 hours later it is the same UTC day from Honolulu to Auckland.
-    """
-    return f"last_over_time({said_then}[1d:1d] offset -13h)"
+    filed = f"[1h] offset {-ahead - 2}h"
+    past = reckon(*(one.total(f"last_over_time({_also(one.selector, BACKFILLED)}{filed})") for one in asked))
+    told = reckon(*(one.total(one.selector) for one in asked))
+    told = f"({told})" if len(asked) > 1 else told
+    return f"last_over_time(({past} or last_over_time({told}[22h30m:1h] offset {-ahead - 23}h))[1d:1d] offset -13h)"
 
 
 class Read(NamedTuple):
@@ -108,18 +116,21 @@ class Read(NamedTuple):
     metric: Metric
     chosen: str
 
+    def series(self, by: tuple[str, ...] = (), **labels: str | Match) -> Series:
+        """Return what `each_day` reckons with: the costs, summed by labels other than tenant."""
+        return Series(self.metric, by, labels, self.chosen)
+
     def now(self, by: tuple[str, ...] = (), *, at: str = "", **labels: str | Match) -> str:
-        """Return the costs at the range's end, summed by labels other than tenant."""
-        return _now(self.metric, by, _also(select(self.metric, **labels), self.chosen), at)
+        """Return the costs at the range's end."""
+        return _now(self.series(by, **labels), at)
 
     def daily(self, by: tuple[str, ...] = (), *, days_before: int = 0, **labels: str | Match) -> str:
         """Return the costs of complete days on the day they end with, or of so many days before it."""
-        ahead = 24 * (1 - days_before)
-        return _by_day(self.metric, by, _also(select(self.metric, **labels), self.chosen), ahead=ahead)
+        return each_day(str, self.series(by, **labels), ahead=24 * (1 - days_before))
 
     def day_end(self, by: tuple[str, ...] = (), **labels: str | Match) -> str:
         """Return the costs as they were said last on each day."""
-        return _by_day(self.metric, by, _also(select(self.metric, **labels), self.chosen), ahead=0)
+        return each_day(str, self.series(by, **labels), ahead=0)
 
 
 CHOSEN = Read(TENANT_COST, 'tenant=~"$tenant",instance!~"$tenant"')

@@ -2,43 +2,43 @@
 
 from __future__ import annotations
 
-from typing import Literal
-
-from dashboards.cells import CENTS, COUNT, MONEY, RATIO, UNIT_PRICE, bar, wide
-from dashboards.grafana import Column, column, row, section, table_height
+from dashboards.cells import CENTS, CHANGE_RATIO, COUNT, MONEY, RATIO, UNIT_PRICE, UNSEEN, Cell, bar, wide
 from dashboards.grafana import page as whole_page
+from dashboards.grafana import row, section, table_height
 from dashboards.pages.dimensions import cost_against_before, cost_by_day
 from dashboards.pages.parts import (
+    AI,
+    AI_REQUESTS,
     DAY,
     FEATURE,
-    MONTH,
-    RISE,
-    RISE_RATIO,
-    at_end_with,
-    difference,
+    PERIOD_TEXT,
+    PLAIN,
+    ROLLING,
+    changes_of,
+    compared,
     dimensions,
-    figure,
-    growth,
-    last_of_graph,
-    moving,
-    note,
+    margin_ratio,
+    page_link,
+    periods,
     preselected,
+    queries_of,
     ratio,
     tenants,
 )
-from dashboards.panels import GREY, Json, Panel, Query, override, stat, steps, text, timeseries
-from dashboards.queries import PREVIOUS, TENANT, daily, earlier_or_zero, latest, now, once
+from dashboards.panels import GREY, Json, Panel, Query, override, stat, steps, text, timeseries, values_as
+from dashboards.queries import BEFORE, PERIOD, TENANT, daily, each_day, now, of_tenants, series
 from dashboards.style import BLUE, COMPONENT_COLOURS, GREEN, MARGIN_STEPS, ORANGE, RED, Settings
-from dashboards.tables import Figure, by_tenant, series_link
-from dashboards.words import NO_AI_REQUESTS, NO_COSTS, NO_EARLIER, NO_REVENUE
-from rules.promql import select
+from dashboards.tables import CUSTOMER, NAME_WIDTH, Figure, Reckoned, by_tenant, series_link
+from dashboards.words import NO_AI, NO_AI_REQUESTS, NO_COSTS, NO_EARLIER, NO_REVENUE
+from rules.promql import other_than, select
 from unitcost import catalogue as c
 
 UID = "unitcost-ai"
-AI = "ai"
 ORANGE_OF_AI = COMPONENT_COLOURS[AI]
-AI_REQUESTS = "ai_requests"
 LARGEST = 8
+TENANTS = ("tenant",)
+TO_CUSTOMER = page_link("Chosen customers", "unitcost-tenant", "tenant", "period")
+TO_EFFICIENCY = page_link("Efficiency", "unitcost-efficiency", "dimension", "period")
 
 
 def page(settings: Settings) -> Json:
@@ -49,92 +49,64 @@ def page(settings: Settings) -> Json:
         "What AI costs, per request, customer and feature, and what it does to the margin.",
         [
             row(2, (24, _intro())),
-            row(6, *((4, pair) for pair in _headlines(settings))),
+            row(5, *((4, panel) for panel in _headlines(settings))),
             row(11, (14, _per_day(settings)), (10, _margin())),
-            row(8, (12, _share()), (12, _per_request(settings))),
+            row(8, (12, _share(settings)), (12, _per_request(settings))),
             row(table_height(10), (10, _largest(settings)), (14, _changed(settings))),
-            row(table_height(11), (24, _customers(settings))),
+            row(16, (24, _customers(settings))),
             section("The whole company, before shared costs are divided among customers"),
             row(10, (14, _by_dimension(settings)), (10, _dimension_changes(settings))),
         ],
-        variables=[tenants(), dimensions()],
+        variables=[periods(settings), tenants(), dimensions()],
     )
     return preselected(board, "dimension", FEATURE)
 
 
 def _intro() -> Panel:
     return text(
-        "AI cost is what bills book as AI: models called by API, and what unitcost.yaml maps to the component *ai*."
-        " **30 days** are the last 30 complete days (UTC), compared with the 30 before them. Figures are of the chosen"
-        " customers, their part of shared AI costs included; only the last section is of the whole company."
+        f"{PERIOD_TEXT} All but the last section is of the chosen customers, their part of shared AI costs included."
     )
 
 
-def _ai(by: tuple[str, ...] = (), before: str = "") -> str:
-    return now(c.TENANT_COST, by, before=before, tenant=TENANT, component=AI, window=MONTH)
+def _requests(window: str, by: tuple[str, ...] = ()) -> str:
+    return now(c.TENANT_USAGE, by, tenant=TENANT, measure=AI_REQUESTS, window=window)
 
 
-def _cost(by: tuple[str, ...] = (), before: str = "") -> str:
-    return now(c.TENANT_COST, by, before=before, tenant=TENANT, window=MONTH)
-
-
-def _requests(by: tuple[str, ...] = (), before: str = "") -> str:
-    return now(c.TENANT_USAGE, by, before=before, tenant=TENANT, measure=AI_REQUESTS, window=MONTH)
-
-
-def _daily_ai(window: str, by: tuple[str, ...] = ()) -> str:
-    return daily(c.TENANT_COST, by, tenant=TENANT, component=AI, window=window)
-
-
-def _daily_cost(window: str) -> str:
-    return daily(c.TENANT_COST, tenant=TENANT, window=window)
-
-
-def _daily_requests(window: str) -> str:
-    return daily(c.TENANT_USAGE, tenant=TENANT, measure=AI_REQUESTS, window=window)
-
-
-def _headlines(settings: Settings) -> list[Column]:
-    before = PREVIOUS
+def _headlines(settings: Settings) -> list[Panel]:
     return [
-        moving(
-            "AI cost, 30 days",
-            "What AI cost for the chosen customers, shared AI costs included.",
-            _daily_ai(MONTH),
-            _ai(),
-            _ai(before=before),
-            unit=settings.money,
-            decimals=1,
+        compared(
+            "AI cost",
+            "What AI cost for the chosen customers, shared AI costs included: what bills book as AI, such as models"
+            " called by API, and what unitcost.yaml maps to the component ai.",
+            lambda window: of_tenants(lambda costs: costs.now(component=AI, window=window)),
+            unit=settings.exact,
+            decimals=2,
         ),
-        moving(
+        compared(
             "AI share of cost",
             "AI cost divided by all cost of the chosen customers.",
-            ratio(_daily_ai(MONTH), _daily_cost(MONTH)),
-            ratio(_ai(), _cost()),
-            ratio(_ai(before=before), _cost(before=before)),
+            lambda window: of_tenants(
+                lambda costs: f"{costs.now(component=AI, window=window)} / {costs.now(window=window)}"
+            ),
             unit="percentunit",
             decimals=1,
             points=True,
         ),
-        moving(
-            "AI cost per AI request",
-            "AI cost of the chosen customers divided by their AI requests, both of the 30 days.",
-            ratio(_daily_ai(MONTH), _daily_requests(MONTH)),
-            ratio(_ai(), _requests()),
-            ratio(_ai(before=before), _requests(before=before)),
-            unit=settings.money,
+        compared(
+            "Per AI request",
+            "AI cost of the chosen customers divided by their AI requests.",
+            lambda window: of_tenants(lambda costs: ratio(costs.now(component=AI, window=window), _requests(window))),
+            unit=settings.exact,
             decimals=5,
             unknown=NO_AI_REQUESTS,
         ),
-        moving(
-            "AI requests, 30 days",
+        compared(
+            "AI requests",
             "AI requests of the chosen customers.",
-            _daily_requests(MONTH),
-            _requests(),
-            _requests(before=before),
-            unit="short",
-            decimals=2,
-            bad_up=False,
+            _requests,
+            unit="locale",
+            decimals=0,
+            bad_up=None,
             unknown=NO_AI_REQUESTS,
         ),
         _margin_now(),
@@ -142,72 +114,69 @@ def _headlines(settings: Settings) -> list[Column]:
     ]
 
 
-def _margins(read: Literal["now", "daily"]) -> tuple[str, str]:
-    """Return the margin ratio of the chosen customers in 30 days, and what it would be if AI cost nothing."""
-    of = now if read == "now" else daily
-    revenue = of(c.TENANT_REVENUE, tenant=TENANT, window=MONTH)
-    margin = of(c.TENANT_MARGIN, tenant=TENANT, window=MONTH)
-    ai = of(c.TENANT_COST, tenant=TENANT, component=AI, window=MONTH)
-    return ratio(margin, revenue), ratio(f"({margin} + {ai})", revenue)
-
-
-def _margin_now() -> Column:
-    said = "(Revenue - cost) / revenue of the chosen customers in the 30 days"
-    margin = stat(
-        "Margin, 30 days",
-        f"{said}.",
-        [Query(_margins("daily")[0], "margin")],
+def _margin_now() -> Panel:
+    revenue = now(c.TENANT_REVENUE, tenant=TENANT, window=PERIOD)
+    real = of_tenants(lambda costs: margin_ratio(costs.now(window=PERIOD), revenue))
+    without = of_tenants(lambda costs: margin_ratio(costs.now(component=other_than(AI), window=PERIOD), revenue))
+    return stat(
+        "Margin",
+        "(Revenue - cost) / revenue of the chosen customers in the period, and the same if AI cost nothing: the"
+        " distance is what AI takes.",
+        [
+            *(Query(expr, "in the period", instant=True) for expr in real),
+            *(Query(expr, "if AI cost nothing", instant=True) for expr in without),
+        ],
         unit="percentunit",
         decimals=1,
-        thresholds=MARGIN_STEPS,
-        sparkline=True,
+        names=True,
+        text_size=(13, 24),
+        overrides=[override("in the period", thresholds=MARGIN_STEPS)],
         unknown=NO_REVENUE,
+        interval=None,
     )
-    without = note(
-        f"{said}, if AI cost nothing: the distance to the figure above is what AI takes.",
-        _margins("now")[1],
-        "if AI cost nothing",
-        unit="percentunit",
-        decimals=1,
-        unknown=NO_REVENUE,
-    )
-    return column((4, margin), (2, without))
 
 
-def _nobodys(settings: Settings) -> Column:
-    whole = now(c.PLATFORM_COST, component=AI, window=MONTH)
-    lost = f"({now(c.UNALLOCATED, component=AI, window=MONTH)} or 0 * {whole})"
-    said = "The whole company's AI cost of the 30 days that found neither a customer nor a sharing rule"
-    dollars = figure(
+def _nobodys(settings: Settings) -> Panel:
+    whole = now(c.PLATFORM_COST, component=AI, window=PERIOD)
+    lost = f"({now(c.UNALLOCATED, component=AI, window=PERIOD)} or 0 * {whole})"
+    return stat(
         "AI of no customer",
-        f"{said}: a key, project or tag that unitcost.yaml does not know. No figure of customers has it.",
-        lost,
-        unit=settings.money,
+        "The whole company's AI cost in the period that found neither a customer nor a sharing rule: a key, project or"
+        " tag that unitcost.yaml does not know. No figure of customers has it. Its part of all AI cost is orange from"
+        " 5 %, red from 10 %.",
+        [Query(lost, "in the period", instant=True), Query(ratio(lost, whole), "of all AI cost", instant=True)],
+        unit=settings.exact,
         decimals=0,
         thresholds=steps((None, GREEN), (0.005, ORANGE)),
+        names=True,
+        text_size=(13, 24),
+        overrides=[
+            override(
+                "of all AI cost",
+                unit="percentunit",
+                decimals=1,
+                thresholds=steps((None, "text"), (0.05, ORANGE), (0.1, RED)),
+            )
+        ],
+        links=[page_link("Data quality", "unitcost-data", "period")],
         unknown=NO_COSTS,
+        interval=None,
     )
-    share = note(
-        f"{said}, divided by all its AI cost; orange from 5 %, red from 10 %.",
-        ratio(lost, whole),
-        "of all AI cost",
-        unit="percentunit",
-        decimals=1,
-        thresholds=steps((None, "text"), (0.05, ORANGE), (0.1, RED)),
-        unknown=NO_COSTS,
-    )
-    return column((4, dollars), (2, share))
 
 
 def _per_day(settings: Settings) -> Panel:
-    largest = f"topk({LARGEST}, {last_of_graph(_daily_ai(MONTH, ('tenant',)))} > 0)"
-    cost = _daily_ai(DAY, ("tenant",))
+    # Grafana ends a graph of days with today's midnight; what is said since then is looked for ahead of it.
+    at_end = "[2d] @ end() offset -1d"
+    of_end = select(c.TENANT_COST, tenant=TENANT, component=AI, window=ROLLING)
+    largest = f"topk({LARGEST}, max by (tenant) (last_over_time({of_end}{at_end})) > 0)"
+    names = f"topk by (tenant) (1, last_over_time({select(c.TENANT_INFO)}{at_end}))"
+    cost = daily(c.TENANT_COST, TENANTS, tenant=TENANT, component=AI, window=DAY)
     return timeseries(
         "AI cost per day, by customer",
         f"The {LARGEST} customers with the largest AI cost of the 30 days that end the chosen range, and all others"
         " together; each day's cost on that day.",
         [
-            Query(at_end_with("name", f"({cost} and on (tenant) {largest})"), "{{name}}"),
+            Query(f"({cost} and on (tenant) {largest}) * on (tenant) group_left (name) {names}", "{{name}}"),
             Query(f"sum({cost} unless on (tenant) {largest})", "all others"),
         ],
         unit=settings.money,
@@ -225,12 +194,18 @@ def _per_day(settings: Settings) -> Panel:
 
 
 def _margin() -> Panel:
-    real, without = _margins("daily")
+    revenue = series(c.TENANT_REVENUE, tenant=TENANT, window=ROLLING)
     return timeseries(
         "Margin, with and without AI",
         "(Revenue - cost) / revenue of the chosen customers, each point over the 30 days that end there; dashed: the"
         " same if AI cost nothing. The space between is what AI takes of each dollar of revenue.",
-        [Query(without, "if AI cost nothing"), Query(real, "margin")],
+        [
+            *queries_of(
+                lambda costs: each_day(margin_ratio, costs.series(component=other_than(AI), window=ROLLING), revenue),
+                "if AI cost nothing",
+            ),
+            *queries_of(lambda costs: each_day(margin_ratio, costs.series(window=ROLLING), revenue), "margin"),
+        ],
         unit="percentunit",
         calcs=("lastNotNull", "min", "max"),
         overrides=[
@@ -243,107 +218,141 @@ def _margin() -> Panel:
                 custom__fillOpacity=20,
             ),
         ],
+        links=[TO_CUSTOMER],
         unknown=NO_REVENUE,
     )
 
 
-def _share() -> Panel:
+def _share(settings: Settings) -> Panel:
     return timeseries(
         "AI share of cost, per day",
-        "Each day's AI cost of the chosen customers divided by all their cost of the day.",
-        [Query(ratio(_daily_ai(DAY), _daily_cost(DAY)), "AI share of cost")],
-        unit="percentunit",
-        fill=20,
-        legend="hidden",
+        "Which part of each day's cost of the chosen customers is AI.",
+        [
+            *queries_of(lambda costs: costs.daily(component=AI, window=DAY), "AI"),
+            *queries_of(lambda costs: costs.daily(component=other_than(AI), window=DAY), "all other cost"),
+        ],
+        unit=settings.money,
+        stacked=True,
+        bars=True,
         bounds=(0, None),
-        overrides=[override("AI share of cost", fixed_color=ORANGE_OF_AI, custom__lineWidth=2)],
+        overrides=[
+            override("/.*/", regex=True, custom__stacking={"mode": "percent", "group": "A"}),
+            override("AI", fixed_color=ORANGE_OF_AI),
+            override("all other cost", fixed_color=GREY),
+        ],
+        links=[TO_CUSTOMER],
         unknown=NO_COSTS,
     )
 
 
 def _per_request(settings: Settings) -> Panel:
+    requests = series(c.TENANT_USAGE, tenant=TENANT, measure=AI_REQUESTS, window=DAY)
     return timeseries(
         "AI cost per AI request, per day",
         "Each day's AI cost of the chosen customers divided by their AI requests of the day: it moves with prices,"
         " models and prompts, not with traffic.",
-        [Query(ratio(_daily_ai(DAY), _daily_requests(DAY)), "AI cost per AI request")],
+        queries_of(
+            lambda costs: each_day(ratio, costs.series(component=AI, window=DAY), requests), "AI cost per AI request"
+        ),
         unit=settings.money,
-        decimals=4,
+        decimals=5,
         fill=20,
         legend="hidden",
         bounds=(0, None),
         overrides=[override("AI cost per AI request", fixed_color=ORANGE_OF_AI, custom__lineWidth=2)],
+        links=[TO_EFFICIENCY],
         unknown=NO_AI_REQUESTS,
     )
 
 
+def _ai(window: str = PERIOD, by: tuple[str, ...] = TENANTS) -> str:
+    """Return the AI cost of each chosen customer."""
+    return now(c.TENANT_COST, by, tenant=TENANT, component=AI, window=window)
+
+
 def _largest(settings: Settings) -> Panel:
-    largest = f"topk(10, {_ai(('tenant',))} > 0)"
+    cost = f"AI cost {settings.sign}"
     return by_tenant(
-        "Largest AI cost, 30 days",
-        "The ten chosen customers with the largest AI cost; a full bar is the largest of them. Of all: their part of"
-        " the chosen customers' AI cost.",
+        "Largest AI cost",
+        "The ten chosen customers with the largest AI cost of the period; a full bar is the largest of them. Of all:"
+        " their part of the chosen customers' AI cost.",
         [
-            Figure(f"AI cost {settings.sign}", largest, MONEY | bar(ORANGE_OF_AI) | {"fieldMinMax": True}),
-            Figure("Of all", f"{largest} / scalar({_ai()} > 0)", RATIO | wide(65)),
+            Figure(cost, _ai(), MONEY | bar(ORANGE_OF_AI) | {"fieldMinMax": True}),
+            Figure("Of all", f"{_ai()} / scalar({_ai(by=())} > 0)", RATIO | wide(65)),
         ],
-        tenants=largest,
-        sort_by=f"AI cost {settings.sign}",
+        tenants=_ai(),
+        largest=(cost, 10),
+        sort_by=cost,
         paginate=False,
         plan=False,
-        nobody=(now(c.PLATFORM_COST, window=MONTH), "None of the chosen customers has AI cost."),
-        unknown=NO_COSTS,
+        name_width=NAME_WIDTH,
+        unknown=NO_AI,
     )
 
 
 def _changed(settings: Settings) -> Panel:
-    sign, by = settings.sign, ("tenant",)
-    current, before = _ai(by), _ai(by, PREVIOUS)
-    changed = difference(current, before, by)
-    most = f"topk(10, abs({changed}) >= 0.005)"
-    of_most = f"and on (tenant) {most}"
+    sign = settings.sign
+    earlier, later, requests_before = f"Before {sign}", f"Now {sign}", "Requests before"
     return by_tenant(
-        "AI cost that changed most, against the 30 days before",
-        "The ten chosen customers whose AI cost differs most from that of the 30 days before, and how their AI"
+        "What changed most: AI cost against the period before",
+        "The ten chosen customers whose AI cost differs most from that of the period before, and how their AI"
         " requests changed: where cost grew and requests did not, a request became dearer.",
         [
-            Figure(f"Before {sign}", f"{earlier_or_zero(current, before)} {of_most}", MONEY | wide(90)),
-            Figure(f"Now {sign}", f"{current} {of_most}", MONEY | wide(90)),
-            Figure(f"Change {sign}", f"{changed} {of_most}", RISE | wide(110)),
-            Figure("Change %", f"{growth(current, before)} {of_most}", RISE_RATIO | wide(110)),
-            Figure("Requests %", f"{growth(_requests(by), _requests(by, PREVIOUS))} {of_most}", RATIO | wide(110)),
+            Figure(earlier, _ai(BEFORE), MONEY | wide(85)),
+            Figure(later, f"({_ai()} and {_ai(BEFORE)})", MONEY | wide(85)),
+            Figure(requests_before, _requests(BEFORE, TENANTS), UNSEEN),
+            Figure("Requests", _requests(PERIOD, TENANTS), UNSEEN),
         ],
-        tenants=most,
+        reckoned=[
+            *changes_of(sign, earlier, later),
+            Reckoned("More requests", "Requests", "-", requests_before, UNSEEN),
+            Reckoned(
+                "Requests %", "More requests", "/", requests_before, CHANGE_RATIO | {"thresholds": PLAIN} | wide(95)
+            ),
+        ],
+        tenants=_ai(BEFORE),
+        order=(CUSTOMER, earlier, later, f"Change {sign}", "Change %", "Requests %"),
+        largest=(f"Change {sign}", 10),
         sort_by=f"Change {sign}",
         paginate=False,
+        plan=False,
         unknown=NO_EARLIER,
     )
 
 
 def _customers(settings: Settings) -> Panel:
-    sign, by = settings.sign, ("tenant",)
-    mrr = now(c.TENANT_MRR, by, tenant=TENANT)
-    dear = {
+    sign = settings.sign
+    cost, whole, mrr = f"AI cost {sign}", f"Cost {sign}", f"MRR {sign}"
+    plain = ("-", "text")
+    dear: Cell = {
         "decimals": 1,
         "custom__cellOptions": {"type": "color-text"},
         "thresholds": steps((None, "text"), (0.25, ORANGE), (0.5, RED)),
-        "noValue": "no MRR",
+        "mappings": values_as({"Infinity": ("no MRR", "text"), "NaN": plain}),
     }
+    unasked: Cell = {"mappings": values_as({"Infinity": ("no requests", "text"), "NaN": plain})}
     return by_tenant(
-        "AI by customer, 30 days",
-        "Of cost: AI's part of all the customer's cost of the 30 days. Of MRR: AI cost of the 30 days divided by the"
-        " monthly recurring revenue of now; orange from 25 %, red from 50 %. Click a header to sort, a name for the"
-        " customer's page.",
+        "AI by customer",
+        "Of cost: AI's part of all the customer's cost of the period. Of MRR: AI cost of the period divided by the"
+        " monthly recurring revenue of now; orange from 25 %, red from 50 %. Click a header to sort, its funnel to"
+        " filter, a name for the customer's page.",
         [
-            Figure(f"AI cost {sign}", _ai(by), CENTS | wide(140)),
-            Figure("AI requests", _requests(by), COUNT | wide(140)),
-            Figure(f"Per AI request {sign}", ratio(_ai(by), _requests(by)), UNIT_PRICE | wide(170)),
-            Figure("Of cost", ratio(_ai(by), _cost(by)), RATIO | bar(ORANGE_OF_AI, top=1)),
-            Figure(f"MRR {sign}", mrr, MONEY | wide(140)),
-            Figure("Of MRR", ratio(_ai(by), mrr), RATIO | dear | wide(140)),
+            Figure(cost, _ai(), CENTS | wide(115)),
+            Figure("AI requests", _requests(PERIOD, TENANTS), COUNT | wide(130)),
+            Figure(whole, now(c.TENANT_COST, TENANTS, tenant=TENANT, window=PERIOD), CENTS | wide(105)),
+            Figure(mrr, now(c.TENANT_MRR, TENANTS, tenant=TENANT), CENTS | wide(105)),
         ],
-        tenants=once(by, latest(select(c.TENANT_INFO, tenant=TENANT))),
-        sort_by=f"AI cost {sign}",
+        reckoned=[
+            Reckoned(f"Per AI request {sign}", cost, "/", "AI requests", UNIT_PRICE | unasked | wide(155)),
+            Reckoned(
+                "Of cost", cost, "/", whole, RATIO | bar(ORANGE_OF_AI, top=1) | {"mappings": values_as({"NaN": plain})}
+            ),
+            Reckoned("Of MRR", cost, "/", mrr, RATIO | dear | wide(105)),
+        ],
+        tenants=_ai(),
+        order=(CUSTOMER, "Plan", cost, "AI requests", f"Per AI request {sign}", whole, "Of cost", mrr, "Of MRR"),
+        sort_by=cost,
+        name_width=NAME_WIDTH,
         unknown=NO_COSTS,
     )
 
@@ -354,6 +363,7 @@ def _by_dimension(settings: Settings) -> Panel:
         "AI cost per day, by $dimension",
         "The whole company's AI cost before sharing, by the dimension chosen at the top; each day's cost on that"
         " day. These costs carry no customer: the choice of customers does not change them.",
+        links=[TO_EFFICIENCY],
         component=AI,
     )
 
@@ -361,7 +371,8 @@ def _by_dimension(settings: Settings) -> Panel:
 def _dimension_changes(settings: Settings) -> Panel:
     return cost_against_before(
         settings,
-        "AI cost by $dimension, against the 30 days before",
-        "The whole company's AI cost of the 30 days, before sharing, by the dimension chosen at the top.",
+        "AI cost by $dimension, against before",
+        "The whole company's AI cost of the period before sharing, by the dimension chosen at the top, and that of the"
+        " period before.",
         component=AI,
     )

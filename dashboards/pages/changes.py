@@ -5,7 +5,7 @@ from __future__ import annotations
 from dashboards.cells import MONEY, wide
 from dashboards.grafana import Row, column, row, section, table_height
 from dashboards.pages.alerts import columns
-from dashboards.pages.parts import AI, DAY, EFFICIENCY, changes_of, components
+from dashboards.pages.parts import AI_PAGE, DAY, EFFICIENCY_PAGE, changes_of, components
 from dashboards.panels import Panel, Query, Unknown, hidden, override, table, timeseries
 from dashboards.queries import BEFORE, PERIOD, TENANT, either, info, now, of_tenants
 from dashboards.style import Settings, revenue_line
@@ -61,7 +61,7 @@ def _pairs(settings: Settings) -> Panel:
         overrides=[
             hidden("tenant"),
             override(CUSTOMER, links=[tenant_link()], custom__minWidth=NAME_WIDTH),
-            override("Component", links=[EFFICIENCY, AI], **wide(90)),
+            override("Component", links=[EFFICIENCY_PAGE, AI_PAGE], **wide(90)),
             *(override(header, **MONEY | wide(85)) for header in (earlier, later)),
             *(override(said.header, **said.cell) for said in reckoned),
         ],
@@ -84,7 +84,7 @@ def _components(settings: Settings) -> Panel:
         [Figure(earlier, cost(BEFORE), MONEY | wide(85)), Figure(later, cost(PERIOD), MONEY | wide(85))],
         reckoned=changes_of(sign, earlier, later),
         shown=[("component", "Component")],
-        overrides=[override("Component", links=[EFFICIENCY, AI], custom__minWidth=100)],
+        overrides=[override("Component", links=[EFFICIENCY_PAGE, AI_PAGE], custom__minWidth=100)],
         sort_by=f"Change {sign}",
         unknown=NO_COSTS,
     )
@@ -129,6 +129,6 @@ def _days(settings: Settings) -> Panel:
         legend="right",
         bounds=(0, None),
         overrides=[*components(), revenue_line(WEEK_BEFORE)],
-        links=[EFFICIENCY],
+        links=[EFFICIENCY_PAGE],
         unknown=NO_COSTS,
     )

@@ -7,7 +7,17 @@ from dashboards.grafana import page as whole_page
 from dashboards.grafana import row, section, table_height
 from dashboards.pages.alerts import columns
 from dashboards.pages.data_exporter import AGE_STEPS, errors_of_a_day, exporter_rows
-from dashboards.pages.parts import AI, EFFICIENCY, PERIOD_TEXT, compared, components, figure, page_link, periods
+from dashboards.pages.parts import (
+    AI_PAGE,
+    EFFICIENCY_PAGE,
+    PERIOD_TEXT,
+    compared,
+    components,
+    figure,
+    page_link,
+    periods,
+    ratio,
+)
 from dashboards.panels import (
     GREY,
     Json,
@@ -21,7 +31,7 @@ from dashboards.panels import (
     timeseries,
     values_as,
 )
-from dashboards.queries import BEFORE, PERIOD, daily, now, on_days, said
+from dashboards.queries import BEFORE, PERIOD, daily, each_day, now, series
 from dashboards.style import GREEN, ORANGE, RED, YELLOW, Settings
 from dashboards.tables import Figure, joined
 from dashboards.words import NO_COSTS, NO_EXPORTER, NOT_COMPARED
@@ -231,17 +241,17 @@ def _unallocated(settings: Settings) -> Panel:
         calcs=("sum", "lastNotNull"),
         bounds=(0, None),
         overrides=[*components(), _out_of_sight()],
-        links=[EFFICIENCY],
+        links=[EFFICIENCY_PAGE],
         unknown=NO_COSTS,
     )
 
 
 def _unallocated_share() -> Panel:
-    lost, whole = said(c.UNALLOCATED, window=DAY), said(c.BILL, window=DAY)
+    lost, whole = series(c.UNALLOCATED, window=DAY), series(c.BILL, window=DAY)
     return timeseries(
         "Part of all costs",
         "Each day's costs without a customer, divided by all costs of the day.",
-        [Query(on_days(f"({lost} / ({whole} > 0))"), "without a customer"), _known()],
+        [Query(each_day(ratio, lost, whole), "without a customer"), _known()],
         unit="percentunit",
         decimals=1,
         calcs=("mean", "lastNotNull"),
@@ -281,7 +291,7 @@ def _unallocated_in_period(settings: Settings) -> Panel:
         ],
         overrides=[
             override("Source", custom__minWidth=90),
-            override("Component", links=[EFFICIENCY, AI], custom__minWidth=100),
+            override("Component", links=[EFFICIENCY_PAGE, AI_PAGE], custom__minWidth=100),
             override(later, **MONEY | wide(80)),
             override(earlier, **MONEY | wide(85)),
         ],
@@ -322,12 +332,12 @@ def _by_source(settings: Settings) -> Panel:
 
 
 def _estimated() -> Panel:
-    part, whole = said(c.ESTIMATED_COST, window=DAY), said(c.BILL, window=DAY)
+    part, whole = series(c.ESTIMATED_COST, window=DAY), series(c.BILL, window=DAY)
     return timeseries(
         "Estimated part of the costs by day",
         "The part of each day's costs that is OpenCost's estimate because no bill covered the day when it was last"
         " told. A day without estimates has no bar.",
-        [Query(on_days(f"({part} / ({whole} > 0))"), "estimated"), _known()],
+        [Query(each_day(ratio, part, whole), "estimated"), _known()],
         unit="percentunit",
         decimals=0,
         bars=True,

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from dashboards.cells import MONEY, wide
 from dashboards.pages.parts import DAY, changes_of, unlabelled, unlabelled_row
-from dashboards.panels import Panel, Query, timeseries
+from dashboards.panels import Json, Panel, Query, timeseries
 from dashboards.queries import BEFORE, PERIOD, daily, now
 from dashboards.style import Settings
 from dashboards.tables import Figure, joined
@@ -15,7 +17,9 @@ BY_VALUE = ("value",)
 CHOSEN = "$dimension"
 
 
-def cost_by_day(settings: Settings, title: str, description: str, **labels: str) -> Panel:
+def cost_by_day(
+    settings: Settings, title: str, description: str, *, links: Sequence[Json] = (), **labels: str
+) -> Panel:
     """Return each day's cost, a bar's part for each value of the dimension. labels: which costs, all without."""
     cost = daily(DIMENSION_COST, BY_VALUE, dimension=CHOSEN, window=DAY, **labels)
     return timeseries(
@@ -29,6 +33,7 @@ def cost_by_day(settings: Settings, title: str, description: str, **labels: str)
         calcs=("sum", "lastNotNull"),
         bounds=(0, None),
         overrides=[unlabelled()],
+        links=links,
         unknown=NO_DIMENSION,
     )
 

@@ -11,7 +11,9 @@ from dashboards.pages.parts import (
     DAY,
     FEATURE,
     PERIOD_TEXT,
+    REQUESTS,
     RISE_RATIO,
+    ROLLING,
     compared,
     dimensions,
     page_link,
@@ -32,7 +34,7 @@ from dashboards.panels import (
     timeseries,
     values_as,
 )
-from dashboards.queries import BEFORE, PERIOD, daily, now, on_days, said, with_plan
+from dashboards.queries import BEFORE, PERIOD, daily, each_day, now, series, with_plan
 from dashboards.style import BLUE, COMPONENT_COLOURS, NO_PLAN, ORANGE, Settings, component_colours
 from dashboards.tables import Figure, Reckoned, joined
 from dashboards.words import NO_COSTS, NO_DIMENSION, NO_REQUESTS, NO_USAGE
@@ -42,7 +44,6 @@ from unitcost.catalogue_external import CLUSTER
 
 UID = "unitcost-efficiency"
 IDLE = "idle"
-REQUESTS = "requests"
 CAPACITY = matches("compute|gpu|idle")
 UNSEEN: Cell = {"custom__hideFrom": OUT_OF_SIGHT}
 PRICE: Cell = UNIT_PRICE | wide(90)
@@ -124,6 +125,9 @@ def _headlines(settings: Settings) -> list[Panel]:
     ]
 
 
+BY_CLUSTER = page_link("By cluster", UID, "period", dimension=CLUSTER)
+
+
 def _capacity(settings: Settings) -> Panel:
     return timeseries(
         "Compute per day: worked and idle",
@@ -137,19 +141,19 @@ def _capacity(settings: Settings) -> Panel:
         calcs=("sum", "lastNotNull"),
         bounds=(0, None),
         overrides=component_colours(),
-        links=[page_link("By cluster", UID, dimension=CLUSTER)],
+        links=[BY_CLUSTER],
         unknown=NO_COSTS,
     )
 
 
 def _idle_share() -> Panel:
-    idle = said(c.PLATFORM_COST, component=IDLE, window=DAY)
-    capacity = said(c.PLATFORM_COST, component=CAPACITY, window=DAY)
+    idle = series(c.PLATFORM_COST, component=IDLE, window=DAY)
+    capacity = series(c.PLATFORM_COST, component=CAPACITY, window=DAY)
     return timeseries(
         "Idle share of compute, per day",
         "Each day's idle cost divided by that of compute, gpu and idle together. Dashed from 30 %: more is worth a"
         " look at the sizes of nodes and at the autoscaler.",
-        [Query(on_days(ratio(idle, capacity)), "idle share")],
+        [Query(each_day(ratio, idle, capacity), "idle share")],
         unit="percentunit",
         fill=20,
         legend="hidden",
@@ -157,7 +161,7 @@ def _idle_share() -> Panel:
         thresholds=steps((None, "transparent"), (0.3, ORANGE)),
         threshold_lines=True,
         overrides=[override("idle share", fixed_color=COMPONENT_COLOURS[IDLE], custom__lineWidth=2)],
-        links=[page_link("By cluster", UID, dimension=CLUSTER)],
+        links=[BY_CLUSTER],
         unknown=NO_COSTS,
     )
 
@@ -171,7 +175,7 @@ def _clusters(settings: Settings) -> Panel:
     before, idle, whole = f"Before {settings.sign}", f"Idle {settings.sign}", f"Compute {settings.sign}"
     return joined(
         "Idle by cluster",
-        "Each cluster's idle cost, that of the period before, and what part it is of its compute, gpu and idle together.",
+        "Each cluster's idle cost, that of the period before, and its part of compute, gpu and idle together.",
         "value",
         [
             Figure(whole, cost(CAPACITY, PERIOD), MONEY | wide(90)),
@@ -180,7 +184,7 @@ def _clusters(settings: Settings) -> Panel:
         ],
         reckoned=[Reckoned("Idle %", idle, "/", whole, RATIO | wide(70))],
         shown=[("value", "Cluster")],
-        overrides=[override("Cluster", links=[page_link("By cluster", UID, dimension=CLUSTER)], custom__minWidth=100)],
+        overrides=[override("Cluster", links=[BY_CLUSTER], custom__minWidth=100)],
         sort_by=idle,
         unknown=NO_CLUSTER,
     )
@@ -194,7 +198,7 @@ def _per_request(settings: Settings) -> Panel:
         " weekend does not move. It tells growth from waste.",
         [
             Query(daily(c.PLATFORM_COST_PER_REQUEST, window=DAY), each),
-            Query(daily(c.PLATFORM_COST_PER_REQUEST, window="30d"), smooth),
+            Query(daily(c.PLATFORM_COST_PER_REQUEST, window=ROLLING), smooth),
         ],
         unit=settings.exact,
         decimals=5,
@@ -290,19 +294,22 @@ def _dimension_changes(settings: Settings) -> Panel:
 
 
 def _per_thousand(settings: Settings) -> Panel:
-    cost = said(c.DIMENSION_COST, ("value",), dimension="$dimension", window=DAY)
-    requests = said(c.PLATFORM_USAGE, ("measure",), measure=REQUESTS, window=DAY)
+    def reckon(cost: str, requests: str) -> str:
+        return f"1000 * {cost} / on () group_left () ({requests} > 0)"
+
+    cost = series(c.DIMENSION_COST, ("value",), dimension="$dimension", window=DAY)
+    requests = series(c.PLATFORM_USAGE, measure=REQUESTS, window=DAY)
     return timeseries(
         "What 1,000 requests cost per day, by the chosen dimension",
         "Each day's cost of a value of the dimension divided by all the company's requests of the day, times 1,000:"
         " the lines add up to what 1,000 requests cost before sharing, so the one that rises made them dearer.",
-        [Query(on_days(f"(1000 * {cost} / on () group_left () ({requests} > 0))"), "{{value}}")],
+        [Query(each_day(reckon, cost, requests), "{{value}}")],
         unit=settings.money,
         decimals=3,
         legend="right",
         calcs=("lastNotNull", "min", "max"),
         bounds=(0, None),
         overrides=[unlabelled()],
-        links=[page_link("AI", "unitcost-ai", dimension="${dimension:percentencode}")],
+        links=[page_link("AI", "unitcost-ai", "period", "dimension")],
         unknown=NO_DIMENSION,
     )

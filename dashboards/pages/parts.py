@@ -7,14 +7,18 @@ from collections.abc import Callable, Sequence
 from dashboards.cells import CHANGE_RATIO, COLOURED_RISE, MONEY, Cell, wide
 from dashboards.grafana import Choice, Variable
 from dashboards.panels import GREY, Json, Panel, Query, Unknown, link, override, stat, steps, values_as
-from dashboards.queries import BEFORE, PERIOD
+from dashboards.queries import BEFORE, PERIOD, Read, info, of_tenants
 from dashboards.style import GREEN, RED, Settings, component_colours
 from dashboards.tables import Reckoned, calculation
 from dashboards.words import NO_COSTS
-from unitcost.catalogue import ALLOCATED_COST, BILL, DIMENSION_COST, PLATFORM_COST, TENANT_INFO, Metric
+from unitcost.catalogue import ALLOCATED_COST, BILL, DIMENSION_COST, PLATFORM_COST, Metric
 
 DAY = "1d"
+ROLLING = "30d"
+"""The window of graphs of ratios that single days would make restless."""
 FEATURE = "feature"
+AI = "ai"
+REQUESTS, AI_REQUESTS = "requests", "ai_requests"
 UNLABELLED = "__unallocated__"
 NOT_LABELLED = "not labelled"
 
@@ -38,13 +42,34 @@ def periods(settings: Settings) -> Choice:
 
 
 def tenants() -> Variable:
-    """Return the choice of customers; All is short however many there are."""
-    return Variable("tenant", "Customer", f"label_values({TENANT_INFO.name}, tenant)", multi=True, all_regex=".*")
+    """Return the choice of customers by their names; All is short however many there are.
+
+    Grafana writes what is found as {name="Acme Corp",tenant="acme"} 1 1795822798000, labels in the alphabet's order and
+    quotes in names as they are. A customer without a name is shown by its id.
+    """
+    return Variable(
+        "tenant",
+        "Customer",
+        f"query_result({info('name')})",
+        multi=True,
+        all_regex=".*",
+        regex=r'/^\{(?:name="(?<text>.*)",)?tenant="(?<value>.*)"\} \S+ \S+$/',
+    )
 
 
 def dimensions() -> Variable:
     """Return the choice of a dimension; left alone, Grafana begins with the first in the alphabet: see preselected."""
     return Variable("dimension", "Dimension", f"label_values({DIMENSION_COST.name}, dimension)")
+
+
+def page_link(title: str, uid: str, *variables: str, **values: str) -> Json:
+    """Return the link to one of our pages; the time range, the data source and these variables go along.
+
+    values: of variables that the page opens with.
+    """
+    carried = "".join(f"&${{{name}:queryparam}}" for name in variables)
+    carried += "".join(f"&var-{name}={value}" for name, value in values.items())
+    return link(title, f"/d/{uid}?${{__url_time_range}}&var-datasource=${{datasource:percentencode}}{carried}")
 
 
 def preselected(board: Json, variable: str, value: str) -> Json:
@@ -187,6 +212,16 @@ def ratio(part: str, whole: str) -> str:
     return f"({part} / ({whole} > 0))"
 
 
+def margin_ratio(cost: str, revenue: str) -> str:
+    """Return what is left of each dollar of revenue; nothing where there is none."""
+    return f"1 - {cost} / ({revenue} > 0)"
+
+
+def queries_of(make: Callable[[Read], str], legend: str) -> list[Query]:
+    """Return a graph's two queries over costs of the chosen customers, of which one gives something."""
+    return [Query(expr, legend) for expr in of_tenants(make)]
+
+
 def changes_of(sign: str, earlier: str, later: str, cell: Cell = MONEY) -> tuple[Reckoned, Reckoned]:
     """Return the columns that Grafana reckons from these two: the change, and its part of the earlier."""
     change = f"Change {sign}"
@@ -201,20 +236,14 @@ def plan_in_words(expression: str) -> str:
     return f'label_replace({expression}, "plan", "no plan", "plan", "")'
 
 
-def page_link(title: str, uid: str, **variables: str) -> Json:
-    """Return the link to a page; the time range, data source and period go along. variables: what it opens with."""
-    kept = {"datasource": "${datasource:percentencode}", "period": "${period:percentencode}"} | variables
-    said = "".join(f"&var-{name}={value}" for name, value in kept.items())
-    return link(title, f"/d/{uid}?${{__url_time_range}}{said}")
-
-
-EFFICIENCY, AI = page_link("Efficiency", "unitcost-efficiency"), page_link("AI", "unitcost-ai")
+EFFICIENCY_PAGE = page_link("Efficiency", "unitcost-efficiency", "period")
+AI_PAGE = page_link("AI", "unitcost-ai", "period")
 """Where to look next for what a component costs."""
 
 
 def components() -> list[Json]:
     """Return the overrides of series by component: each its colour, and ai its own page to look at next."""
-    return [*component_colours(), override("ai", links=[AI])]
+    return [*component_colours(), override(AI, links=[AI_PAGE])]
 
 
 def unlabelled() -> Json:

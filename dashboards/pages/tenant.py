@@ -2,16 +2,39 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from functools import partial
-
-from dashboards.cells import CENTS, CHANGE_RATIO, COLOURED_LOSS, COLOURED_RISE, wide
-from dashboards.grafana import Column, Variable, column, row, section
+from dashboards.cells import CENTS, COLOURED_LOSS, wide
 from dashboards.grafana import page as whole_page
-from dashboards.pages.parts import figure
-from dashboards.pages.tenant_usage import usage_rows
-from dashboards.panels import GREY, Json, Panel, Query, Unknown, link, override, stat, timeseries
-from dashboards.queries import PREVIOUS, TENANT, daily, day_end, earlier_or_zero, info, now
+from dashboards.grafana import row, section
+from dashboards.pages.parts import (
+    AI,
+    DAY,
+    PERIOD_TEXT,
+    REQUESTS,
+    ROLLING,
+    changes_of,
+    compared,
+    margin_ratio,
+    page_link,
+    periods,
+    queries_of,
+    ratio,
+    tenants,
+)
+from dashboards.pages.tenant_usage import TO_AI, TO_EFFICIENCY, usage_rows
+from dashboards.panels import GREY, Json, Panel, Query, override, stat, text, timeseries
+from dashboards.queries import (
+    BEFORE,
+    PERIOD,
+    TENANT,
+    daily,
+    day_end,
+    each_day,
+    either,
+    info,
+    now,
+    of_tenants,
+    series,
+)
 from dashboards.style import (
     BLUE,
     BUDGET_STEPS,
@@ -23,13 +46,13 @@ from dashboards.style import (
     component_colours,
     revenue_line,
 )
-from dashboards.tables import Figure, Reckoned, joined
-from dashboards.words import NO_BUDGET, NO_COSTS, NO_CUSTOMER, NO_FORECAST, NO_REQUESTS, NO_REVENUE, change_stat
+from dashboards.tables import NAME_WIDTH, Figure, joined
+from dashboards.words import NO_BUDGET, NO_COSTS, NO_CUSTOMER, NO_FORECAST, NO_REQUESTS, NO_REVENUE
 from rules.promql import over, select
 from unitcost import catalogue as c
 
 UID = "unitcost-tenant"
-MONTH = "30d"
+TO_BUDGETS = page_link("Budgets and changes", "unitcost-budgets", "tenant", "period")
 
 
 def page(settings: Settings) -> Json:
@@ -39,25 +62,23 @@ def page(settings: Settings) -> Json:
         "Customer",
         "Everything about one customer: what it costs and brings in, why, and where that leads this month.",
         [
-            row(4, (24, _who(settings))),
-            row(5, *((4, pair) for pair in _headlines(settings))),
-            row(10, (15, _daily(settings)), (9, _changed(settings))),
-            row(8, (8, _shared(settings)), (8, _margin()), (8, _month(settings))),
+            row(2, (24, _intro())),
+            row(6, (24, _who(settings))),
+            row(5, *((4, panel) for panel in _headlines(settings))),
+            row(11, (14, _daily(settings)), (10, _changed(settings))),
+            row(9, (8, _shared(settings)), (8, _margin()), (8, _month(settings))),
             section("Usage, and what a unit of it costs"),
             *usage_rows(settings),
         ],
-        variables=[
-            Variable("tenant", "Customer", f"label_values({c.TENANT_INFO.name}, tenant)", multi=True, all_regex=".*")
-        ],
+        variables=[periods(settings), tenants()],
     )
 
 
-def _cost(window: str = MONTH, by: tuple[str, ...] = (), *, before: str = "", **labels: str) -> str:
-    return now(c.TENANT_COST, by, before=before, tenant=TENANT, window=window, **labels)
-
-
-def _revenue(before: str = "") -> str:
-    return now(c.TENANT_REVENUE, before=before, tenant=TENANT, window=MONTH)
+def _intro() -> Panel:
+    return text(
+        f"{PERIOD_TEXT} Graphs show the time range, each day's cost on that day. All figures are of the chosen"
+        " customers together, their part of shared costs included."
+    )
 
 
 def _who(settings: Settings) -> Panel:
@@ -67,150 +88,118 @@ def _who(settings: Settings) -> Panel:
         return now(metric, ("tenant",), tenant=TENANT, **labels)
 
     return joined(
-        "Customer",
-        "Who this is: name, plan and status of the tenant directory, and the figures by which it is judged; all figures"
-        " below are the sum of the customers listed here.",
+        "Chosen customers",
+        "Name, plan and status of the tenant directory, and the figures by which a customer is judged. Budget and"
+        " forecast are of this calendar month, whatever the period.",
         "tenant",
         [
-            Figure(f"MRR {sign}", each(c.TENANT_MRR), CENTS),
-            Figure(f"Margin of 30 days {sign}", each(c.TENANT_MARGIN, window=MONTH), CENTS | COLOURED_LOSS),
-            Figure(f"Budget of the month {sign}", each(c.TENANT_BUDGET), CENTS | {"noValue": "no budget"}),
-            Figure(f"Forecast of the month {sign}", each(c.TENANT_FORECAST, bound="expected"), CENTS),
+            Figure(f"MRR {sign}", each(c.TENANT_MRR), CENTS | wide(95)),
+            Figure(f"Cost {sign}", each(c.TENANT_COST, window=PERIOD), CENTS | wide(100)),
+            Figure(f"Margin {sign}", each(c.TENANT_MARGIN, window=PERIOD), CENTS | COLOURED_LOSS | wide(110)),
+            Figure(f"Month's budget {sign}", each(c.TENANT_BUDGET), CENTS | {"noValue": "no budget"} | wide(160)),
+            Figure(f"Month's forecast {sign}", each(c.TENANT_FORECAST, bound="expected"), CENTS | wide(165)),
         ],
         shown=[("name", "Customer"), ("tenant", "Id"), ("plan", "Plan"), ("status", "Status")],
         first=Query(info("name", "plan", "status", tenant=TENANT)),
         overrides=[
-            override("Plan", mappings=NO_PLAN),
-            override("Customer", links=[link("Budgets and changes", _to_budgets())]),
+            override("Customer", links=[TO_BUDGETS], custom__minWidth=NAME_WIDTH),
+            override("Id", **wide(140)),
+            override("Plan", mappings=NO_PLAN, **wide(100)),
+            override("Status", **wide(90)),
         ],
-        sort_by=f"MRR {sign}",
+        sort_by=f"Cost {sign}",
+        paginate=True,
         unknown=NO_CUSTOMER,
     )
 
 
-def _to_budgets() -> str:
-    return "/d/unitcost-budgets?${__url_time_range}&var-datasource=${datasource:percentencode}&${tenant:queryparam}"
+def _revenue(window: str) -> str:
+    return now(c.TENANT_REVENUE, tenant=TENANT, window=window)
 
 
-def _headlines(settings: Settings) -> list[Column]:
-    """Return the six figures, each over what it is to be compared with."""
-    sign = settings.sign
+def _requests(window: str) -> str:
+    return now(c.TENANT_USAGE, tenant=TENANT, measure=REQUESTS, window=window)
 
-    def margin(before: str = "") -> str:
-        revenue = _revenue(before)
-        return f"({revenue} - {_cost(before=before)}) / ({revenue} > 0)"
 
-    def per_request(before: str = "") -> str:
-        requests = now(c.TENANT_USAGE, before=before, tenant=TENANT, measure="requests", window=MONTH)
-        return f"{_cost(before=before)} / ({requests} > 0)"
-
-    def above(figure: Panel, note: Panel) -> Column:
-        return column((3, figure), (2, note))
-
+def _headlines(settings: Settings) -> list[Panel]:
+    money = settings.exact
     return [
-        above(
-            _figure(
-                f"30-day cost {sign}",
-                "Cost of the last 30 complete days (UTC), shared costs included.",
-                _cost(),
-                NO_COSTS,
-            ),
-            change_stat(_cost(), _cost(before=PREVIOUS), bad_up=True),
+        compared(
+            "Cost",
+            "Cost of the chosen customers in the period, shared costs included.",
+            lambda window: of_tenants(lambda costs: costs.now(window=window)),
+            unit=money,
+            decimals=2,
         ),
-        above(
-            _figure(
-                f"30-day revenue {sign}",
-                "MRR of each of the last 30 complete days, divided by the days in its month, added up.",
-                _revenue(),
-                NO_REVENUE,
-            ),
-            change_stat(_revenue(), _revenue(PREVIOUS), bad_up=False),
+        compared(
+            "Revenue",
+            "MRR of each day of the period, divided by the days in its month, added up.",
+            _revenue,
+            unit=money,
+            decimals=2,
+            bad_up=False,
+            unknown=NO_REVENUE,
         ),
-        above(
-            _figure(
-                "30-day gross margin",
-                "(Revenue - cost) / revenue of the last 30 complete days; without revenue there is no ratio.",
-                margin(),
-                NO_REVENUE,
-                unit="percentunit",
-                decimals=1,
-                thresholds=MARGIN_STEPS,
-            ),
-            change_stat(margin(), margin(PREVIOUS), bad_up=False, points=True),
+        compared(
+            "Margin",
+            "(Revenue - cost) / revenue of the period; without revenue there is no ratio.",
+            lambda window: of_tenants(lambda costs: margin_ratio(costs.now(window=window), _revenue(window))),
+            unit="percentunit",
+            decimals=1,
+            bad_up=False,
+            points=True,
+            thresholds=MARGIN_STEPS,
+            unknown=NO_REVENUE,
         ),
-        above(
-            _figure(
-                f"Per request {sign}",
-                "Cost of the last 30 complete days divided by their requests.",
-                per_request(),
-                NO_REQUESTS,
-                unit="none",
-                decimals=5,
-            ),
-            change_stat(per_request(), per_request(PREVIOUS), bad_up=True),
+        compared(
+            "Per request",
+            "Cost of the period divided by its requests.",
+            lambda window: of_tenants(lambda costs: ratio(costs.now(window=window), _requests(window))),
+            unit=money,
+            decimals=5,
+            unknown=NO_REQUESTS,
         ),
-        above(_budget_used(), _budget(sign)),
-        above(_forecast(sign), _forecast_range()),
+        _budget(settings),
+        _forecast(settings),
     ]
 
 
-_figure = partial(figure, unit="locale", decimals=2, size=None)
-"""A large figure of now, as large as its panel; money unless said otherwise."""
-
-
-def _note(description: str, queries: Sequence[Query], unknown: Unknown) -> Panel:
+def _budget(settings: Settings) -> Panel:
+    used = now(c.TENANT_BUDGET_USED, ("tenant",), tenant=TENANT)
+    budget = now(c.TENANT_BUDGET, ("tenant",), tenant=TENANT)
     return stat(
-        "",
-        description,
-        queries,
-        unit="locale",
+        "Month's budget",
+        "Cost since the first of this calendar month (UTC), today's unfinished day included, of the customers with a"
+        " budget; what they may cost in the month, and which part of that they have.",
+        [
+            Query(f"sum({used} * {budget}) / sum({budget})", "used", instant=True),
+            Query(f"sum({budget})", "budget", instant=True),
+        ],
+        unit=settings.exact,
         decimals=2,
         names=True,
-        across=len(queries) > 1,
-        text_size=(13, 16),
-        unknown=unknown,
+        text_size=(13, 24),
+        overrides=[override("used", unit="percentunit", decimals=0, thresholds=BUDGET_STEPS)],
+        links=[TO_BUDGETS],
+        unknown=NO_BUDGET,
         interval=None,
     )
 
 
-def _budget_used() -> Panel:
-    used = now(c.TENANT_BUDGET_USED, ("tenant",), tenant=TENANT)
-    budget = now(c.TENANT_BUDGET, ("tenant",), tenant=TENANT)
-    return _figure(
-        "Month's budget used",
-        "Cost since the first of this calendar month (UTC), today's unfinished day included, divided by the month's"
-        " budget.",
-        f"sum({used} * {budget}) / sum({budget} and {used})",
-        NO_BUDGET,
-        unit="percentunit",
-        decimals=0,
-        thresholds=BUDGET_STEPS,
-    )
-
-
-def _budget(sign: str) -> Panel:
-    return _note(
-        "What the customers listed above may cost in this calendar month.",
-        [Query(now(c.TENANT_BUDGET, tenant=TENANT), f"budget of the month {sign}", instant=True)],
-        NO_BUDGET,
-    )
-
-
-def _forecast(sign: str) -> Panel:
-    return _figure(
-        f"Month's forecast {sign}",
-        "Cost of this whole calendar month if each day left costs the average of the last 7 complete days.",
-        now(c.TENANT_FORECAST, tenant=TENANT, bound="expected"),
-        NO_FORECAST,
-    )
-
-
-def _forecast_range() -> Panel:
-    bounds = (("low", "at least"), ("high", "at most"))
-    return _note(
-        "The same forecast with the cheapest and the dearest 7 days in a row of the last 28.",
+def _forecast(settings: Settings) -> Panel:
+    bounds = (("expected", "expected"), ("low", "at least"), ("high", "at most"))
+    return stat(
+        "Month's forecast",
+        "Cost of this whole calendar month (UTC) if each day left costs the average of the last 7 complete days; at"
+        " least and at most: the cheapest and the dearest 7 days in a row of the last 28.",
         [Query(now(c.TENANT_FORECAST, tenant=TENANT, bound=bound), said, instant=True) for bound, said in bounds],
-        NO_FORECAST,
+        unit=settings.exact,
+        decimals=2,
+        names=True,
+        text_size=(13, 18),
+        links=[TO_BUDGETS],
+        unknown=NO_FORECAST,
+        interval=None,
     )
 
 
@@ -220,8 +209,8 @@ def _daily(settings: Settings) -> Panel:
         "Each day's cost on that day, shared costs and restatements included; the totals are those of the chosen"
         " range. Dashed: MRR of the day, divided by the days in its month.",
         [
-            Query(daily(c.TENANT_COST, ("component",), tenant=TENANT, window="1d"), "{{component}}"),
-            Query(daily(c.TENANT_REVENUE, tenant=TENANT, window="1d"), "revenue"),
+            *queries_of(lambda costs: costs.daily(("component",), window=DAY), "{{component}}"),
+            Query(daily(c.TENANT_REVENUE, tenant=TENANT, window=DAY), "revenue"),
         ],
         unit=settings.money,
         stacked=True,
@@ -229,61 +218,61 @@ def _daily(settings: Settings) -> Panel:
         legend="right",
         calcs=("sum", "lastNotNull"),
         bounds=(0, None),
-        overrides=[*component_colours(), revenue_line()],
+        overrides=[*component_colours(), override(AI, links=[TO_AI]), revenue_line()],
+        links=[TO_EFFICIENCY],
         unknown=NO_COSTS,
     )
 
 
 def _changed(settings: Settings) -> Panel:
-    sign = settings.sign
-    current, before = _cost(by=("component",)), _cost(by=("component",), before=PREVIOUS)
+    earlier, later = f"Before {settings.sign}", f"Now {settings.sign}"
+
+    def cost(window: str) -> str:
+        return either(lambda costs: costs.now(("component",), window=window))
+
     return joined(
-        "What changed: 30 days against the 30 before",
-        "Cost of the last 30 complete days by component, and of the 30 days before them.",
+        "What changed: against the period before",
+        "Cost of the period by component, and of the period before.",
         "component",
-        [
-            Figure(f"Before {sign}", earlier_or_zero(current, before), CENTS | wide(90)),
-            Figure(f"Now {sign}", current, CENTS | wide(90)),
-        ],
-        reckoned=[
-            Reckoned(f"Change {sign}", f"Now {sign}", "-", f"Before {sign}", CENTS | COLOURED_RISE | wide(90)),
-            Reckoned("Change %", f"Change {sign}", "/", f"Before {sign}", CHANGE_RATIO | wide(85)),
-        ],
+        [Figure(earlier, cost(BEFORE), CENTS | wide(95)), Figure(later, cost(PERIOD), CENTS | wide(95))],
+        reckoned=changes_of(settings.sign, earlier, later, CENTS),
         shown=[("component", "Component")],
-        overrides=[override("Component", custom__minWidth=80)],
-        sort_by=f"Now {sign}",
+        overrides=[override("Component", custom__minWidth=85, links=[TO_EFFICIENCY, TO_AI])],
+        sort_by=later,
         unknown=NO_COSTS,
     )
 
 
 def _shared(settings: Settings) -> Panel:
-    whole = daily(c.TENANT_COST, tenant=TENANT, window="1d")
-    shared = daily(c.TENANT_SHARED_COST, tenant=TENANT, window="1d")
+    shared = series(c.TENANT_SHARED_COST, tenant=TENANT, window=DAY)
     return timeseries(
         "Own and shared cost by day",
         "Direct: what bears the customer's own tag or label. Shared: its part of what all customers use, divided as"
         " `sharing` in the configuration says.",
-        [Query(f"{whole} - {shared}", "direct"), Query(shared, "shared")],
+        [
+            *queries_of(lambda costs: each_day("{} - {}".format, costs.series(window=DAY), shared), "direct"),
+            Query(each_day(str, shared), "shared"),
+        ],
         unit=settings.money,
         stacked=True,
         bars=True,
         calcs=("sum",),
         bounds=(0, None),
         overrides=[override("direct", fixed_color=BLUE), override("shared", fixed_color=GREY)],
+        links=[TO_EFFICIENCY],
         unknown=NO_COSTS,
     )
 
 
 def _margin() -> Panel:
-    revenue = daily(c.TENANT_REVENUE, tenant=TENANT, window=MONTH)
-    cost = daily(c.TENANT_COST, tenant=TENANT, window=MONTH)
+    revenue = series(c.TENANT_REVENUE, tenant=TENANT, window=ROLLING)
     plans = over("group", ("plan",), f"last_over_time({select(c.TENANT_INFO, tenant=TENANT)}[1d] @ end())")
     target = over("max", ("plan",), f"last_over_time({select(c.PLAN_TARGET_MARGIN)}[1d] @ end())")
     return timeseries(
-        "Gross margin, 30 days up to each day",
+        "Margin, over 30 days up to each day",
         "(Revenue - cost) / revenue of the 30 days that end with each day, and the target of the plan as it is now.",
         [
-            Query(f"({revenue} - {cost}) / ({revenue} > 0)", "margin"),
+            *queries_of(lambda costs: each_day(margin_ratio, costs.series(window=ROLLING), revenue), "margin"),
             Query(f"{target} and on (plan) {plans}", "target of {{plan}}"),
         ],
         unit="percentunit",
@@ -311,7 +300,7 @@ def _month(settings: Settings) -> Panel:
         "What the calendar month had cost at the end of each day, the month's budget, and what the whole month was"
         " forecast to cost on that day; the band is the forecast with the cheapest and the dearest week.",
         [
-            Query(day_end(c.TENANT_COST, tenant=TENANT, window="mtd"), "cost so far"),
+            *queries_of(lambda costs: costs.day_end(window="mtd"), "cost so far"),
             Query(day_end(c.TENANT_BUDGET, tenant=TENANT), "budget"),
             Query(forecast("expected"), "forecast"),
             Query(forecast("low"), "forecast, least"),
@@ -336,6 +325,7 @@ def _month(settings: Settings) -> Panel:
                 custom__hideFrom=_NO_LEGEND,
             ),
         ],
+        links=[TO_BUDGETS],
         unknown=NO_COSTS,
     )
 

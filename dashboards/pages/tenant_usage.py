@@ -2,49 +2,64 @@
 
 from __future__ import annotations
 
-from dashboards.cells import COLOURED_RISE, COUNT, RATIO, UNIT_PRICE, wide
+from dashboards.cells import CHANGE_RATIO, COUNT, UNIT_PRICE, UNSEEN, Cell, wide
 from dashboards.grafana import Row, row
+from dashboards.pages.parts import AI, AI_REQUESTS, DAY, PLAIN, REQUESTS, page_link, queries_of, ratio
 from dashboards.panels import Panel, Query, override, timeseries
-from dashboards.queries import PREVIOUS, TENANT, daily, now
+from dashboards.queries import BEFORE, PERIOD, TENANT, daily, each_day, now, of_tenants, series
 from dashboards.style import BLUE, COMPONENT_COLOURS, PURPLE, Settings
-from dashboards.tables import Figure, joined
-from dashboards.words import NO_AI, NO_AI_USAGE, NO_MEASURES, NO_REQUESTS, NO_USAGE
-from rules.promql import matches, other_than
+from dashboards.tables import Figure, Reckoned, joined
+from dashboards.words import NO_AI, NO_AI_REQUESTS, NO_MEASURES, NO_REQUESTS, NO_USAGE
+from rules.promql import other_than
 from unitcost import catalogue as c
 
-MONTH = "30d"
+TO_EFFICIENCY = page_link("Efficiency", "unitcost-efficiency", "period")
+TO_AI = page_link("AI", "unitcost-ai", "tenant", "period")
 
 
 def usage_rows(settings: Settings) -> list[Row]:
     """Return the rows about usage of the chosen customers."""
     return [
-        row(8, (10, _usage_table(settings)), (7, _requests()), (7, _cost_per_request(settings))),
-        row(8, (8, _other_usage()), (8, _ai_cost(settings)), (8, _ai_per_request(settings))),
+        row(9, (11, _usage_table(settings)), (6, _requests()), (7, _cost_per_request(settings))),
+        row(9, (8, _other_usage()), (8, _ai_cost(settings)), (8, _ai_per_request(settings))),
     ]
 
 
 def _usage_table(settings: Settings) -> Panel:
-    cost = {before: now(c.TENANT_COST, before=before, tenant=TENANT, window=MONTH) for before in ("", PREVIOUS)}
+    its_change: Cell = CHANGE_RATIO | {"displayName": "Its change"} | wide(90)
+    price = f"Cost of one {settings.sign}"
 
-    def used(before: str = "") -> str:
-        return now(c.TENANT_USAGE, ("measure",), before=before, tenant=TENANT, window=MONTH)
+    def used(window: str) -> str:
+        return now(c.TENANT_USAGE, ("measure",), tenant=TENANT, window=window)
 
-    def per_unit(before: str = "") -> str:
-        return f"({cost[before]} / on () group_right () ({used(before)} > 0))"
+    def prices(window: str) -> tuple[str, str]:
+        return of_tenants(lambda costs: f"{costs.now(window=window)} / on () group_right () ({used(window)} > 0)")
 
+    figures = [Figure("Before", used(BEFORE), UNSEEN), Figure("Used", used(PERIOD), COUNT | wide(90))]
+    reckoned = [
+        Reckoned("More", "Used", "-", "Before", UNSEEN),
+        Reckoned("Change", "More", "/", "Before", CHANGE_RATIO | {"thresholds": PLAIN} | wide(80)),
+    ]
+    for whose, earlier, later in zip(("", " of all"), prices(BEFORE), prices(PERIOD), strict=True):
+        before, dearer = f"{price}{whose} before", f"Dearer{whose}"
+        figures += [
+            Figure(before, earlier, UNSEEN),
+            Figure(f"{price}{whose}", later, UNIT_PRICE | {"displayName": price} | wide(110)),
+        ]
+        reckoned += [
+            Reckoned(dearer, f"{price}{whose}", "-", before, UNSEEN),
+            Reckoned(f"Its change{whose}", dearer, "/", before, its_change),
+        ]
     return joined(
-        "Usage of 30 days, and cost per unit",
-        "How much of each measure was used in the last 30 complete days, and all cost of these days divided by it;"
-        " changes are against the 30 days before.",
+        "Usage, and cost per unit",
+        "How much of each measure was used in the period, and all cost of the period divided by it; changes are against"
+        " the period before.",
         "measure",
-        [
-            Figure("Used", used(), COUNT | wide(90)),
-            Figure("Change", f"{used()} / ({used(PREVIOUS)} > 0) - 1", RATIO | wide(80)),
-            Figure(f"Cost of one {settings.sign}", per_unit(), UNIT_PRICE | wide(110)),
-            Figure("Its change", f"{per_unit()} / {per_unit(PREVIOUS)} - 1", RATIO | COLOURED_RISE | wide(90)),
-        ],
+        figures,
+        reckoned=reckoned,
         shown=[("measure", "Measure")],
-        overrides=[override("Measure", custom__minWidth=90)],
+        order=["Measure", "Used", "Change", price, f"{price} of all", "Its change", "Its change of all"],
+        overrides=[override("Measure", custom__minWidth=100)],
         sort_by="Used",
         unknown=NO_USAGE,
     )
@@ -54,34 +69,35 @@ def _requests() -> Panel:
     return timeseries(
         "Requests by day",
         "Requests of each day (UTC).",
-        [Query(daily(c.TENANT_USAGE, tenant=TENANT, measure="requests", window="1d"), "requests")],
+        [Query(daily(c.TENANT_USAGE, tenant=TENANT, measure=REQUESTS, window=DAY), "requests")],
         unit="short",
         bars=True,
         calcs=("sum", "mean"),
         bounds=(0, None),
         overrides=[override("requests", fixed_color=BLUE)],
+        links=[TO_EFFICIENCY],
         unknown=NO_REQUESTS,
     )
 
 
 def _cost_per_request(settings: Settings) -> Panel:
-    cost = daily(c.TENANT_COST, tenant=TENANT, window="1d")
-    used = daily(c.TENANT_USAGE, tenant=TENANT, measure="requests", window="1d")
+    requests = series(c.TENANT_USAGE, tenant=TENANT, measure=REQUESTS, window=DAY)
     return timeseries(
         "Cost per request by day",
         "All cost of a day divided by its requests.",
-        [Query(f"{cost} / ({used} > 0)", "cost per request")],
+        queries_of(lambda costs: each_day(ratio, costs.series(window=DAY), requests), "cost per request"),
         unit=settings.money,
         decimals=5,
         calcs=("mean", "lastNotNull"),
         bounds=(0, None),
         overrides=[override("cost per request", fixed_color=PURPLE, custom__lineWidth=2)],
+        links=[TO_EFFICIENCY],
         unknown=NO_REQUESTS,
     )
 
 
 def _other_usage() -> Panel:
-    used = daily(c.TENANT_USAGE, ("measure",), tenant=TENANT, measure=other_than("requests"), window="1d")
+    used = daily(c.TENANT_USAGE, ("measure",), tenant=TENANT, measure=other_than(REQUESTS), window=DAY)
     return timeseries(
         "Other usage by day",
         "Every other measure of each day (UTC), each summed over the day; a logarithmic scale, for"
@@ -95,42 +111,33 @@ def _other_usage() -> Panel:
 
 
 def _ai_cost(settings: Settings) -> Panel:
-    ai = daily(c.TENANT_COST, tenant=TENANT, component="ai", window="1d")
     return timeseries(
         "AI cost by day",
-        "What models and AI services cost each day, and that as a part of all cost of the day.",
-        [
-            Query(ai, "AI cost"),
-            Query(f"{ai} / ({daily(c.TENANT_COST, tenant=TENANT, window='1d')} > 0)", "part of all cost"),
-        ],
+        "What models and AI services cost each day, shared AI costs included.",
+        queries_of(lambda costs: costs.daily(component=AI, window=DAY), "AI cost"),
         unit=settings.money,
-        calcs=("mean", "lastNotNull"),
+        bars=True,
+        calcs=("sum", "lastNotNull"),
         bounds=(0, None),
-        overrides=[
-            override(
-                "AI cost", fixed_color=COMPONENT_COLOURS["ai"], custom__drawStyle="bars", custom__fillOpacity=80,
-                custom__lineWidth=0,
-            ),
-            override(
-                "part of all cost", fixed_color="text", unit="percentunit", decimals=0, max=1,
-                custom__axisPlacement="right",
-            ),
-        ],
+        overrides=[override("AI cost", fixed_color=COMPONENT_COLOURS[AI])],
+        links=[TO_AI],
         unknown=NO_AI,
-    )  # fmt: skip
+    )
 
 
 def _ai_per_request(settings: Settings) -> Panel:
-    ai = daily(c.TENANT_COST, tenant=TENANT, component="ai", window="1d")
-    used = daily(c.TENANT_USAGE, ("measure",), tenant=TENANT, measure=matches("ai_.*"), window="1d")
+    requests = series(c.TENANT_USAGE, tenant=TENANT, measure=AI_REQUESTS, window=DAY)
     return timeseries(
-        "AI cost per unit of AI usage, by day",
-        "AI cost of a day divided by each measure whose name begins with ai_, such as ai_requests.",
-        [Query(f"{ai} / on () group_right () ({used} > 0)", "per {{measure}}")],
+        "AI cost per AI request by day",
+        "AI cost of a day divided by its AI requests.",
+        queries_of(
+            lambda costs: each_day(ratio, costs.series(component=AI, window=DAY), requests), "AI cost per AI request"
+        ),
         unit=settings.money,
         decimals=5,
         calcs=("mean", "lastNotNull"),
         bounds=(0, None),
-        overrides=[override("/^per ai/", regex=True, fixed_color=COMPONENT_COLOURS["ai"], custom__lineWidth=2)],
-        unknown=NO_AI_USAGE,
+        overrides=[override("AI cost per AI request", fixed_color=COMPONENT_COLOURS[AI], custom__lineWidth=2)],
+        links=[TO_AI],
+        unknown=NO_AI_REQUESTS,
     )

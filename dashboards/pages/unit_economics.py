@@ -14,7 +14,7 @@ from dashboards.cells import (
     MONEY,
     RATIO,
     UNIT_PRICE,
-    Cell,
+    UNSEEN,
     bar,
     wide,
 )
@@ -22,7 +22,6 @@ from dashboards.grafana import column, row
 from dashboards.grafana import page as whole_page
 from dashboards.pages.parts import PERIOD_TEXT, PLAIN, changes_of, compared, periods, sums
 from dashboards.panels import (
-    OUT_OF_SIGHT,
     Json,
     Panel,
     Query,
@@ -248,7 +247,6 @@ def _customers(settings: Settings) -> Panel:
     def each(metric: c.Metric, window: str = PERIOD, **labels: str) -> str:
         return now(metric, TENANTS, window=window, **labels)
 
-    unseen: Cell = {"custom__hideFrom": OUT_OF_SIGHT}
     return by_tenant(
         "Customers",
         "Every customer in the period, shared costs included; change: of its cost from the period"
@@ -256,7 +254,7 @@ def _customers(settings: Settings) -> Panel:
         " header to sort, its funnel to filter, a name for the customer's page.",
         [
             Figure(f"Cost {sign}", each(c.TENANT_COST), MONEY | wide(85)),
-            Figure("Before", each(c.TENANT_COST, BEFORE), unseen),
+            Figure("Before", each(c.TENANT_COST, BEFORE), UNSEEN),
             Figure(f"Revenue {sign}", each(c.TENANT_REVENUE), MONEY | wide(105)),
             Figure(f"Margin {sign}", each(c.TENANT_MARGIN), MONEY | COLOURED_LOSS | wide(95)),
             Figure("Margin %", each(c.MARGIN_RATIO), MARGIN | wide(95)),
@@ -265,7 +263,7 @@ def _customers(settings: Settings) -> Panel:
             Figure(f"MRR {sign}", now(c.TENANT_MRR, TENANTS), MONEY | wide(85)),
         ],
         reckoned=[
-            Reckoned("Difference", f"Cost {sign}", "-", "Before", unseen),
+            Reckoned("Difference", f"Cost {sign}", "-", "Before", UNSEEN),
             Reckoned("Change %", "Difference", "/", "Before", CHANGE_RATIO | COLOURED_GROWTH | wide(100)),
         ],
         order=(

@@ -124,9 +124,9 @@ class Read(NamedTuple):
         """Return the costs at the range's end."""
         return _now(self.series(by, **labels), at)
 
-    def daily(self, by: tuple[str, ...] = (), **labels: str | Match) -> str:
-        """Return the costs of complete days on the day they end with."""
-        return each_day(str, self.series(by, **labels))
+    def daily(self, by: tuple[str, ...] = (), *, days_before: int = 0, **labels: str | Match) -> str:
+        """Return the costs of complete days on the day they end with, or of so many days before it."""
+        return each_day(str, self.series(by, **labels), ahead=24 * (1 - days_before))
 
     def day_end(self, by: tuple[str, ...] = (), **labels: str | Match) -> str:
         """Return the costs as they were said last on each day."""

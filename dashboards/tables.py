@@ -15,7 +15,8 @@ from dashboards.style import NO_PLAN
 CUSTOMER = "Customer"
 NAME_WIDTH = 165
 """Pixels in which a name of 20 letters is read."""
-_TENANT_PAGE = "/d/unitcost-tenant?${__url_time_range}&var-datasource=${datasource:percentencode}&var-tenant="
+_TENANT_PAGE = "/d/unitcost-tenant?${__url_time_range}&var-datasource=${datasource:percentencode}"
+_PERIOD = "&${period:queryparam}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,14 +39,17 @@ class Reckoned:
     cell: dict[str, Any] = field(default_factory=dict)
 
 
-def tenant_link(field_name: str = "tenant") -> Json:
-    """Return the link from a row to its customer's page; the time range and data source go along."""
-    return link("All about this customer", f'{_TENANT_PAGE}${{__data.fields["{field_name}"]:percentencode}}')
+def tenant_link(field_name: str = "tenant", *, period: bool = True) -> Json:
+    """Return the link from a row to its customer's page; time range, data source and the page's period go along."""
+    tenant = f'&var-tenant=${{__data.fields["{field_name}"]:percentencode}}'
+    return link("All about this customer", f"{_TENANT_PAGE}{_PERIOD if period else ''}{tenant}")
 
 
 def series_link() -> Json:
     """Return the link from a series with a tenant label to its customer's page."""
-    return link("All about this customer", f"{_TENANT_PAGE}${{__field.labels.tenant:percentencode}}")
+    return link(
+        "All about this customer", f"{_TENANT_PAGE}{_PERIOD}&var-tenant=${{__field.labels.tenant:percentencode}}"
+    )
 
 
 def joined(
@@ -92,7 +96,7 @@ def joined(
         transformations=[
             {"id": "joinByField", "options": {"byField": label, "mode": "outer"}},
             {"id": "filterFieldsByName", "options": {"include": {"names": given}}},
-            *(_calculation(column, by_header) for column in reckoned),
+            *(calculation(column, by_header) for column in reckoned),
             *(_farthest_from_zero(by_header.get(largest[0], largest[0]), largest[1]) if largest else ()),
             {
                 "id": "organize",
@@ -112,8 +116,8 @@ def joined(
     )
 
 
-def _calculation(column: Reckoned, by_header: Mapping[str, str]) -> Json:
-    """Return the step that adds a reckoned column; columns still bear the names of their queries then."""
+def calculation(column: Reckoned, by_header: Mapping[str, str] = {}) -> Json:
+    """Return the step that adds a reckoned column. by_header: the names that columns bear then, where not headers."""
     binary = {
         "left": by_header.get(column.left, column.left),
         "operator": column.operator,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from dashboards.cells import COUNT, Cell, wide
-from dashboards.grafana import Row, column, row, table_height
+from dashboards.grafana import Column, column
 from dashboards.panels import Json, Panel, Query, hidden, link, override, stat, table, values_as
 from dashboards.queries import otherwise
 from dashboards.style import BLUE, ORANGE, RED, Settings
@@ -32,11 +32,10 @@ SEVERITY = override(
 )
 
 
-def alerts(settings: Settings) -> Row:
-    """Return the row of alerts that fire: how many of each kind, and each with what to do; info is only counted."""
-    height, below = table_height(8), 3
-    left = column((height - below, _kinds(settings)), (below, _info()))
-    return row(height, (7, left), (17, _alerts(settings)))
+def alert_kinds(settings: Settings, height: int) -> Column:
+    """Return how many alerts of each kind fire; those of severity info are only counted."""
+    below = 3
+    return column((height - below, _kinds(settings)), (below, _info()))
 
 
 def _kinds(settings: Settings) -> Panel:
@@ -68,7 +67,7 @@ def _info() -> Panel:
     )
 
 
-def _alerts(settings: Settings) -> Panel:
+def alerts(settings: Settings) -> Panel:
     """Return the table of alerts, except those of severity info.
 
     ALERTS knows which fire, ALERTS_FOR_STATE since when their conditions hold. Neither has the rules' sentences, so an
@@ -101,7 +100,7 @@ def _alerts(settings: Settings) -> Panel:
             SEVERITY,
             _in_words(settings),
             override(CUSTOMER, links=[tenant_link()], noValue="-", **wide(150)),
-            override(ABOUT, noValue="-", **wide(115)),
+            override(ABOUT, noValue="-", **wide(145)),
             override(SINCE, unit="time:D MMM HH:mm", mappings=values_as({"0": "-"}), custom__align="left", **wide(105)),
             override(TO_DO, noValue="-", **opened | wide(225)),
         ],

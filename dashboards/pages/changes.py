@@ -2,145 +2,109 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
-from dashboards.cells import CENTS, COLOURED_RISE, MONEY, wide
+from dashboards.cells import MONEY, wide
 from dashboards.grafana import Row, column, row, section, table_height
 from dashboards.pages.alerts import columns
-from dashboards.pages.parts import DAY, MONTH, RISE, RISE_RATIO, changes_of, difference, week_before
-from dashboards.panels import Json, Panel, Query, hidden, override, table, timeseries
-from dashboards.queries import (
-    PREVIOUS,
-    TENANT,
-    compared,
-    current_or_zero,
-    daily,
-    earlier_or_zero,
-    info,
-    now,
-    otherwise,
-    with_plan,
-)
-from dashboards.style import NO_PLAN, Settings, component_colours
-from dashboards.tables import CUSTOMER, Figure, Reckoned, by_tenant, joined, tenant_link
-from dashboards.words import NO_EARLIER
+from dashboards.pages.parts import AI_PAGE, DAY, EFFICIENCY_PAGE, changes_of, components
+from dashboards.panels import Panel, Query, Unknown, hidden, override, table, timeseries
+from dashboards.queries import BEFORE, PERIOD, TENANT, either, info, now, of_tenants
+from dashboards.style import Settings, revenue_line
+from dashboards.tables import CUSTOMER, NAME_WIDTH, Figure, by_tenant, calculation, joined, tenant_link
+from dashboards.words import NO_COSTS, NO_EARLIER
+from rules.promql import matches
 from unitcost import catalogue as c
 
-BY_TENANT = ("tenant",)
+BY_TENANT, BY_COMPONENT = ("tenant",), ("component",)
+UNCHANGED = Unknown("no change", "Nothing earlier is known to compare with, or nothing changed.")
+WEEK_BEFORE = "a week before"
 
 
 def changes(settings: Settings) -> list[Row]:
-    """Return the rows of what changed: within 30 days, and from day to day."""
-    whole, above, rises = table_height(16), table_height(8), table_height(9)
-    left = column((rises, _rises(settings)), (whole - rises, _falls(settings)))
-    right = column((above, _components(settings)), (whole - above, _changed_customers(settings)))
+    """Return the rows of what changed: within the period, and from day to day."""
+    whole, above = table_height(17), table_height(8)
+    right = column((above, _components(settings)), (whole - above, _customers(settings)))
     return [
-        section("What changed: the last 30 complete days against the 30 before"),
-        row(whole, (14, left), (10, right)),
+        section("What changed: the period against the one before"),
+        row(whole, (13, _pairs(settings)), (11, right)),
         section("What changed: from day to day"),
-        row(table_height(10), (12, _day_over_day(settings)), (12, _yesterday(settings))),
+        row(10, (24, _days(settings))),
     ]
 
 
-def _cost(by: tuple[str, ...], *, before: str = "", window: str = MONTH) -> str:
-    return now(c.TENANT_COST, by, before=before, tenant=TENANT, window=window)
+def _pairs(settings: Settings) -> Panel:
+    """Return the pairs of a customer and a component whose cost changed most.
 
+    Half their difference is the standard deviation of the two figures, which finds them with one read of both; it is
+    0 where only one is known.
+    """
+    by = ("tenant", "component")
+    both = now(c.TENANT_COST, (*by, "window"), tenant=TENANT, window=matches(f"{PERIOD}|{BEFORE}"))
+    changed = f"topk(30, stddev by (tenant, component) ({both}) > 0.0025)"
 
-def _rises(settings: Settings) -> Panel:
-    return _contributors(
-        settings,
-        "Whose cost rose most, and in what",
-        "The nine pairs of a chosen customer and a component whose cost rose most against the 30 days before.",
-        lambda change: f"topk(9, {change} >= 0.005)",
-        descending=True,
-    )
+    def cost(window: str) -> str:
+        return f"{now(c.TENANT_COST, by, tenant=TENANT, window=window)} and {changed}"
 
-
-def _falls(settings: Settings) -> Panel:
-    return _contributors(
-        settings,
-        "Whose cost fell most, and in what",
-        "The five pairs of a chosen customer and a component whose cost fell most against the 30 days before.",
-        lambda change: f"bottomk(5, {change} <= -0.005)",
-        descending=False,
-    )
-
-
-def _contributors(
-    settings: Settings, title: str, description: str, most: Callable[[str], str], *, descending: bool
-) -> Panel:
-    """Return the pairs that `most` picks from the changes. Grafana reckons what was before: it spares a third query."""
-    sign, by = settings.sign, ("tenant", "component")
-    current = _cost(by)
-    changed = most(difference(current, _cost(by, before=PREVIOUS), by))
-    known = compared(now(c.PLATFORM_COST, window=MONTH))
-    change, later, earlier = f"Change {sign}", f"Now {sign}", f"Before {sign}"
-    reckoned = (
-        Reckoned(earlier, later, "-", change, MONEY | wide(90)),
-        Reckoned("Change %", change, "/", earlier, RISE_RATIO | wide(105)),
-    )
-    headers = {"name": CUSTOMER, "plan": "Plan", "component": "Component", "Value #A": change, "Value #B": later}
+    earlier, later = f"Before {settings.sign}", f"Now {settings.sign}"
+    reckoned = changes_of(settings.sign, earlier, later)
+    headers = {"name": CUSTOMER, "component": "Component", "Value #A": earlier, "Value #B": later}
     return table(
-        title,
-        description,
-        [
-            Query(otherwise(with_plan(changed, names=True), known, "name", "no such change")),
-            Query(with_plan(f"({current} and on (tenant, component) {changed})", names=True)),
+        "Whose cost changed most, and in what",
+        "The 30 pairs of a chosen customer and a component whose cost differs most from that of the period before."
+        " Click the header of a change to see the largest falls first.",
+        [Query(cost(BEFORE)), Query(cost(PERIOD)), Query(info("name", tenant=TENANT))],
+        transformations=[
+            {"id": "merge", "options": {}, "filter": {"id": "byRefId", "options": "/^(?:A|B)$/"}},
+            {"id": "joinByField", "options": {"byField": "tenant", "mode": "inner"}},
+            *columns(headers),
+            *map(calculation, reckoned),
         ],
-        transformations=[{"id": "merge", "options": {}}, *columns(headers), *map(_reckon, reckoned)],
         overrides=[
             hidden("tenant"),
-            override(CUSTOMER, links=[tenant_link()]),
-            override("Plan", mappings=NO_PLAN, **wide(100)),
-            override("Component", **wide(110)),
-            override(change, **RISE | wide(105)),
-            override(later, **MONEY | wide(90)),
+            override(CUSTOMER, links=[tenant_link()], custom__minWidth=NAME_WIDTH),
+            override("Component", links=[EFFICIENCY_PAGE, AI_PAGE], **wide(90)),
+            *(override(header, **MONEY | wide(85)) for header in (earlier, later)),
             *(override(said.header, **said.cell) for said in reckoned),
         ],
-        sort_by=change,
-        descending=descending,
-        unknown=NO_EARLIER,
+        sort_by=reckoned[0].header,
+        unknown=UNCHANGED,
     )
-
-
-def _reckon(said: Reckoned) -> Json:
-    """Return the step that adds a reckoned column to a table whose columns have their headers already."""
-    binary = {"left": said.left, "operator": said.operator, "right": said.right}
-    options = {"mode": "binary", "alias": said.header, "binary": binary, "replaceFields": False}
-    return {"id": "calculateField", "options": options}
 
 
 def _components(settings: Settings) -> Panel:
-    by, sign = ("component",), settings.sign
-    current, before = _cost(by), _cost(by, before=PREVIOUS)
+    sign = settings.sign
+    earlier, later = f"Before {sign}", f"Now {sign}"
+
+    def cost(window: str) -> str:
+        return either(lambda costs: costs.now(BY_COMPONENT, window=window))
+
     return joined(
         "By component",
-        "Cost of the chosen customers by component, against that of the 30 days before.",
+        "Cost of the chosen customers by component, against that of the period before.",
         "component",
-        [
-            Figure(f"Before {sign}", earlier_or_zero(current, before), MONEY | wide(95)),
-            Figure(f"Now {sign}", current, MONEY | wide(95)),
-        ],
-        reckoned=changes_of(sign, f"Before {sign}", f"Now {sign}"),
+        [Figure(earlier, cost(BEFORE), MONEY | wide(85)), Figure(later, cost(PERIOD), MONEY | wide(85))],
+        reckoned=changes_of(sign, earlier, later),
         shown=[("component", "Component")],
+        overrides=[override("Component", links=[EFFICIENCY_PAGE, AI_PAGE], custom__minWidth=100)],
         sort_by=f"Change {sign}",
-        unknown=NO_EARLIER,
+        unknown=NO_COSTS,
     )
 
 
-def _changed_customers(settings: Settings) -> Panel:
+def _customers(settings: Settings) -> Panel:
     sign = settings.sign
-    current, before = _cost(BY_TENANT), _cost(BY_TENANT, before=PREVIOUS)
+    earlier, later = f"Before {sign}", f"Now {sign}"
+    before = now(c.TENANT_COST, BY_TENANT, tenant=TENANT, window=BEFORE)
+    current = now(c.TENANT_COST, BY_TENANT, tenant=TENANT, window=PERIOD)
     return by_tenant(
-        "By customer, the six largest changes",
-        "The chosen customers whose cost differs most from that of the 30 days before.",
+        "By customer, the largest changes",
+        "The seven chosen customers whose cost differs most from that of the period before.",
         [
-            Figure(f"Before {sign}", earlier_or_zero(current, before), MONEY | wide(95)),
-            Figure(f"Now {sign}", current_or_zero(current, before), MONEY | wide(95)),
+            Figure(earlier, before, MONEY | wide(85)),
+            Figure(later, f"({current} and {before})", MONEY | wide(85)),
         ],
-        reckoned=changes_of(sign, f"Before {sign}", f"Now {sign}"),
-        tenants=compared(info(tenant=TENANT)),
-        largest=(f"Change {sign}", 6),
+        reckoned=changes_of(sign, earlier, later),
+        tenants=before,
+        largest=(f"Change {sign}", 7),
         sort_by=f"Change {sign}",
         paginate=False,
         plan=False,
@@ -148,53 +112,23 @@ def _changed_customers(settings: Settings) -> Panel:
     )
 
 
-def _day_over_day(settings: Settings) -> Panel:
-    by = ("component",)
-
-    cost = daily(c.TENANT_COST, by, tenant=TENANT, window=DAY)
+def _days(settings: Settings) -> Panel:
+    shown = [
+        *((found, "{{component}}") for found in of_tenants(lambda costs: costs.daily(BY_COMPONENT, window=DAY))),
+        *((found, WEEK_BEFORE) for found in of_tenants(lambda costs: costs.daily(window=DAY, days_before=7))),
+    ]
     return timeseries(
-        "Change from the week before, day by day",
-        "Each day's cost of the chosen customers less that of the same weekday a week before, by component: above 0"
-        " what became dearer, below 0 what became cheaper. Days of the week differ, so this says more than the day"
-        " before.",
-        [Query(f"{cost} - {week_before(cost)}", "{{component}}")],
+        "Daily cost by component, and that of the week before",
+        "Each day's cost of the chosen customers by component. Dashed: their cost of the same weekday a week before,"
+        " as days of the week differ. What reaches over it became dearer.",
+        [Query(expr, legend) for expr, legend in shown],
         unit=settings.money,
         stacked=True,
         bars=True,
         calcs=("sum", "lastNotNull"),
         legend="right",
-        overrides=component_colours(),
-        unknown=NO_EARLIER,
-    )
-
-
-def _yesterday(settings: Settings) -> Panel:
-    sign = settings.sign
-    current = _cost(BY_TENANT, window=DAY)
-    before = _cost(BY_TENANT, window=DAY, before=DAY)
-    week = _cost(BY_TENANT, window=DAY, before="7d")
-    return by_tenant(
-        "Yesterday against the day before",
-        "The ten chosen customers whose cost of the last complete day (UTC) differs most from that of the day"
-        " before; the same weekday a week earlier beside it.",
-        [
-            Figure(f"Week before {sign}", compared(week, ago=DAY), CENTS | wide(130)),
-            Figure(f"Day before {sign}", earlier_or_zero(current, before, ago=DAY), CENTS | wide(120)),
-            Figure(f"Yesterday {sign}", current_or_zero(current, before, ago=DAY), CENTS | wide(120)),
-        ],
-        reckoned=[
-            Reckoned(
-                f"Change {sign}",
-                f"Yesterday {sign}",
-                "-",
-                f"Day before {sign}",
-                CENTS | COLOURED_RISE | wide(110),
-            )
-        ],
-        tenants=compared(info(tenant=TENANT), ago=DAY),
-        largest=(f"Change {sign}", 10),
-        sort_by=f"Change {sign}",
-        paginate=False,
-        plan=False,
-        unknown=NO_EARLIER,
+        bounds=(0, None),
+        overrides=[*components(), revenue_line(WEEK_BEFORE)],
+        links=[EFFICIENCY_PAGE],
+        unknown=NO_COSTS,
     )

@@ -5,10 +5,10 @@ from __future__ import annotations
 from dashboards.grafana import Row, row, section
 from dashboards.pages.parts import figure
 from dashboards.panels import Panel, Query, stat, steps, timeseries
-from dashboards.queries import latest, once
+from dashboards.queries import now
 from dashboards.style import GREEN, ORANGE, RED, YELLOW
 from dashboards.words import NO_COSTS, NO_EXPORTER
-from rules.promql import select
+from rules.promql import over, select
 from unitcost import catalogue as c
 from unitcost.catalogue_external import UP
 
@@ -28,15 +28,20 @@ def errors_of_a_day() -> str:
     """Return errors by source and reason; a counter that is new within the day counts from 0."""
     errors = select(c.SOURCE_ERRORS)
     recent = f"max_over_time({errors}[1d]) unless {errors} offset 1d"
-    return once(("source", "reason"), f"({recent} or increase({errors}[1d]))")
+    return over("max", ("source", "reason"), f"({recent} or increase({errors}[1d]))")
+
+
+def _of_sources(metric: c.Metric) -> str:
+    """Return what an exporter says of each source; a refresh or a restart makes no gap."""
+    return over("max", ("source",), f"last_over_time({select(metric)}[15m])")
 
 
 def _ages() -> Panel:
-    age = f"time() - {once(('source',), f'last_over_time({select(c.SOURCE_LAST_SUCCESS)}[15m])')}"
+    succeeded = _of_sources(c.SOURCE_LAST_SUCCESS)
     return timeseries(
-        "Time since each source was read",
+        "Age of each source",
         "How long ago each source was last read without an error. A rising line is a source that fails.",
-        [Query(age, "{{source}}")],
+        [Query(f"time() - {succeeded}", "{{source}}")],
         unit="s",
         calcs=("lastNotNull", "max"),
         bounds=(0, None),
@@ -47,11 +52,10 @@ def _ages() -> Panel:
 
 
 def _durations() -> Panel:
-    took = once(("source",), f"last_over_time({select(c.SOURCE_DURATION)}[15m])")
     return timeseries(
         "How long refreshes take",
         "Seconds the last refresh of each source took.",
-        [Query(took, "{{source}}")],
+        [Query(_of_sources(c.SOURCE_DURATION), "{{source}}")],
         unit="s",
         calcs=("lastNotNull", "max"),
         bounds=(0, None),
@@ -62,13 +66,12 @@ def _durations() -> Panel:
 
 
 def _errors() -> Panel:
-    read = once(("source",), f"last_over_time({select(c.SOURCE_UP)}[15m])")
     return timeseries(
-        "Errors of the day before, by source and reason",
-        "Errors of each source within the 24 hours before each point.",
+        "Errors within a day",
+        "Errors of each source by reason, within the 24 hours before each point.",
         [
             Query(errors_of_a_day(), "{{source}}: {{reason}}"),
-            Query(f"0 * {read} unless on (source) {errors_of_a_day()}", "{{source}}"),
+            Query(f"0 * {_of_sources(c.SOURCE_UP)} unless on (source) {errors_of_a_day()}", "{{source}}"),
         ],
         unit="short",
         decimals=0,
@@ -82,8 +85,8 @@ def _errors() -> Panel:
 
 def _exporter() -> list[Panel]:
     """Return what tells of the exporter itself."""
-    version = once(("version",), latest(select(c.BUILD_INFO)))
-    folded, unknown = (once((), latest(select(metric))) for metric in (c.TENANTS_FOLDED, c.UNKNOWN_TENANTS))
+    version = now(c.BUILD_INFO, ("version",))
+    folded, unknown = now(c.TENANTS_FOLDED), now(c.UNKNOWN_TENANTS)
     known = f"last_over_time({select(c.BUILD_INFO)}[1d])"
     down = f"count({UP.name} and on (job, instance) {known}) - sum({UP.name} and on (job, instance) {known})"
     return [
@@ -107,7 +110,7 @@ def _exporter() -> list[Panel]:
         figure(
             "Age of the figures",
             "How long ago the figures that are served were derived.",
-            f"time() - {once((), latest(select(c.SNAPSHOT_TIMESTAMP)))}",
+            f"time() - {now(c.SNAPSHOT_TIMESTAMP)}",
             NO_EXPORTER,
             unit="s",
             thresholds=AGE_STEPS,
@@ -115,12 +118,12 @@ def _exporter() -> list[Panel]:
         figure(
             "Customers",
             "Customers with cost, usage or revenue in any window, those folded into one included.",
-            once((), latest(select(c.TENANTS))),
+            now(c.TENANTS),
             NO_COSTS,
             unit="locale",
         ),
         figure(
-            "Folded or unknown",
+            "Folded/unknown",
             "Customers beyond limits.tenants, summed up as All other tenants, and customers that the directory does"
             " not name.",
             f"{folded} + ({unknown} or vector(0))",
@@ -129,10 +132,10 @@ def _exporter() -> list[Panel]:
             thresholds=steps((None, GREEN), (1, YELLOW)),
         ),
         figure(
-            "Series of customers' costs",
+            "Cost series",
             "Series of the metric that has the most: customers x components x windows. They are what a Prometheus"
             " feels; limits.tenants holds them down.",
-            f"count(max by (tenant, component, window) ({latest(select(c.TENANT_COST))}))",
+            f"count({now(c.TENANT_COST, ('tenant', 'component', 'window'))})",
             NO_COSTS,
             unit="locale",
             thresholds=steps((None, GREEN), (100000, YELLOW), (200000, ORANGE)),

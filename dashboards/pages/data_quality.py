@@ -5,19 +5,46 @@ from __future__ import annotations
 from dashboards.cells import COUNT, MONEY, Cell, wide
 from dashboards.grafana import page as whole_page
 from dashboards.grafana import row, section, table_height
+from dashboards.pages.alerts import columns
 from dashboards.pages.data_exporter import AGE_STEPS, errors_of_a_day, exporter_rows
-from dashboards.pages.parts import figure
-from dashboards.panels import GREY, Json, Panel, Query, override, steps, table, timeseries, values_as
-from dashboards.queries import daily, latest, now, once, otherwise
-from dashboards.style import GREEN, ORANGE, RED, YELLOW, Settings, component_colours
+from dashboards.pages.parts import (
+    AI_PAGE,
+    EFFICIENCY_PAGE,
+    PERIOD_TEXT,
+    compared,
+    components,
+    figure,
+    page_link,
+    periods,
+    ratio,
+)
+from dashboards.panels import (
+    GREY,
+    Json,
+    Panel,
+    Query,
+    override,
+    stat,
+    steps,
+    table,
+    text,
+    timeseries,
+    values_as,
+)
+from dashboards.queries import BEFORE, PERIOD, daily, each_day, now, series
+from dashboards.style import GREEN, ORANGE, RED, YELLOW, Settings
 from dashboards.tables import Figure, joined
 from dashboards.words import NO_COSTS, NO_EXPORTER, NOT_COMPARED
-from rules.promql import over, select
+from rules.promql import matches, over
 from unitcost import catalogue as c
 
 UID = "unitcost-data"
-MONTH = "30d"
+DAY = "1d"
+BY_SOURCE = ("source",)
 SHARE_STEPS = steps((None, GREEN), (0.05, YELLOW), (0.1, ORANGE), (0.2, RED))
+ESTIMATE_STEPS = steps((None, GREEN), (0.25, YELLOW), (0.5, ORANGE))
+COMPLETE = values_as({"1": ("complete", GREEN), "0": ("days are missing", ORANGE)})
+KNOWN = "known"
 
 
 def page(settings: Settings) -> Json:
@@ -28,26 +55,36 @@ def page(settings: Settings) -> Json:
         "Whether the figures can be trusted: what each source brought and when, which days are missing, what found no"
         " customer, and whether bill and cluster agree.",
         [
-            row(4, *((4, one) for one in _figures())),
+            row(2, (24, _intro())),
+            row(5, *((4, one) for one in _figures())),
             row(table_height(5), (15, _sources(settings)), (9, _windows(settings))),
             section("Costs that found no customer"),
-            row(8, (8, _unallocated(settings)), (8, _unallocated_share()), (8, _unallocated_now(settings))),
+            row(9, (9, _unallocated(settings)), (6, _unallocated_share()), (9, _unallocated_in_period(settings))),
             section("Bill against cluster, and estimates"),
-            row(8, (8, _reconciliation()), (8, _by_source(settings)), (8, _estimated())),
+            row(9, (8, _reconciliation()), (8, _by_source(settings)), (8, _estimated())),
             *exporter_rows(),
         ],
+        variables=[periods(settings)],
     )
 
 
-def _share_now(part: c.Metric) -> str:
-    return f"{now(part, window=MONTH)} / ({now(c.BILL, window=MONTH)} > 0)"
+def _intro() -> Panel:
+    return text(
+        f"{PERIOD_TEXT} All is of the whole company. What is missing here is missing on every other page; the page"
+        " Month close holds a closed month against the invoices."
+    )
+
+
+def _part(metric: c.Metric, window: str) -> tuple[str, str]:
+    """Return which part of all costs a metric's are, and what gives 0 where costs are known and these are none."""
+    part, whole = now(metric, window=window), now(c.BILL, window=window)
+    return f"{part} / ({whole} > 0)", f"0 * {whole} unless {part}"
 
 
 def _figures() -> list[Panel]:
     """Return what tells at a glance whether something is wrong."""
-    up = once(("source",), latest(select(c.SOURCE_UP)))
-    succeeded = once(("source",), latest(select(c.SOURCE_LAST_SUCCESS)))
-    ratio = once(("source", "cluster"), latest(select(c.RECONCILIATION, window=MONTH)))
+    up = now(c.SOURCE_UP, BY_SOURCE)
+    agreed = now(c.RECONCILIATION, ("source", "cluster"), window=PERIOD)
     return [
         figure(
             "Sources down",
@@ -59,57 +96,66 @@ def _figures() -> list[Panel]:
         figure(
             "Oldest source",
             "The longest time since a source was last read without an error.",
-            f"time() - min({succeeded})",
+            f"time() - min({now(c.SOURCE_LAST_SUCCESS, BY_SOURCE)})",
             NO_EXPORTER,
             unit="s",
             decimals=1,
             thresholds=AGE_STEPS,
         ),
         figure(
-            "Data of 30 days",
-            "Whether every required source knows every one of the last 30 complete days.",
-            once((), latest(select(c.WINDOW_COMPLETE, window=MONTH))),
+            "Data of period",
+            "Whether every required source knows every complete day of the period.",
+            now(c.WINDOW_COMPLETE, window=PERIOD),
             NO_COSTS,
-            mappings=values_as({"1": ("complete", GREEN), "0": ("days are missing", ORANGE)}),
+            mappings=COMPLETE,
+            size=20,
         ),
-        figure(
-            "Without a customer",
-            "The part of all costs of the last 30 complete days that found neither a customer nor a sharing rule.",
-            f"{_share_now(c.UNALLOCATED)} or 0 * {now(c.BILL, window=MONTH)}",
-            NO_COSTS,
+        compared(
+            "No customer",
+            "The part of all costs that found neither a customer nor a sharing rule.",
+            lambda window: _part(c.UNALLOCATED, window),
             unit="percentunit",
             decimals=1,
+            points=True,
             thresholds=SHARE_STEPS,
         ),
-        figure(
+        compared(
             "Estimated",
-            "The part of all costs of the last 30 complete days that is OpenCost's estimate, because no bill covers"
-            " these days yet.",
-            f"{_share_now(c.ESTIMATED_COST)} or 0 * {now(c.BILL, window=MONTH)}",
-            NO_COSTS,
+            "The part of all costs that is OpenCost's estimate, because no bill covers these days yet.",
+            lambda window: _part(c.ESTIMATED_COST, window),
             unit="percentunit",
             decimals=1,
-            thresholds=steps((None, GREEN), (0.25, YELLOW), (0.5, ORANGE)),
+            points=True,
+            bad_up=None,
+            thresholds=ESTIMATE_STEPS,
         ),
-        figure(
+        stat(
             "Bill / cluster",
-            "30 days: the bill's Kubernetes rows divided by what OpenCost says of the same cluster and days, 1 when"
-            " they agree. Where there are several clusters, the one that is furthest from 1.",
-            f"max(max({ratio}) and max({ratio}) - 1 >= 1 - min({ratio}) or min({ratio}))",
-            NOT_COMPARED,
+            "The bill's Kubernetes rows divided by what OpenCost says of the same cluster and days, 1 when they agree."
+            " Where there are several clusters, those with the lowest and the highest figure.",
+            [
+                Query(f"bottomk(1, {agreed})", "{{cluster}}", instant=True),
+                Query(f"topk(1, {agreed}) unless bottomk(1, {agreed})", "{{cluster}}", instant=True),
+            ],
+            unit="none",
             decimals=3,
             thresholds=steps((None, RED), (0.8, ORANGE), (0.9, GREEN), (1.1, ORANGE), (1.2, RED)),
+            names=True,
+            text_size=(13, 24),
+            unknown=NOT_COMPARED,
+            interval=None,
         ),
     ]
 
 
 def _sources(settings: Settings) -> Panel:
-    sign = settings.sign
+    def told(metric: c.Metric) -> str:
+        return now(metric, BY_SOURCE)
 
-    def said(metric: c.Metric) -> str:
-        return once(("source",), latest(select(metric)))
+    def billed(window: str) -> str:
+        return f"{now(c.BILL, BY_SOURCE, window=window)} > 0"
 
-    failed = over("sum", ("source",), errors_of_a_day())
+    failed = over("sum", BY_SOURCE, errors_of_a_day())
     state: Cell = {
         "mappings": values_as({"1": ("up", GREEN), "0": ("down", RED)}),
         "custom__cellOptions": {"type": "color-text"},
@@ -129,21 +175,21 @@ def _sources(settings: Settings) -> Panel:
     }
     return joined(
         "Sources",
-        "Each source: whether its last refresh worked, when it was last read without an error, its rows in the ledger,"
-        " how long the refresh took, its errors within a day, and what it billed in the last 30 complete days and in"
-        " the last calendar month, to hold beside the invoice.",
+        "Each source: whether its last refresh worked, when it was last read without an error, how long the refresh"
+        " took, its rows in the ledger, its errors within a day, and what it billed in the period and in the one"
+        " before; nothing where a bill tells its costs.",
         "source",
         [
-            Figure("State", said(c.SOURCE_UP), state | wide(60)),
-            Figure("Last success", f"time() - {said(c.SOURCE_LAST_SUCCESS)}", age | wide(100)),
-            Figure("Refresh", said(c.SOURCE_DURATION), {"unit": "s", "decimals": 1, "noValue": "-"} | wide(80)),
-            Figure("Rows", said(c.SOURCE_ROWS), COUNT | wide(80)),
-            Figure("Errors, 1 day", f"{failed} or 0 * {said(c.SOURCE_UP)}", errors | wide(100)),
-            Figure(f"Billed {sign}, 30 days", now(c.BILL, ("source",), window=MONTH), MONEY | wide(140)),
-            Figure(f"Billed {sign}, last month", now(c.BILL, ("source",), window="last_month"), MONEY | wide(160)),
+            Figure("State", told(c.SOURCE_UP), state | wide(60)),
+            Figure("Last success", f"time() - {told(c.SOURCE_LAST_SUCCESS)}", age | wide(95)),
+            Figure("Refresh", told(c.SOURCE_DURATION), {"unit": "s", "decimals": 1, "noValue": "-"} | wide(75)),
+            Figure("Rows", told(c.SOURCE_ROWS), COUNT | wide(75)),
+            Figure("Errors, 1 day", f"{failed} or 0 * {told(c.SOURCE_UP)}", errors | wide(95)),
+            Figure(f"Billed {settings.sign}", billed(PERIOD), MONEY | wide(80)),
+            Figure(f"Before {settings.sign}", billed(BEFORE), MONEY | wide(85)),
         ],
         shown=[("source", "Source")],
-        overrides=[override("Source", custom__minWidth=80)],
+        overrides=[override("Source", custom__minWidth=90)],
         sort_by="Source",
         descending=False,
         unknown=NO_EXPORTER,
@@ -151,96 +197,115 @@ def _sources(settings: Settings) -> Panel:
 
 
 def _windows(settings: Settings) -> Panel:
-    names = values_as({"1d": "yesterday", "30d": "last 30 days", "mtd": "this month", "last_month": "last month"})
-    complete = values_as({"1": ("complete", GREEN), "0": ("days are missing", ORANGE)})
+    choices = periods(settings).options
+    served = matches("|".join(settings.windows))
     return joined(
-        "Which figures are complete",
-        "Whether every required source knows every complete day of each window, and what the window costs so far."
-        " A window with missing days is too small until they arrive.",
+        "Which periods are complete",
+        "Whether every required source knows every complete day of each period, and what it costs as far as is known."
+        " A period with missing days is too small until they arrive.",
         "window",
         [
             Figure(
                 "Data",
-                once(("window",), latest(select(c.WINDOW_COMPLETE))),
-                {"mappings": complete, "custom__cellOptions": {"type": "color-text"}},
+                now(c.WINDOW_COMPLETE, ("window",), window=served),
+                {"mappings": COMPLETE, "custom__cellOptions": {"type": "color-text"}},
             ),
-            Figure(f"Cost {settings.sign}", _cost_by_window(), MONEY | wide(110)),
+            Figure(f"Cost {settings.sign}", now(c.PLATFORM_COST, ("window",), window=served), MONEY | wide(95)),
         ],
-        shown=[("window", "Window")],
-        overrides=[override("Window", mappings=names, custom__minWidth=100)],
-        sort_by="Window",
+        shown=[("window", "Period")],
+        overrides=[override("Period", mappings=values_as(dict(choices)), custom__minWidth=110)],
+        sort_by="Period",
         descending=False,
         unknown=NO_COSTS,
     )
 
 
-def _cost_by_window() -> str:
-    every = once(c.PLATFORM_COST.labels, latest(select(c.PLATFORM_COST)))
-    return over("sum", ("window",), every)
+def _known() -> Query:
+    """Return 0 on every day whose costs are known, for a graph of what some days have none of."""
+    return Query(f"0 * {daily(c.PLATFORM_COST, window=DAY)}", KNOWN)
+
+
+def _out_of_sight() -> Json:
+    """Return the override that keeps those zeros from the eye: they only tell such a day from one nobody knows."""
+    return override(KNOWN, custom__hideFrom={"legend": True, "tooltip": True, "viz": False}, custom__lineWidth=0)
 
 
 def _unallocated(settings: Settings) -> Panel:
-    lost = daily(c.UNALLOCATED, ("component",), window="1d")
     return timeseries(
-        "Without a customer, by day and component",
-        "Each day's costs that found neither a customer nor a sharing rule, on that day.",
-        [Query(otherwise(lost, daily(c.PLATFORM_COST, window="1d"), "component", "none"), "{{component}}")],
+        "Without a customer, by component",
+        "Each day's costs that found neither a customer nor a sharing rule, on that day. A day without any has no bar.",
+        [Query(f"{daily(c.UNALLOCATED, ('component',), window=DAY)} > 0", "{{component}}"), _known()],
         unit=settings.money,
         stacked=True,
         bars=True,
         calcs=("sum", "lastNotNull"),
         bounds=(0, None),
-        overrides=component_colours(),
+        overrides=[*components(), _out_of_sight()],
+        links=[EFFICIENCY_PAGE],
         unknown=NO_COSTS,
     )
 
 
 def _unallocated_share() -> Panel:
-    part = daily(c.UNALLOCATED, ("source",), window="1d")
-    whole = daily(c.BILL, ("source",), window="1d")
+    lost, whole = series(c.UNALLOCATED, window=DAY), series(c.BILL, window=DAY)
     return timeseries(
-        "Part of each source without a customer, by day",
-        "Each day's costs without a customer, divided by all costs of the source on that day.",
-        [Query(f"({part} or 0 * {whole}) / ({whole} > 0)", "{{source}}")],
+        "Part of all costs",
+        "Each day's costs without a customer, divided by all costs of the day.",
+        [Query(each_day(ratio, lost, whole), "without a customer"), _known()],
         unit="percentunit",
         decimals=1,
         calcs=("mean", "lastNotNull"),
         bounds=(0, None),
+        overrides=[override("without a customer", fixed_color=ORANGE, custom__lineWidth=2), _out_of_sight()],
         unknown=NO_COSTS,
     )
 
 
-def _unallocated_now(settings: Settings) -> Panel:
-    lost = f"{now(c.UNALLOCATED, ('source', 'component'), window=MONTH)} > 0"
+def _unallocated_in_period(settings: Settings) -> Panel:
+    by, later, earlier = ("source", "component"), f"Now {settings.sign}", f"Before {settings.sign}"
+    headers = {"source": "Source", "component": "Component", "Value #A": later, "Value #B": earlier}
+    lost = now(c.UNALLOCATED, by, window=PERIOD)
+    known = f"0 * group({now(c.BILL, window=PERIOD)})"
+    nothing = f'label_replace({known}, "source", "none", "", "") unless on () ({lost} > 0)'
+    neither = {"id": "equal", "options": {"value": 0}}
     return table(
-        "Where they come from, 30 days",
-        "Costs of the last 30 complete days without a customer, by source and component: tag them, or write a rule"
-        " under `sharing` in the configuration.",
-        [Query(otherwise(lost, now(c.BILL, window=MONTH), "source", "none: every cost found a customer or a rule"))],
-        transformations=[
-            {
-                "id": "organize",
-                "options": {
-                    "excludeByName": {"Time": True},
-                    "includeByName": {},
-                    "indexByName": {"source": 0, "component": 1, "Value": 2},
-                    "renameByName": {"source": "Source", "component": "Component", "Value": f"Cost {settings.sign}"},
-                },
-            }
+        "Where they come from",
+        "Costs without a customer, by source and component, in the period and in the one before: tag them, or write a"
+        " rule under `sharing` in the configuration. None: every cost found a customer or a rule.",
+        [
+            Query(lost),
+            Query(now(c.UNALLOCATED, by, window=BEFORE)),
+            Query(f'label_replace({nothing}, "component", "-", "", "")'),
         ],
-        overrides=[override(f"Cost {settings.sign}", **MONEY)],
-        sort_by=f"Cost {settings.sign}",
+        transformations=[
+            {"id": "merge", "options": {}},
+            {
+                "id": "filterByValue",
+                "options": {
+                    "type": "exclude",
+                    "match": "all",
+                    "filters": [{"fieldName": name, "config": neither} for name in ("Value #A", "Value #B")],
+                },
+            },
+            *columns(headers),
+        ],
+        overrides=[
+            override("Source", custom__minWidth=90),
+            override("Component", links=[EFFICIENCY_PAGE, AI_PAGE], custom__minWidth=100),
+            override(later, **MONEY | wide(80)),
+            override(earlier, **MONEY | wide(85)),
+        ],
+        sort_by=later,
         unknown=NO_COSTS,
     )
 
 
 def _reconciliation() -> Panel:
-    ratio = daily(c.RECONCILIATION, ("source", "cluster"), window=MONTH)
     return timeseries(
-        "Bill divided by cluster, 30 days up to each day",
-        "The bill's Kubernetes rows divided by OpenCost's costs of the same cluster on the same days; 1 when they"
-        " agree, more when OpenCost misses costs.",
-        [Query(ratio, "{{source}}, {{cluster}}")],
+        "Bill divided by cluster, day by day",
+        "Each day's Kubernetes rows of the bill divided by OpenCost's costs of the same cluster on that day; 1 when"
+        " they agree, more when OpenCost misses costs.",
+        [Query(daily(c.RECONCILIATION, ("source", "cluster"), window=DAY), "{{source}}, {{cluster}}")],
         unit="none",
         decimals=3,
         calcs=("lastNotNull", "min", "max"),
@@ -255,29 +320,29 @@ def _by_source(settings: Settings) -> Panel:
     return timeseries(
         "Counted costs by day and source",
         "What each source brought in and was counted, on its day.",
-        [Query(daily(c.BILL, ("source",), window="1d"), "{{source}}")],
+        [Query(f"{daily(c.BILL, BY_SOURCE, window=DAY)} > 0", "{{source}}")],
         unit=settings.money,
         stacked=True,
         bars=True,
         calcs=("sum", "lastNotNull"),
         bounds=(0, None),
+        links=[page_link("Month close", "unitcost-close")],
         unknown=NO_COSTS,
     )
 
 
 def _estimated() -> Panel:
-    part = daily(c.ESTIMATED_COST, window="1d")
-    whole = daily(c.BILL, window="1d")
+    part, whole = series(c.ESTIMATED_COST, window=DAY), series(c.BILL, window=DAY)
     return timeseries(
         "Estimated part of the costs by day",
         "The part of each day's costs that is OpenCost's estimate because no bill covered the day when it was last"
-        " told.",
-        [Query(f"{part} / ({whole} > 0) or 0 * {whole}", "estimated")],
+        " told. A day without estimates has no bar.",
+        [Query(each_day(ratio, part, whole), "estimated"), _known()],
         unit="percentunit",
         decimals=0,
         bars=True,
         calcs=("lastNotNull",),
         bounds=(0, 1),
-        overrides=[override("estimated", fixed_color=GREY)],
+        overrides=[override("estimated", fixed_color=GREY), _out_of_sight()],
         unknown=NO_COSTS,
     )

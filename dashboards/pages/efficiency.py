@@ -2,121 +2,130 @@
 
 from __future__ import annotations
 
-from dashboards.cells import COUNT, UNIT_PRICE, Cell, wide
-from dashboards.grafana import Column, column, row, section, table_height
+from dashboards.cells import COUNT, MONEY, RATIO, UNIT_PRICE, Cell, wide
+from dashboards.grafana import column, row, section, table_height
 from dashboards.grafana import page as whole_page
 from dashboards.pages.dimensions import cost_against_before, cost_by_day
 from dashboards.pages.live import live
 from dashboards.pages.parts import (
     DAY,
     FEATURE,
-    MONTH,
+    PERIOD_TEXT,
+    REQUESTS,
     RISE_RATIO,
-    at_end_with,
+    ROLLING,
+    compared,
     dimensions,
-    growth,
-    moving,
-    plan_in_words,
+    page_link,
+    periods,
     preselected,
     ratio,
     unlabelled,
 )
-from dashboards.panels import Json, Panel, Query, override, steps, text, timeseries
-from dashboards.queries import PREVIOUS, daily, latest, now, total, with_plan
-from dashboards.style import COMPONENT_COLOURS, NO_PLAN, ORANGE, Settings, component_colours
+from dashboards.panels import (
+    OUT_OF_SIGHT,
+    Json,
+    Panel,
+    Query,
+    Unknown,
+    override,
+    steps,
+    text,
+    timeseries,
+    values_as,
+)
+from dashboards.queries import BEFORE, PERIOD, daily, each_day, now, series, with_plan
+from dashboards.style import BLUE, COMPONENT_COLOURS, NO_PLAN, ORANGE, Settings, component_colours
 from dashboards.tables import Figure, Reckoned, joined
 from dashboards.words import NO_COSTS, NO_DIMENSION, NO_REQUESTS, NO_USAGE
-from rules.promql import Match, matches, over, select
+from rules.promql import Match, matches, other_than, over
 from unitcost import catalogue as c
+from unitcost.catalogue_external import CLUSTER
 
 UID = "unitcost-efficiency"
 IDLE = "idle"
-PRICE_RISE: Cell = RISE_RATIO | {"decimals": 1, "noValue": "-"} | wide(105)
 CAPACITY = matches("compute|gpu|idle")
+UNSEEN: Cell = {"custom__hideFrom": OUT_OF_SIGHT}
+PRICE: Cell = UNIT_PRICE | wide(90)
+PRICE_RISE: Cell = RISE_RATIO | {"decimals": 1, "noValue": "-"} | wide(85)
+NO_CLUSTER = Unknown("no cluster", "No cost of a cluster is known: add a source of type opencost to unitcost.yaml.")
 
 
 def page(settings: Settings) -> Json:
     """Return the page."""
+    plans, units = table_height(5), table_height(3)
     board = whole_page(
         UID,
         "Efficiency",
         "What is paid for and not used, what a request costs, and what runs right now.",
         [
             row(2, (24, _intro())),
-            row(6, *((6, pair) for pair in _headlines(settings))),
-            row(10, (14, _capacity(settings)), (10, _idle_share())),
+            row(5, *((6, panel) for panel in _headlines(settings))),
+            row(11, (14, _capacity(settings)), (10, column((7, _idle_share()), (4, _clusters(settings))))),
             row(
-                table_height(4) + table_height(3),
-                (14, _per_request(settings)),
-                (10, column((table_height(4), _plans(settings)), (table_height(3), _units(settings)))),
+                plans + units,
+                (13, _per_request(settings)),
+                (11, column((plans, _plans(settings)), (units, _units(settings)))),
             ),
-            section("By $dimension: the whole company, before shared costs are divided among customers"),
-            row(11, (14, _by_dimension(settings)), (10, _dimension_changes(settings))),
+            section("By dimension: the whole company, before shared costs are divided among customers"),
+            row(11, (13, _by_dimension(settings)), (11, _dimension_changes(settings))),
             row(8, (24, _per_thousand(settings))),
             *live(settings),
         ],
-        variables=[dimensions()],
+        variables=[periods(settings), dimensions()],
     )
     return preselected(board, "dimension", FEATURE)
 
 
 def _intro() -> Panel:
     return text(
-        "All figures are of the whole company. **30 days** are the last 30 complete days (UTC), compared with the 30"
-        " before them. **Idle** is what the cluster's nodes cost beyond what pods request or use, whichever is more:"
-        " smaller or fewer nodes would save it."
+        f"{PERIOD_TEXT} All is of the whole company. **Idle** is what nodes cost beyond what pods request or use,"
+        " whichever is more: smaller or fewer nodes would save it."
     )
 
 
-def _platform(component: str | Match, before: str = "") -> str:
-    return now(c.PLATFORM_COST, before=before, component=component, window=MONTH)
+def _platform(component: str | Match, window: str) -> str:
+    return now(c.PLATFORM_COST, component=component, window=window)
 
 
-def _headlines(settings: Settings) -> list[Column]:
-    idle = daily(c.PLATFORM_COST, component=IDLE, window=MONTH)
-    capacity = daily(c.PLATFORM_COST, component=CAPACITY, window=MONTH)
+def _headlines(settings: Settings) -> list[Panel]:
     return [
-        moving(
-            "Idle cost, 30 days",
+        compared(
+            "Idle cost",
             "What nodes cost beyond what pods request or use.",
-            idle,
-            _platform(IDLE),
-            _platform(IDLE, before=PREVIOUS),
-            unit=settings.money,
-            decimals=2,
+            lambda window: _platform(IDLE, window),
+            unit=settings.exact,
+            decimals=0,
         ),
-        moving(
+        compared(
             "Idle share of compute",
             "Idle cost divided by the cost of compute, gpu and idle together.",
-            ratio(idle, capacity),
-            ratio(_platform(IDLE), _platform(CAPACITY)),
-            ratio(_platform(IDLE, before=PREVIOUS), _platform(CAPACITY, before=PREVIOUS)),
+            lambda window: ratio(_platform(IDLE, window), _platform(CAPACITY, window)),
             unit="percentunit",
             decimals=1,
             points=True,
         ),
-        moving(
+        compared(
             "Cost per request",
-            "The company's cost of the 30 days divided by all requests in them.",
-            daily(c.PLATFORM_COST_PER_REQUEST, window=MONTH),
-            now(c.PLATFORM_COST_PER_REQUEST, window=MONTH),
-            now(c.PLATFORM_COST_PER_REQUEST, window=MONTH, before=PREVIOUS),
-            unit=settings.money,
+            "The company's cost divided by all requests.",
+            lambda window: now(c.PLATFORM_COST_PER_REQUEST, window=window),
+            unit=settings.exact,
             decimals=5,
             unknown=NO_REQUESTS,
         ),
-        moving(
-            "Requests, 30 days",
+        compared(
+            "Requests",
             "All requests of all customers.",
-            daily(c.TENANT_USAGE, measure="requests", window=MONTH),
-            now(c.TENANT_USAGE, measure="requests", window=MONTH),
-            now(c.TENANT_USAGE, measure="requests", window=MONTH, before=PREVIOUS),
-            unit="short",
-            decimals=2,
+            lambda window: now(c.PLATFORM_USAGE, measure=REQUESTS, window=window),
+            unit="locale",
+            decimals=0,
             bad_up=False,
             unknown=NO_REQUESTS,
         ),
     ]
+
+
+BY_CLUSTER = page_link("By cluster", UID, "period", dimension=CLUSTER)
 
 
 def _capacity(settings: Settings) -> Panel:
@@ -124,12 +133,7 @@ def _capacity(settings: Settings) -> Panel:
         "Compute per day: worked and idle",
         "Each day's cost of compute, gpu and idle on that day. Where idle grows and compute does not, nodes were"
         " added for nothing.",
-        [
-            Query(
-                f"{daily(c.PLATFORM_COST, ('component',), component=CAPACITY, window=DAY)} > 0",
-                "{{component}}",
-            )
-        ],
+        [Query(f"{daily(c.PLATFORM_COST, ('component',), component=CAPACITY, window=DAY)} > 0", "{{component}}")],
         unit=settings.money,
         stacked=True,
         bars=True,
@@ -137,18 +141,19 @@ def _capacity(settings: Settings) -> Panel:
         calcs=("sum", "lastNotNull"),
         bounds=(0, None),
         overrides=component_colours(),
+        links=[BY_CLUSTER],
         unknown=NO_COSTS,
     )
 
 
 def _idle_share() -> Panel:
-    idle = daily(c.PLATFORM_COST, component=IDLE, window=DAY)
-    capacity = daily(c.PLATFORM_COST, component=CAPACITY, window=DAY)
+    idle = series(c.PLATFORM_COST, component=IDLE, window=DAY)
+    capacity = series(c.PLATFORM_COST, component=CAPACITY, window=DAY)
     return timeseries(
         "Idle share of compute, per day",
         "Each day's idle cost divided by that of compute, gpu and idle together. Dashed from 30 %: more is worth a"
         " look at the sizes of nodes and at the autoscaler.",
-        [Query(ratio(idle, capacity), "idle share")],
+        [Query(each_day(ratio, idle, capacity), "idle share")],
         unit="percentunit",
         fill=20,
         legend="hidden",
@@ -156,98 +161,116 @@ def _idle_share() -> Panel:
         thresholds=steps((None, "transparent"), (0.3, ORANGE)),
         threshold_lines=True,
         overrides=[override("idle share", fixed_color=COMPONENT_COLOURS[IDLE], custom__lineWidth=2)],
+        links=[BY_CLUSTER],
         unknown=NO_COSTS,
     )
 
 
-def _by_plan(metric: c.Metric, *, before: str = "", **labels: str) -> str:
-    """Return a metric of 30 days by plan; the plans are those of now."""
-    selector = select(metric, window=MONTH, **labels)
-    series = total(metric, ("tenant",), latest(selector, before=before))
-    return over("sum", ("plan",), with_plan(series))
+def _clusters(settings: Settings) -> Panel:
+    clusters = other_than("__unallocated__")
 
+    def cost(component: str | Match, window: str) -> str:
+        return now(c.DIMENSION_COST, ("value",), dimension=CLUSTER, value=clusters, component=component, window=window)
 
-def _plan_price(before: str = "") -> str:
-    """Return cost divided by requests, by plan."""
-    return ratio(_by_plan(c.TENANT_COST, before=before), _by_plan(c.TENANT_USAGE, before=before, measure="requests"))
+    before, idle, whole = f"Before {settings.sign}", f"Idle {settings.sign}", f"Compute {settings.sign}"
+    return joined(
+        "Idle by cluster",
+        "Each cluster's idle cost, that of the period before, and its part of compute, gpu and idle together.",
+        "value",
+        [
+            Figure(whole, cost(CAPACITY, PERIOD), MONEY | wide(90)),
+            Figure(before, cost(IDLE, BEFORE), MONEY | wide(85)),
+            Figure(idle, cost(IDLE, PERIOD), MONEY | wide(80)),
+        ],
+        reckoned=[Reckoned("Idle %", idle, "/", whole, RATIO | wide(70))],
+        shown=[("value", "Cluster")],
+        overrides=[override("Cluster", links=[BY_CLUSTER], custom__minWidth=100)],
+        sort_by=idle,
+        unknown=NO_CLUSTER,
+    )
 
 
 def _per_request(settings: Settings) -> Panel:
-    used = daily(c.TENANT_USAGE, ("tenant",), measure="requests", window=DAY)
-    # One series a customer; the costs themselves are one for each component, too many for a graph of 90 days.
-    cost = at_end_with("plan", f"({daily(c.COST_PER_REQUEST, ('tenant',), window=DAY)} * {used})")
-    requests = at_end_with("plan", used)
-    by_plan = ratio(over("sum", ("plan",), cost), over("sum", ("plan",), requests))
+    each, smooth = "of the day", "of 30 days until it"
     return timeseries(
         "Cost per request, per day",
-        "Each day's cost divided by the requests of the day: of the whole company, and of those customers of each plan"
-        " that made requests, with their part of shared costs; plans are those at the end of the range. It tells growth"
-        " from waste.",
+        "The company's cost divided by the requests: of each day, and of the 30 days that end with it, which a quiet"
+        " weekend does not move. It tells growth from waste.",
         [
-            Query(daily(c.PLATFORM_COST_PER_REQUEST, window=DAY), "whole company"),
-            Query(plan_in_words(by_plan), "{{plan}}"),
+            Query(daily(c.PLATFORM_COST_PER_REQUEST, window=DAY), each),
+            Query(daily(c.PLATFORM_COST_PER_REQUEST, window=ROLLING), smooth),
         ],
-        unit=settings.money,
+        unit=settings.exact,
         decimals=5,
         calcs=("lastNotNull", "min", "max"),
-        legend="right",
         bounds=(0, None),
-        overrides=[override("whole company", fixed_color="text", custom__lineWidth=3)],
+        overrides=[
+            override(each, fixed_color=BLUE, custom__lineWidth=1),
+            override(smooth, fixed_color="text", custom__lineWidth=3),
+        ],
         unknown=NO_REQUESTS,
     )
+
+
+def _prices(sign: str) -> tuple[list[str], list[Reckoned]]:
+    """Return the headers of prices (before, now) and the columns that Grafana reckons of them."""
+    earlier, later = f"Before {sign}", f"Now {sign}"
+    change = [
+        Reckoned("Change", later, "-", earlier, UNSEEN),
+        Reckoned("Change %", "Change", "/", earlier, PRICE_RISE),
+    ]
+    return [earlier, later], change
 
 
 def _plans(settings: Settings) -> Panel:
-    sign = settings.sign
-    current, before = _plan_price(), _plan_price(PREVIOUS)
-    price = UNIT_PRICE | wide(105)
+    def by_plan(metric: c.Metric, window: str, **labels: str) -> str:
+        return over("sum", ("plan",), with_plan(now(metric, ("tenant",), window=window, **labels)))
+
+    (earlier, later), change = _prices(settings.sign)
+    nothing = {"mappings": values_as({"Infinity": "-", "NaN": "-"})}
     return joined(
-        "Cost per request by plan, against the 30 days before",
-        "Cost of each plan's customers, shared costs included, divided by their requests, of the 30 days and of the"
-        " 30 before; the plans are those of now.",
+        "Cost per request, by plan",
+        "Cost of each plan's customers, shared costs included, divided by their requests, against the period before;"
+        " the plans are those of now.",
         "plan",
         [
-            Figure("Requests", _by_plan(c.TENANT_USAGE, measure="requests"), COUNT | wide(120)),
-            Figure(f"Before {sign}", before, price),
-            Figure(f"Now {sign}", current, price),
+            Figure("Requests", by_plan(c.TENANT_USAGE, PERIOD, measure=REQUESTS), COUNT | wide(105)),
+            Figure("Cost", by_plan(c.TENANT_COST, PERIOD), UNSEEN),
+            Figure("Cost before", by_plan(c.TENANT_COST, BEFORE), UNSEEN),
+            Figure("Requests before", by_plan(c.TENANT_USAGE, BEFORE, measure=REQUESTS), UNSEEN),
         ],
         reckoned=[
-            Reckoned("Change", f"Now {sign}", "-", f"Before {sign}", {"custom__hidden": True}),
-            Reckoned("Change %", "Change", "/", f"Before {sign}", PRICE_RISE),
+            Reckoned(earlier, "Cost before", "/", "Requests before", PRICE | nothing),
+            Reckoned(later, "Cost", "/", "Requests", PRICE | nothing),
+            *change,
         ],
         shown=[("plan", "Plan")],
-        overrides=[override("Plan", mappings=NO_PLAN)],
-        sort_by=f"Now {sign}",
+        overrides=[override("Plan", mappings=NO_PLAN, custom__minWidth=85)],
+        sort_by=later,
         unknown=NO_REQUESTS,
     )
 
 
-def _per_measure(before: str = "") -> str:
-    """Return the company's cost divided by each measure of usage."""
-    used = now(c.TENANT_USAGE, ("measure",), before=before, window=MONTH)
-    return f"(scalar({now(c.PLATFORM_COST, before=before, window=MONTH)}) / ({used} > 0))"
-
-
 def _units(settings: Settings) -> Panel:
-    sign = settings.sign
-    price = UNIT_PRICE | wide(105)
+    def price(window: str) -> str:
+        used = now(c.PLATFORM_USAGE, ("measure",), window=window)
+        return f"scalar({now(c.PLATFORM_COST, window=window)}) / ({used} > 0)"
+
+    (earlier, later), change = _prices(settings.sign)
     return joined(
-        "Cost per unit, against the 30 days before",
-        "The whole company's cost divided by each measure of usage: not what the measure causes, but what a unit of"
-        " it has to bring in. A measure is summed over the days.",
+        "Cost per unit",
+        "The whole company's cost divided by each measure of usage, against the period before: not what the measure"
+        " causes, but what a unit of it has to bring in. A measure is summed over the days.",
         "measure",
         [
-            Figure("Units", now(c.TENANT_USAGE, ("measure",), window=MONTH), COUNT | wide(120)),
-            Figure(f"Before {sign}", _per_measure(PREVIOUS), price),
-            Figure(f"Now {sign}", _per_measure(), price),
-            Figure(
-                "Change %",
-                growth(_per_measure(), _per_measure(PREVIOUS)),
-                PRICE_RISE,
-            ),
+            Figure("Units", now(c.PLATFORM_USAGE, ("measure",), window=PERIOD), COUNT | wide(105)),
+            Figure(earlier, price(BEFORE), PRICE),
+            Figure(later, price(PERIOD), PRICE),
         ],
+        reckoned=change,
         shown=[("measure", "Measure")],
-        sort_by=f"Now {sign}",
+        overrides=[override("Measure", custom__minWidth=105)],
+        sort_by=later,
         unknown=NO_USAGE,
     )
 
@@ -255,7 +278,7 @@ def _units(settings: Settings) -> Panel:
 def _by_dimension(settings: Settings) -> Panel:
     return cost_by_day(
         settings,
-        "Cost per day, by $dimension",
+        "Cost per day, by the chosen dimension",
         "The whole company's cost before sharing, by the dimension chosen at the top; each day's cost on that day."
         " What bears no label is there too, so the total is all cost.",
     )
@@ -264,25 +287,29 @@ def _by_dimension(settings: Settings) -> Panel:
 def _dimension_changes(settings: Settings) -> Panel:
     return cost_against_before(
         settings,
-        "Cost by $dimension, against the 30 days before",
-        "The whole company's cost of the 30 days before sharing, by the dimension chosen at the top, largest change"
-        " first.",
+        "Cost by the chosen dimension",
+        "The whole company's cost before sharing, by the dimension chosen at the top, against the period before,"
+        " largest change first.",
     )
 
 
 def _per_thousand(settings: Settings) -> Panel:
-    cost = daily(c.DIMENSION_COST, ("value",), dimension="$dimension", window=DAY)
-    requests = daily(c.TENANT_USAGE, measure="requests", window=DAY)
+    def reckon(cost: str, requests: str) -> str:
+        return f"1000 * {cost} / on () group_left () ({requests} > 0)"
+
+    cost = series(c.DIMENSION_COST, ("value",), dimension="$dimension", window=DAY)
+    requests = series(c.PLATFORM_USAGE, measure=REQUESTS, window=DAY)
     return timeseries(
-        "What 1,000 requests cost per day, by $dimension",
+        "What 1,000 requests cost per day, by the chosen dimension",
         "Each day's cost of a value of the dimension divided by all the company's requests of the day, times 1,000:"
         " the lines add up to what 1,000 requests cost before sharing, so the one that rises made them dearer.",
-        [Query(f"1000 * {cost} / on () group_left () ({requests} > 0)", "{{value}}")],
+        [Query(each_day(reckon, cost, requests), "{{value}}")],
         unit=settings.money,
         decimals=3,
         legend="right",
         calcs=("lastNotNull", "min", "max"),
         bounds=(0, None),
         overrides=[unlabelled()],
+        links=[page_link("AI", "unitcost-ai", "period", "dimension")],
         unknown=NO_DIMENSION,
     )

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from dashboards.cells import MONEY, RATIO, Cell, bar, wide
-from dashboards.grafana import Column, Row, column, row, section, table_height
-from dashboards.pages.parts import figure, note, ratio
-from dashboards.panels import GREY, Json, Panel, Query, bar_gauge, override, steps, text, timeseries, values_as
-from dashboards.queries import info, once
+from dashboards.grafana import Row, row, section, table_height
+from dashboards.pages.parts import ratio
+from dashboards.panels import GREY, Json, Panel, Query, bar_gauge, override, stat, steps, text, timeseries, values_as
+from dashboards.queries import info
 from dashboards.style import BLUE, GREEN, NO_PLAN, ORANGE, RED, Settings
 from dashboards.tables import CUSTOMER, Figure, joined, tenant_link
 from dashboards.words import NO_USE, NOTHING_LIVE
@@ -23,8 +23,8 @@ def live(settings: Settings) -> list[Row]:
     return [
         section("Right now, from OpenCost's own metrics"),
         row(2, (24, _needs(settings))),
-        row(6, *((4, pair) for pair in _live(settings)), (8, _used(settings))),
-        row(8, (12, _hours(settings)), (12, _cores(settings))),
+        row(5, *((4, panel) for panel in _live(settings)), (8, _used(settings))),
+        row(9, (12, _hours(settings)), (12, _cores(settings))),
         row(table_height(11), (24, _live_customers(settings))),
     ]
 
@@ -44,67 +44,66 @@ def _recorded(settings: Settings, metric: c.Metric, by: tuple[str, ...] = (), **
     Where each cluster's Prometheus recorded its own, the clusters differ in this label alone, added on the way here.
     """
     every = tuple(settings.cluster_label if label == CLUSTER else label for label in metric.labels)
-    return over("sum", by, once(every, select(metric, **labels)))
+    return over("sum", by, over("max", every, select(metric, **labels)))
 
 
-def _live(settings: Settings) -> list[Column]:
+def _live(settings: Settings) -> list[Panel]:
     nodes, allocated = _recorded(settings, r.LIVE_NODES), _recorded(settings, r.LIVE_ALLOCATED)
     nobodys = _recorded(settings, r.LIVE_COMPUTE, tenant="")
     idle = f"clamp_min({nodes} - {allocated}, 0)"
-    an_hour = f"{settings.sign}/hour"
-    no_customer = _part(ratio(nobodys, allocated), "has no customer", steps((None, "text"), (0.5, ORANGE)))
-    of_nodes = _part(ratio(idle, nodes), "of the nodes", steps((None, GREEN), (0.3, ORANGE), (0.5, RED)))
-    a_month = figure(
-        "Not allocated, a month",
-        "Nodes less what is allocated, times 730 hours: what it costs to leave it so for a month.",
-        f"{idle} * {HOURS_A_MONTH}",
-        unit=settings.money,
-        decimals=2,
-        unknown=NOTHING_LIVE,
-    )
-    asked = "Cores and memory that pods request or use, whichever is more, at their nodes' prices."
-    rest = "Nodes less what is allocated: idle, and GPUs."
+    idle_steps = steps((None, GREEN), (0.3, ORANGE), (0.5, RED))
     return [
-        column(
-            (4, _hourly(settings, f"Nodes, {an_hour}", "All nodes, GPUs included.", nodes)),
-            (2, _monthly(settings, nodes, "a month")),
+        _cost(settings, "Nodes now", "All nodes, GPUs included.", nodes),
+        _cost(
+            settings,
+            "Allocated now",
+            "Cores and memory that pods request or use, whichever is more, at their nodes' prices.",
+            allocated,
         ),
-        column((4, _hourly(settings, f"Allocated, {an_hour}", asked, allocated)), (2, no_customer)),
-        column((4, _hourly(settings, f"Not allocated, {an_hour}", rest, idle)), (2, of_nodes)),
-        column((4, a_month), (2, _monthly(settings, nobodys, "for no customer"))),
+        _cost(
+            settings,
+            "Not allocated",
+            "Nodes less what is allocated: idle, and GPUs.",
+            idle,
+            Query(ratio(idle, nodes), "of the nodes", instant=True),
+            override("of the nodes", unit="percentunit", decimals=1, thresholds=idle_steps),
+        ),
+        _cost(
+            settings,
+            "No customer",
+            "What is allocated to pods without the customer's label.",
+            nobodys,
+            Query(ratio(nobodys, allocated), "of allocated", instant=True),
+            override("of allocated", unit="percentunit", decimals=1, thresholds=steps((None, "text"), (0.5, ORANGE))),
+        ),
     ]
 
 
-def _hourly(settings: Settings, title: str, description: str, expr: str) -> Panel:
-    return figure(title, description, expr, unit=settings.money, decimals=2, unknown=NOTHING_LIVE)
-
-
-def _monthly(settings: Settings, expr: str, legend: str) -> Panel:
-    return note(
-        "Dollars an hour times 730 hours.",
-        f"{expr} * {HOURS_A_MONTH}",
-        legend,
-        unit=settings.money,
-        decimals=2,
+def _cost(
+    settings: Settings, title: str, description: str, expr: str, part: Query | None = None, *looks: Json
+) -> Panel:
+    """Return dollars an hour, and what they are in a month; part: what part of another figure it is."""
+    return stat(
+        title,
+        f"{description} A month: 730 hours like this one.",
+        [
+            Query(expr, "an hour", instant=True),
+            Query(f"{expr} * {HOURS_A_MONTH}", "a month", instant=True),
+            *([part] if part else []),
+        ],
+        unit=settings.exact,
+        decimals=0,
+        names=True,
+        text_size=(13, 20),
+        overrides=[override("an hour", decimals=2), *looks],
         unknown=NOTHING_LIVE,
-    )
-
-
-def _part(expr: str, legend: str, thresholds: list[Json]) -> Panel:
-    return note(
-        "The part of the figure that the words say.",
-        expr,
-        legend,
-        unit="percentunit",
-        decimals=1,
-        unknown=NOTHING_LIVE,
-        thresholds=thresholds,
+        interval=None,
     )
 
 
 def _hours(settings: Settings) -> Panel:
     return timeseries(
-        "Nodes and what is allocated of them, last 24 hours",
+        "Nodes and what is allocated of them",
         "Dollars an hour for all nodes, and for the cores and memory that pods request or use, whichever is more. The"
         " space between is idle, and GPUs.",
         [Query(_recorded(settings, r.LIVE_NODES), "nodes"), Query(_recorded(settings, r.LIVE_ALLOCATED), "allocated")],
@@ -124,7 +123,7 @@ def _hours(settings: Settings) -> Panel:
 
 def _cores(settings: Settings) -> Panel:
     return timeseries(
-        "Cores: allocated and used, last 24 hours",
+        "Cores: allocated and used",
         "Cores that all pods are allocated (requested or used, whichever is more), and cores that they used in the 5"
         " minutes before each point.",
         [Query(_recorded(settings, r.LIVE_CPU), "allocated"), Query(_recorded(settings, r.LIVE_CPU_USED), "used")],

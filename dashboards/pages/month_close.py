@@ -178,7 +178,7 @@ def _customers(settings: Settings) -> Panel:
         first=Query(f"{tenants} or {named(NOBODY)} or {named(TOTAL)}"),
         order=["Customer", "Id", cost, revenue, f"Margin {sign}", *COMPONENTS],
         overrides=[
-            override("Customer", links=[tenant_link("Id")], custom__minWidth=NAME_WIDTH),
+            override("Customer", links=[tenant_link("Id", period=False)], custom__minWidth=NAME_WIDTH),
             override("Id", custom__minWidth=125),
             override("/.*/", regex=True, custom__filterable=False),
         ],

@@ -8,8 +8,8 @@ from dashboards.cells import CHANGE_RATIO, COLOURED_RISE, MONEY, Cell, wide
 from dashboards.grafana import Choice, Variable
 from dashboards.panels import GREY, Json, Panel, Query, Unknown, link, override, stat, steps, values_as
 from dashboards.queries import BEFORE, PERIOD, Read, info, of_tenants
-from dashboards.style import GREEN, RED, Settings
-from dashboards.tables import Reckoned
+from dashboards.style import GREEN, RED, Settings, component_colours
+from dashboards.tables import Reckoned, calculation
 from dashboards.words import NO_COSTS
 from unitcost.catalogue import ALLOCATED_COST, BILL, DIMENSION_COST, PLATFORM_COST, Metric
 
@@ -62,9 +62,13 @@ def dimensions() -> Variable:
     return Variable("dimension", "Dimension", f"label_values({DIMENSION_COST.name}, dimension)")
 
 
-def page_link(title: str, uid: str, *variables: str) -> Json:
-    """Return the link to one of our pages; the time range, the data source and these variables go along."""
+def page_link(title: str, uid: str, *variables: str, **values: str) -> Json:
+    """Return the link to one of our pages; the time range, the data source and these variables go along.
+
+    values: of variables that the page opens with.
+    """
     carried = "".join(f"&${{{name}:queryparam}}" for name in variables)
+    carried += "".join(f"&var-{name}={value}" for name, value in values.items())
     return link(title, f"/d/{uid}?${{__url_time_range}}&var-datasource=${{datasource:percentencode}}{carried}")
 
 
@@ -105,8 +109,9 @@ def compared(
         queries += [Query(expr, name, instant=True) for expr in ([found] if isinstance(found, str) else found)]
     change = POINTS if points else AGAINST
     worse, better = ("text", "text") if bad_up is None else (RED, GREEN) if bad_up else (GREEN, RED)
-    difference = _reckoned(POINTS if points else "difference", IN_PERIOD, "-", EARLIER)
-    reckoned = [difference] if points else [difference, _reckoned(AGAINST, "difference", "/", EARLIER)]
+    reckoned = [Reckoned(POINTS if points else "difference", IN_PERIOD, "-", EARLIER)]
+    if not points:
+        reckoned.append(Reckoned(AGAINST, "difference", "/", EARLIER))
     return stat(
         title,
         f"{description} Below: the change against the period before.",
@@ -127,7 +132,7 @@ def compared(
         ],
         transformations=[
             {"id": "joinByField", "options": {"byField": "Time", "mode": "outer"}},
-            *reckoned,
+            *map(calculation, reckoned),
             {
                 "id": "organize",
                 "options": {
@@ -142,13 +147,6 @@ def compared(
         unknown=unknown,
         interval=None,
     )
-
-
-def _reckoned(alias: str, left: str, operator: str, right: str) -> Json:
-    """Return the step that adds a field worked out of two others."""
-    binary = {"left": left, "operator": operator, "right": right}
-    options = {"mode": "binary", "alias": alias, "binary": binary, "replaceFields": False}
-    return {"id": "calculateField", "options": options}
 
 
 def figure(
@@ -236,6 +234,16 @@ def changes_of(sign: str, earlier: str, later: str, cell: Cell = MONEY) -> tuple
 def plan_in_words(expression: str) -> str:
     """Return series by plan whose legend can say the plan: none at all would leave it to Grafana."""
     return f'label_replace({expression}, "plan", "no plan", "plan", "")'
+
+
+EFFICIENCY_PAGE = page_link("Efficiency", "unitcost-efficiency", "period")
+AI_PAGE = page_link("AI", "unitcost-ai", "period")
+"""Where to look next for what a component costs."""
+
+
+def components() -> list[Json]:
+    """Return the overrides of series by component: each its colour, and ai its own page to look at next."""
+    return [*component_colours(), override(AI, links=[AI_PAGE])]
 
 
 def unlabelled() -> Json:

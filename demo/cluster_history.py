@@ -44,9 +44,11 @@ def _recorded(cluster: Cluster, times: Sequence[int]) -> Iterator[tuple[Metric, 
         pods[pod.tenant].append(pod)
     for metric, dollars in ((LIVE_NODES, nodes), (LIVE_ALLOCATED, allocated)):
         yield _with(metric), {(): [dollars] * len(times)}
-    cores = {(tenant,): [sum(pod.cores for pod in mine)] * len(times) for tenant, mine in pods.items()}
+    cores: dict[tuple[str, ...], list[float]] = {
+        (tenant,): [sum(pod.cores for pod in mine)] * len(times) for tenant, mine in pods.items()
+    }
     yield _with(LIVE_CPU, "tenant"), cores
-    used = {
+    used: dict[tuple[str, ...], list[float]] = {
         (tenant,): [sum(pod.cores_used(at - STEP, at) for pod in mine) / STEP for at in times]
         for tenant, mine in pods.items()
     }

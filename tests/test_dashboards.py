@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from itertools import combinations
 from pathlib import Path
 from typing import Any
@@ -19,9 +20,11 @@ from dashboards.__main__ import OUTPUT, main, minified, rendered
 from dashboards.grafana import Row, column, row, section
 from dashboards.grafana import page as whole_page
 from dashboards.panels import Query, bar_gauge, stat
+from dashboards.queries import info
 from dashboards.style import COMPONENT_COLOURS, Settings
 from tests.fakes.pages import UIDS, Json, asked, filled, page, panel, panels
 from tests.fakes.promql_names import Reading, everything
+from unitcost.catalogue import ALLOCATED_COST
 from unitcost.catalogue_external import label_names
 from unitcost.records import COMPONENTS
 
@@ -152,6 +155,9 @@ def test_graphs_of_days_have_a_point_per_day(uid: str) -> None:
 AHEAD = {"1d": 24, "30d": 24, "mtd": 0, "": 0}
 """Window → how many hours after a day's midnight the day begins in which it speaks of that day."""
 
+WEEK = 7 * 24
+"""Hours: some graphs show a week before, beside it or taken from it."""
+
 
 @each_page
 def test_graphs_put_figures_on_the_day_they_are_of(uid: str) -> None:
@@ -164,8 +170,9 @@ def test_graphs_put_figures_on_the_day_they_are_of(uid: str) -> None:
             assert read, one["title"]
             for metric, labels, how in read:
                 ahead = AHEAD[(re.findall(r'window="(\w+)"', labels) or [""])[0]]
-                past, told = f"[1h] offset -{ahead + 2}h", f"[22h30m:1h] offset -{ahead + 23}h"
-                assert how.strip() in ((past,) if 'job=""' in labels else (told,)) or "@ end()" in how, (metric, how)
+                hours, span = (2, "[1h]") if 'job=""' in labels else (23, "[22h30m:1h]")
+                told = [f"{span} offset {-(ahead - before) - hours}h" for before in (0, WEEK)]
+                assert how.strip() in told or "@ end(" in how, (one["title"], metric, how)
 
 
 @each_page
@@ -176,7 +183,8 @@ def test_figures_and_tables_are_of_the_period_and_graphs_are_not(uid: str) -> No
             if target["range"]:
                 assert not windows & {"$period", "prev_$period", "$month"}, one["title"]
             elif uid != "unitcost-close":
-                assert windows <= {"$period", "prev_$period", "mtd"}, (one["title"], windows)
+                of_the_month = {"mtd", "last_month"} if "month" in one["title"].lower() else set()
+                assert windows <= {"$period", "prev_$period"} | of_the_month, (one["title"], windows)
         text = f"{one.get('title')} {one.get('description')}"
         if one["type"] != "timeseries":
             assert not re.search(r"\b30[ -]days?\b", text), (one["title"], "one page shows one period")
@@ -215,7 +223,8 @@ def test_every_panel_asks_the_chosen_data_source(uid: str) -> None:
     for one in panels(board):
         for target in one.get("targets", []):
             assert one["datasource"] == target["datasource"] == wanted
-    assert all(variable["datasource"] == wanted for variable in board["templating"]["list"][1:])
+    asking = [one for one in board["templating"]["list"][1:] if one["type"] == "query"]
+    assert all(variable["datasource"] == wanted for variable in asking)
 
 
 @each_page
@@ -371,7 +380,7 @@ def test_variables_are_defined_where_they_are_used_and_used_where_they_are_defin
 def test_all_customers_are_a_short_expression(uid: str) -> None:
     for variable in page(uid)["templating"]["list"]:
         if variable["name"] == "tenant":
-            assert variable["query"] == "label_values(tenant_info, tenant)"
+            assert variable["query"] == f"query_result({info('name')})"
             assert variable["multi"] is True
             assert variable["includeAll"] is True
             assert variable["allValue"] == ".*", "2,000 names in every query would be refused"
@@ -404,13 +413,17 @@ def through_grafanas_model(board: Json) -> Json:
 @each_page
 def test_grafanas_own_model_reads_a_page_without_loss(uid: str) -> None:
     board = page(uid)
-    assert list(missing(board, through_grafanas_model(board))) == []
+    assert [loss for loss in missing(board, through_grafanas_model(board)) if not loss.endswith(NOT_IN_THE_MODEL)] == []
+
+
+NOT_IN_THE_MODEL = (".hideTimeOverride is lost", ".options.enablePagination is lost")
+"""Grafana 12 writes and reads both; the published model lacks the first and knows the second by its old place."""
 
 
 def test_the_model_would_show_a_loss() -> None:
     board = page("unitcost-economics")
     board["panels"][1]["fieldConfig"]["defaults"]["unti"] = "none"
-    assert list(missing(board, through_grafanas_model(board))) == [".panels.1.fieldConfig.defaults.unti is lost"]
+    assert ".panels.1.fieldConfig.defaults.unti is lost" in list(missing(board, through_grafanas_model(board)))
 
 
 # names
@@ -418,10 +431,13 @@ def test_the_model_would_show_a_loss() -> None:
 
 @each_page
 def test_every_metric_and_label_of_every_query_is_in_the_catalogue(uid: str) -> None:
+    # Where All is chosen, series without a tenant are asked for one: only .* matches them.
+    company = replace(ALLOCATED_COST, labels=(*ALLOCATED_COST.labels, "tenant"))
+    known = everything() | {company.name: company}
     problems = [
         f"{query.panel}: {problem}"
         for query in asked(page(uid), ANY_VALUE)
-        for problem in Reading(query.expr, everything()).problems
+        for problem in Reading(query.expr, known).problems
     ]
     assert problems == []
 
@@ -430,8 +446,12 @@ def test_every_metric_and_label_of_every_query_is_in_the_catalogue(uid: str) -> 
 def test_variables_ask_for_labels_that_their_metrics_have(uid: str) -> None:
     for variable in page(uid)["templating"]["list"][1:]:
         found = re.fullmatch(r"label_values\((\w+)(?:\{.*\})?, (\w+)\)", variable["query"])
-        assert found, variable["query"]
-        assert found[2] in everything()[found[1]].labels
+        if found:
+            assert found[2] in everything()[found[1]].labels
+        elif variable["type"] == "query":
+            asked_for = re.fullmatch(r"query_result\((.*)\)", variable["query"])
+            assert asked_for, variable["query"]
+            assert Reading(asked_for[1], everything()).labels >= {"tenant", "name"}
 
 
 @each_page

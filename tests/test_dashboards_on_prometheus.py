@@ -297,13 +297,14 @@ def test_figures_are_those_that_the_report_prints(young: PrometheusServer, told:
     for title, expected in (("Cost", total.cost), ("Revenue", total.revenue), ("Margin, all cost", total.margin_ratio)):
         [expr] = expressions(panel(page("unitcost-economics"), title), "in the period", values)
         [found] = young.query(expr, str(NOW.timestamp()))
+        assert expected is not None
         assert float(found["value"][1]) == pytest.approx(float(expected), abs=0.005), title
     customers = panel(page("unitcost-economics"), "Customers")["targets"]
     shown = {
         series["metric"]["tenant"]: float(series["value"][1])
         for series in young.query(filled(customers[1]["expr"], values), str(NOW.timestamp()))
     }
-    assert shown == pytest.approx({line.tenant: float(line.cost) for line in told[period] if line.tenant})
+    assert shown == pytest.approx({line.tenant: float(line.cost or 0) for line in told[period] if line.tenant})
 
 
 @pytest.mark.parametrize("uid", UIDS)

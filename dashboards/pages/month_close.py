@@ -13,7 +13,7 @@ from dashboards.queries import present
 from dashboards.style import GREEN, MARGIN_STEPS, ORANGE, Settings
 from dashboards.tables import NAME_WIDTH, Figure, Reckoned, joined, tenant_link
 from dashboards.words import NO_COSTS, NO_REVENUE
-from rules.promql import over
+from rules.promql import Match, over
 from unitcost import catalogue as c
 from unitcost.records import COMPONENTS
 
@@ -140,11 +140,11 @@ def _customers(settings: Settings) -> Panel:
     def row_of(name: str, expr: str) -> str:
         return f'label_replace({expr}, "tenant", "{name}", "", "")'
 
-    def cells(**labels: str) -> str:
+    def cells(**labels: str | Match) -> str:
         parts = (
             present(c.TENANT_COST, by, window=MONTH, **labels),
-            row_of(NOBODY, present(c.UNALLOCATED, window=MONTH, **labels)),
-            row_of(TOTAL, present(c.PLATFORM_COST, window=MONTH, **labels)),
+            row_of(NOBODY, present(c.UNALLOCATED, (), window=MONTH, **labels)),
+            row_of(TOTAL, present(c.PLATFORM_COST, (), window=MONTH, **labels)),
         )
         return " or ".join(parts)
 

@@ -102,7 +102,7 @@ def alerts(settings: Settings) -> Panel:
             override(CUSTOMER, links=[tenant_link()], noValue="-", **wide(150)),
             override(ABOUT, noValue="-", **wide(145)),
             override(SINCE, unit="time:D MMM HH:mm", mappings=values_as({"0": "-"}), custom__align="left", **wide(105)),
-            override(TO_DO, noValue="-", **opened | wide(225)),
+            override(TO_DO, noValue="-", **opened | wide(275)),
         ],
         sort_by="Severity",
         descending=False,

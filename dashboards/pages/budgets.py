@@ -36,7 +36,7 @@ DASHED = {"fill": "dash", "dash": [8, 6]}
 
 def page(settings: Settings) -> Json:
     """Return the page."""
-    beside = table_height(8)
+    beside = table_height(8) + 3
     return whole_page(
         UID,
         "Budgets and changes",

@@ -178,10 +178,10 @@ def _losers(settings: Settings) -> Panel:
     before = f"{now(c.TENANT_MARGIN, TENANTS, window=BEFORE)} and on (tenant) {lost}"
     return by_tenant(
         "Who loses money: the ten worst",
-        "Customers that cost more than they brought in, by how much; and their margin of the period before.",
+        "Customers that cost more than they brought in, by how much; before: their margin of the period before.",
         [
             Figure(f"Lost {settings.sign}", lost, MONEY | bar(RED)),
-            Figure(f"Margin before {settings.sign}", before, MONEY | COLOURED_LOSS | wide(115)),
+            Figure(f"Before {settings.sign}", before, MONEY | COLOURED_LOSS | wide(75)),
         ],
         tenants=lost,
         sort_by=f"Lost {settings.sign}",

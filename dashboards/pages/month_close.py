@@ -99,7 +99,7 @@ def _components(settings: Settings) -> Panel:
     )
     return joined(
         "By component",
-        "What the customers cost, what no customer bears, and both together. Where a cluster tells what its nodes were"
+        "All cost, what the customers cost of it, and what no customer bears. Where a cluster tells what its nodes were"
         " used for, the bill's money for them stands under what they were used for.",
         "component",
         [Figure(header, _with_total(expr, "component"), CENTS | wide(120)) for header, expr in columns],

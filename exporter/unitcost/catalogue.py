@@ -222,6 +222,20 @@ SIMILAR_TENANTS = Metric(
     ("window",),
     unit="dollars",
 )
+EVENT = Metric(
+    "unitcost_event_timestamp_seconds",
+    "Midnight (UTC) of the day on which something happened; text says what, for people. kind: subscription_changed (MRR"
+    " or plan), tenant_new, tenant_gone, value_new (of a dimension), day_restated (a closed day is counted otherwise"
+    " than it stood). With tenant, one customer's event: the 200 largest by dollars; without, what happened on that day"
+    " to the whole company: the 100 largest. Of complete days of the history.",
+    ("kind", "day", "tenant", "dimension", "text"),
+    unit="seconds",
+)
+EVENTS_LEFT_OUT = Metric(
+    "unitcost_events_left_out",
+    "Events of the history without a series: beyond the largest, or of customers beyond limits.tenants; those of"
+    " customers are in the company's counts all the same.",
+)
 BUILD_INFO = Metric("unitcost_build_info", "Always 1; the version that serves this page.", ("version",))
 
 ALL: tuple[Metric, ...] = tuple(value for value in list(globals().values()) if isinstance(value, Metric))

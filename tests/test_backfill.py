@@ -247,6 +247,20 @@ def test_the_file_is_strict_openmetrics_with_a_sample_a_day(told: Path) -> None:
             assert all(3_600 < at % 86_400 < 7_200 for at, _ in points)
 
 
+def test_an_event_is_told_from_its_day_on(company: Path) -> None:
+    changed = date(2026, 11, 10)
+    with (company / "mrr.csv").open("a") as file:
+        file.write(f"acme,9900,USD,pro,{changed}\n")
+    assert run(company) == 0
+    told = read(company / "past.om")[catalogue.EVENT.name]
+    midnight = datetime.combine(changed, time(), UTC).timestamp()
+    assert [sorted(dict(labels)["tenant"] for labels in told)] == [["", "acme"]]
+    for labels, points in told.items():
+        assert dict(labels)["text"] == "Subscription changed: acme, MRR $9,000 → $9,900"
+        assert [datetime.fromtimestamp(at, UTC).date() for at, _ in points] == days(changed, YESTERDAY)
+        assert {value for _, value in points} == {midnight}
+
+
 def test_the_same_ledger_gives_the_same_bytes(company: Path) -> None:
     assert run(company, *LATELY) == 0
     text = (company / "past.om").read_bytes()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
@@ -12,6 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.fakes.company import NOW, RATES, YESTERDAY, Company, cost, days_until, mrr
+from unitcost.catalogue import EVENT
+from unitcost.cli import main
 from unitcost.directory import Directory, Tenant
 from unitcost.ledger.events import OF_COMPANY, OF_CUSTOMERS
 from unitcost.records import Batch, Cost, Query, Revenue, Usage
@@ -331,6 +334,28 @@ def test_foreign_names_are_shortened_and_cannot_be_html() -> None:
     [(_, _, text)] = told(found)
     shown = "R&D ‹img src=x›\N{REPLACEMENT CHARACTER}" + "x" * 43 + "…"
     assert text == f"Subscription changed: {shown}, MRR $49 → $59"
+
+
+# the sample
+
+
+def test_the_sample_company_says_what_the_step_in_november_was(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["serve", "--once", "--sample", "--as-of", "2026-11-23T12:00:00Z"]) == 0
+    found = re.findall(
+        rf'{EVENT.name}{{kind="(\w+)",day="([\d-]+)",tenant="",\S+text="(.*)"}}', capsys.readouterr().out
+    )
+    assert [event for event in found if event[0] == "value_new"] == [
+        ("value_new", "2026-11-04", "New feature: assistant, $556 on its first day")
+    ]
+    november = [event[2] for event in found if event[1] == "2026-11-01"]
+    assert november == [
+        "2 customers gone: Fern Devices LLC, MRR was $49; Saffron Commerce Ltd, MRR was $49",
+        "New customer: quickstart-demo",
+    ]
+    assert {day for kind, day, _ in found if kind == "subscription_changed"} == {
+        "2026-08-01", "2026-09-01", "2026-10-01",
+    }  # fmt: skip
+    assert "day_restated" not in {kind for kind, _, _ in found}
 
 
 # properties

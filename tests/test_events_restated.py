@@ -113,7 +113,7 @@ def test_a_bill_that_takes_over_closed_days_of_an_estimate_restates_them() -> No
     ]
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=12, deadline=None)
 @given(
     st.lists(st.dictionaries(st.integers(0, 9), st.sampled_from(["1", "2", "3"]), min_size=1), min_size=1, max_size=6)
 )

@@ -15,9 +15,8 @@ from tests.fakes.company import YESTERDAY, Company, cost, days_until, mrr
 from tests.fakes.pages import UIDS, filled, page, panels
 from tests.fakes.processes import PrometheusServer, prometheus
 from tests.fakes.promql_names import Reading, everything
-from tests.test_dashboards_on_prometheus import imported, said, settings, written
+from tests.test_dashboards_on_prometheus import backfilled, lived_through, noon, said, settings
 from unitcost import catalogue as c
-from unitcost.backfill import write
 from unitcost.directory import Directory, Tenant
 from unitcost.exposition import Family
 from unitcost.past import Past
@@ -68,10 +67,6 @@ def test_what_an_annotation_asks_for_is_in_the_catalogue_and_its_text_is_known(u
 # as drawn
 
 
-def noon(day: date) -> datetime:
-    return datetime(day.year, day.month, day.day, 12, tzinfo=UTC)
-
-
 NOW = noon(YESTERDAY + timedelta(1))
 OUTAGES = (
     (noon(DAYS[38]), noon(DAYS[38]) + timedelta(hours=5)),
@@ -108,11 +103,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PrometheusServe
     said(company, noon(DAYS[29]))
     deliver(company, [RESTATED], amount="90")
     said(company, noon(SCRAPED_FROM))
-    past = Past(company.ledger, settings(), company.directory, noon(SCRAPED_FROM))
-    for day in begun:
-        past.add(day)
-    with (folder / "past.om").open("wb") as file:
-        write(past, file)
+    backfilled(Past(company.ledger, settings(), company.directory, noon(SCRAPED_FROM)), begun, folder)
     deliver(company, DAYS[len(begun) :])
     pages = []
     for day in [*DAYS[len(begun) :], NOW.date()]:
@@ -122,11 +113,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PrometheusServe
             down = any(begins <= at <= ends for begins, ends in OUTAGES)
             up = Family(c.SOURCE_UP, [("bill", float(not down)), ("usage", 1.0)])
             pages.append((at.timestamp(), [*events, up, Family(c.BUILD_INFO, [("1", 1.0)])]))
-    (folder / "tsdb").mkdir()
-    imported(folder / "past.om", folder / "tsdb")
-    for instance in ("a:9488", "b:9488"):
-        written(pages, instance, folder / f"{instance[0]}.om")
-        imported(folder / f"{instance[0]}.om", folder / "tsdb")
+    lived_through(pages, folder)
     with prometheus(folder, {}) as running:
         yield running
 

@@ -1,6 +1,6 @@
 -- reads: told_day, former_day, derived_day, tenant_day, usage_day, revenue_day, dimension_day, counted_day, restated_day,
 --        mrr_day, revenue, doubt, shown, and of this run: clock, source, directory, alias
--- writes: happening: what changed on complete days of the history: one row a tenant, a new value or a run of restated days
+-- writes: happening: what changed on complete days of the history: a row a tenant, new value or run of restated days
 
 -- The complete days on which what a kind of source says can be held against other days: none of its sources has a hole
 -- there (knows an earlier and a later day, but not this one). Numbered within a stretch of days of the same sources: a
@@ -83,7 +83,8 @@ beside AS (
     FROM line SEMI JOIN moved USING (tenant) WINDOW tenants AS (PARTITION BY tenant, stretch ORDER BY number)
 ),
 change AS (
-    SELECT tenant, stretch, number, CASE WHEN number_before = number - 1 THEN mrr_before ELSE 0 END AS before, mrr AS after
+    SELECT tenant, stretch, number, CASE WHEN number_before = number - 1 THEN mrr_before ELSE 0 END AS before,
+        mrr AS after
     FROM beside WHERE number > 1
     UNION ALL
     SELECT tenant, stretch, number + 1, mrr, 0
@@ -122,8 +123,8 @@ QUALIFY before <> after AND lag(number) OVER tenants = number - 1;
 CREATE OR REPLACE TEMP TABLE happening AS
 WITH
 subscription AS (
-    SELECT 'subscription_changed' AS kind, day, tenant, m.before, m.after, p.before AS plan_before, p.after AS plan_after,
-        coalesce(abs(m.after - m.before), 0) AS dollars
+    SELECT 'subscription_changed' AS kind, day, tenant, m.before, m.after, p.before AS plan_before,
+        p.after AS plan_after, coalesce(abs(m.after - m.before), 0) AS dollars
     FROM mrr_change m FULL JOIN plan_change p USING (tenant, day)
     ANTI JOIN (FROM came UNION ALL FROM went) USING (tenant, day)
 ),
@@ -135,7 +136,9 @@ arrival AS (
     LEFT JOIN tenant_day s ON s.tenant = e.tenant AND s.day BETWEEN e.day AND e.day + 29
     GROUP BY e.day, e.tenant
 ),
-paid AS (SELECT tenant, arg_max(mrr, day) AS mrr FROM revenue_day SEMI JOIN went USING (tenant) WHERE mrr > 0 GROUP BY ALL),
+paid AS (
+    SELECT tenant, arg_max(mrr, day) AS mrr FROM revenue_day SEMI JOIN went USING (tenant) WHERE mrr > 0 GROUP BY ALL
+),
 departure AS (
     SELECT 'tenant_gone' AS kind, e.day, e.tenant, any_value(r.mrr) AS before, NULL AS after,
         greatest(coalesce(any_value(r.mrr), 0), coalesce(sum(s.direct + s.shared), 0)) AS dollars
@@ -186,7 +189,7 @@ every AS (
     UNION ALL BY NAME SELECT 'value_new' AS kind, * FROM appearance
     UNION ALL BY NAME SELECT * FROM restatement
 )
-SELECT kind, day, last_day, told_on, tenant, name, coalesce(named, false) AS named, dimension, value, plan_before, plan_after,
-    CAST(before AS DECIMAL(38, 12)) AS before, CAST(after AS DECIMAL(38, 12)) AS after,
+SELECT kind, day, last_day, told_on, tenant, name, coalesce(named, false) AS named, dimension, value, plan_before,
+    plan_after, CAST(before AS DECIMAL(38, 12)) AS before, CAST(after AS DECIMAL(38, 12)) AS after,
     CAST(dollars AS DECIMAL(38, 12)) AS dollars
 FROM every;

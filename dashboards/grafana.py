@@ -20,8 +20,9 @@ from typing import Any
 from grafanalib import core
 from grafanalib._gen import DashboardEncoder
 
+from dashboards.annotations import as_json, marks
 from dashboards.origin import origin
-from dashboards.panels import Json, Panel
+from dashboards.panels import DAILY, Json, Panel
 
 SCHEMA_VERSION = 42  # what Grafana 12 writes: it has nothing to migrate when it loads the page
 WRITTEN_FOR = "12.4.0"  # so a panel has nothing to migrate either
@@ -107,7 +108,10 @@ def page(
     time_from: str = "now-90d",
     refresh: str = "5m",
 ) -> Json:
-    """Return a whole page as Grafana's JSON. time_from: the start of its default time range, which ends now."""
+    """Return a whole page as Grafana's JSON. time_from: the start of its default time range, which ends now.
+
+    Graphs of days show what happened (`annotations.py`): to the chosen customers where the page has a $tenant.
+    """
     board = core.Dashboard(
         title=title,
         uid=uid,
@@ -124,7 +128,12 @@ def page(
         panels=_placed(rows),
     )
     plain: Json = json.loads(json.dumps(board.to_json_data(), cls=DashboardEncoder))
-    return _modern(plain)
+    made = _modern(plain)
+    days = [panel["id"] for panel in made["panels"] if (panel["type"], panel.get("interval")) == ("timeseries", DAILY)]
+    of_customers = any(variable.name == "tenant" for variable in variables)
+    if days:
+        made["annotations"]["list"] = [as_json(said, DATASOURCE, days) for said in marks(of_customers=of_customers)]
+    return made
 
 
 def _menu() -> Any:

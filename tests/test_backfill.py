@@ -237,6 +237,7 @@ def test_the_file_is_strict_openmetrics_with_a_sample_a_day(told: Path) -> None:
         "unitcost_source_refresh_duration_seconds",
         "unitcost_snapshot_timestamp_seconds",
         "unitcost_unknown_tenants",
+        "unitcost_events_left_out",
         "unitcost_build_info",
     }
     for series in samples.values():
@@ -244,6 +245,20 @@ def test_the_file_is_strict_openmetrics_with_a_sample_a_day(told: Path) -> None:
             assert [at for at, _ in points] == sorted(at for at, _ in points)
             assert len({at // 86_400 for at, _ in points}) == len(points)
             assert all(3_600 < at % 86_400 < 7_200 for at, _ in points)
+
+
+def test_an_event_is_told_from_its_day_on(company: Path) -> None:
+    changed = date(2026, 11, 18)
+    with (company / "mrr.csv").open("a") as file:
+        file.write(f"acme,9900,USD,pro,{changed}\n")
+    assert run(company, *LATELY) == 0
+    told = read(company / "past.om")[catalogue.EVENT.name]
+    midnight = datetime.combine(changed, time(), UTC).timestamp()
+    assert [sorted(dict(labels)["tenant"] for labels in told)] == [["", "acme"]]
+    for labels, points in told.items():
+        assert dict(labels)["text"] == "Subscription changed: acme, MRR $9,000 → $9,900"
+        assert [datetime.fromtimestamp(at, UTC).date() for at, _ in points] == days(changed, YESTERDAY)
+        assert {value for _, value in points} == {midnight}
 
 
 def test_the_same_ledger_gives_the_same_bytes(company: Path) -> None:

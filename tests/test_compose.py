@@ -16,6 +16,7 @@ import yaml
 from demo import cluster_metrics, notices
 from demo.compose import text as compose_alertmanager
 from demo.settings import Ports
+from tests.fakes.pages import UIDS
 from unitcost import healthy
 from unitcost.config import Web
 
@@ -187,7 +188,7 @@ def test_grafana_gets_the_datasource_that_pages_ask_for_and_every_page(compose: 
     [provider] = config("grafana/dashboards/unitcost.yaml")["providers"]
     pages = ROOT / places[provider["options"]["path"]]
     uids = {json.loads(path.read_text())["uid"] for path in pages.glob("*.json")}
-    assert uids == {f"unitcost-{name}" for name in ("economics", "tenant", "ai", "efficiency", "budgets", "data")}
+    assert uids == set(UIDS)
     home = compose["services"]["grafana"]["environment"]["GF_DASHBOARDS_DEFAULT_HOME_DASHBOARD_PATH"]
     folder, _, file = home.rpartition("/")
     assert (ROOT / places[folder] / file).is_file()

@@ -410,20 +410,27 @@ def through_grafanas_model(board: Json) -> Json:
     return read
 
 
+NOT_IN_THE_MODEL = re.compile(
+    r".*(\.hideTimeOverride|\.options\.enablePagination) is lost"
+    r"|\.annotations\.list\.\d+\.(step|textFormat|useValueForTime|target\.\w+) is lost"
+)
+"""Grafana 12 writes and reads them; the published model lacks the first, knows the second by its old place, and nothing
+of what the data source adds to an annotation."""
+
+
+def lost(board: Json) -> list[str]:
+    return [loss for loss in missing(board, through_grafanas_model(board)) if not NOT_IN_THE_MODEL.fullmatch(loss)]
+
+
 @each_page
 def test_grafanas_own_model_reads_a_page_without_loss(uid: str) -> None:
-    board = page(uid)
-    assert [loss for loss in missing(board, through_grafanas_model(board)) if not loss.endswith(NOT_IN_THE_MODEL)] == []
-
-
-NOT_IN_THE_MODEL = (".hideTimeOverride is lost", ".options.enablePagination is lost")
-"""Grafana 12 writes and reads both; the published model lacks the first and knows the second by its old place."""
+    assert lost(page(uid)) == []
 
 
 def test_the_model_would_show_a_loss() -> None:
     board = page("unitcost-economics")
     board["panels"][1]["fieldConfig"]["defaults"]["unti"] = "none"
-    assert ".panels.1.fieldConfig.defaults.unti is lost" in list(missing(board, through_grafanas_model(board)))
+    assert lost(board) == [".panels.1.fieldConfig.defaults.unti is lost"]
 
 
 # names

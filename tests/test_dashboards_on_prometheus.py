@@ -128,6 +128,23 @@ def imported(file: Path, data: Path) -> None:
     subprocess.run([*command, str(file), str(data)], check=True, capture_output=True)
 
 
+def backfilled(past: Past, begun: Sequence[date], folder: Path) -> None:
+    """Import these days for a Prometheus in the folder."""
+    for day in begun:
+        past.add(day)
+    with (folder / "past.om").open("wb") as file:
+        write(past, file)
+    (folder / "tsdb").mkdir()
+    imported(folder / "past.om", folder / "tsdb")
+
+
+def lived_through(pages: list[tuple[float, list[Family]]], folder: Path) -> None:
+    """Import what it has scraped from two exporters, beside what was backfilled."""
+    for instance in ("a:9488", "b:9488"):
+        written(pages, instance, folder / f"{instance[0]}.om")
+        imported(folder / f"{instance[0]}.om", folder / "tsdb")
+
+
 Report = Mapping[str, Sequence[ReportLine]]
 
 
@@ -142,17 +159,8 @@ def written_history(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Rep
     company.put("revenue", days(FIRST, LAST), revenue=[mrr("acme", "3000", day) for day in days(FIRST, LAST)])
     now = datetime(SCRAPED_FROM.year, SCRAPED_FROM.month, SCRAPED_FROM.day, 0, 5, tzinfo=UTC)
     derive(company.ledger, company.model, now, timedelta(days=90))
-    past = Past(company.ledger, settings(), company.directory)
-    for day in begun:
-        past.add(day)
-    with (folder / "past.om").open("wb") as file:
-        write(past, file)
-    pages = scraped(company)
-    (folder / "tsdb").mkdir()
-    imported(folder / "past.om", folder / "tsdb")
-    for instance in ("a:9488", "b:9488"):
-        written(pages, instance, folder / f"{instance[0]}.om")
-        imported(folder / f"{instance[0]}.om", folder / "tsdb")
+    backfilled(Past(company.ledger, settings(), company.directory), begun, folder)
+    lived_through(scraped(company), folder)
     return folder, {window: read_lines(company.ledger, window) for window in WINDOWS}
 
 

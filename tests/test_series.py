@@ -94,6 +94,7 @@ def test_nothing_known_is_nothing_said() -> None:
         "unitcost_source_rows",
         "unitcost_source_former_settings",
         "unitcost_snapshot_timestamp_seconds",
+        "unitcost_events_left_out",
         "unitcost_build_info",
     }
     assert found["window_complete"][("1d",)] == 0.0

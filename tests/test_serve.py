@@ -18,6 +18,7 @@ import requests
 from tests.fakes.opencost import Replay
 from tests.fakes.processes import exporter, prometheus, wait_for
 from tests.fakes.server import Reply, Request, serve
+from tests.fakes.stored import utc
 
 AS_OF = "2026-11-23T12:00:00Z"
 REPLAYED = """
@@ -34,7 +35,9 @@ def company(folder: Path, url: str) -> None:
 
 
 @pytest.mark.needs("prometheus", "promtool")
-def test_a_real_prometheus_scrapes_the_sample_in_both_formats_and_answers_with_the_bill(tmp_path: Path) -> None:
+def test_a_real_prometheus_scrapes_the_sample_in_both_formats_and_answers_with_the_bill_and_what_happened(
+    tmp_path: Path,
+) -> None:
     with exporter(tmp_path, "--sample", "--as-of", AS_OF) as unitcost:
         wait_for(unitcost.ready, "the first snapshot")
         checked = subprocess.run(
@@ -57,6 +60,9 @@ def test_a_real_prometheus_scrapes_the_sample_in_both_formats_and_answers_with_t
                     assert float(tenants["value"][1]) == pytest.approx(51_000, abs=1e-6)
                     assert float(bill["value"][1]) == pytest.approx(51_000, abs=1e-6)
                     assert float(each["value"][1]) == pytest.approx(0.00102, abs=1e-12)
+                    [launch] = server.query(f'unitcost_event_timestamp_seconds{{kind="value_new", job="{job}"}}')
+                    assert launch["metric"]["text"] == "New feature: assistant, $556 on its first day"
+                    assert float(launch["value"][1]) == utc(2026, 11, 4).timestamp()
 
 
 def test_a_process_killed_in_a_refresh_serves_its_last_good_numbers_at_once_when_it_starts_again(

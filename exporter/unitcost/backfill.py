@@ -48,7 +48,7 @@ def backfill(
         counted = clock().date() - first_kept(ledger, clock(), config.history, config.windows)
         with ledger.alone():  # every day sees one state of the ledger
             derive(ledger, Model.of(config, directory), clock(), counted)
-            past = Past(ledger, config, directory)
+            past = Past(ledger, config, directory, clock())
             days = _days(ledger, first, last, remarks)
             for day in days:
                 past.add(day)

@@ -222,6 +222,19 @@ SIMILAR_TENANTS = Metric(
     ("window",),
     unit="dollars",
 )
+EVENT = Metric(
+    "unitcost_event_timestamp_seconds",
+    "Midnight (UTC) of the day on which something changed; text says what. kind: subscription_changed (MRR or plan),"
+    " tenant_new, tenant_gone, value_new (of a dimension), day_restated (a closed day is counted otherwise than it"
+    " stood). tenant is empty where it is of the whole company: one event for all that happened on a day. At most 100"
+    " of the company and 200 of single tenants, the largest by dollars a month, on complete days of the history.",
+    ("kind", "day", "tenant", "dimension", "text"),
+    unit="seconds",
+)
+EVENTS_LEFT_OUT = Metric(
+    "unitcost_events_left_out",
+    "Events without a series of their own, as they are smaller than the largest or of tenants beyond limits.tenants.",
+)
 BUILD_INFO = Metric("unitcost_build_info", "Always 1; the version that serves this page.", ("version",))
 
 ALL: tuple[Metric, ...] = tuple(value for value in list(globals().values()) if isinstance(value, Metric))

@@ -10,7 +10,8 @@ from unitcost import catalogue
 from unitcost.catalogue import Metric
 from unitcost.config import Config
 from unitcost.directory import Directory
-from unitcost.ledger.derive import CLOCK_STEP, look
+from unitcost.ledger.changes import CLOCK_STEP
+from unitcost.ledger.derive import look
 from unitcost.ledger.files import step
 from unitcost.ledger.store import Ledger
 from unitcost.series import SELECTS
@@ -56,7 +57,11 @@ def known_days(ledger: Ledger) -> list[date]:
 class Past:
     """Samples of past days in temporary tables of the ledger, one a metric: DuckDB spills them when they are many."""
 
-    def __init__(self, ledger: Ledger, config: Config, directory: Directory) -> None:
+    def __init__(self, ledger: Ledger, config: Config, directory: Directory, now: datetime | None = None) -> None:
+        """Find the events once, as seen at `now`; None: when the last known day is over. derive() must have been run.
+
+        A day's sample tells those of the days until then, with the texts of today: one series an event.
+        """
         self._ledger = ledger
         self._config = config
         self._directory = directory
@@ -64,11 +69,15 @@ class Past:
         for number, (metric, _) in enumerate(SELECTS):
             columns = "".join(f"{column} VARCHAR, " for column in _columns(metric))
             ledger.rows(f"CREATE OR REPLACE TEMP TABLE past_{number} ({columns}value DOUBLE, moment BIGINT)")
+        known = known_days(ledger)
+        if known:
+            over = datetime.combine(known[-1] + timedelta(1), time(), UTC)
+            look(ledger, config, directory, over if now is None else now)
 
     def add(self, day: date) -> None:
         """Keep what the exporter would have said when `day` ended, had it known what the ledger knows now."""
         now = datetime.combine(day, time(23, 59, 59), UTC)
-        look(self._ledger, self._config, self._directory, now, closed_months=False)
+        look(self._ledger, self._config, self._directory, now, closed_months=False, events=False)
         at = self._time_of(day, now)
         named = {*self._config.windows, *SPANS.values()}
         spans = {one.name: one.first for one in served(sorted(named), now, self._config.history, months=0)}

@@ -112,6 +112,13 @@ SELECTS: Sequence[tuple[Metric, str]] = (
     (catalogue.SIMILAR_TENANTS, "SELECT span, cost::DOUBLE FROM window_similar ORDER BY ALL"),
     (catalogue.TENANTS, "SELECT count(*)::DOUBLE FROM shown"),
     (catalogue.TENANTS_FOLDED, "SELECT count(*)::DOUBLE FROM shown WHERE label = '__other__'"),
+    (
+        catalogue.EVENT,
+        (
+            "SELECT kind, day::VARCHAR, tenant, dimension, text, epoch(day)::DOUBLE FROM event"
+            " WHERE day <= (SELECT today FROM clock) ORDER BY ALL"
+        ),
+    ),
 )
 """Each metric beside the SELECT over the tables of look() that gives its labels, in order, and its value."""
 
@@ -143,6 +150,7 @@ def families(
     found[catalogue.SOURCE_FORMER_DAYS] = ledger.rows(
         "SELECT source, count(day)::DOUBLE FROM source LEFT JOIN former_day USING (source) GROUP BY ALL ORDER BY ALL"
     )
+    found[catalogue.EVENTS_LEFT_OUT] = ledger.rows("SELECT events::DOUBLE FROM events_left_out")
     if with_directory:
         found[catalogue.UNKNOWN_TENANTS] = ledger.rows("SELECT count(*)::DOUBLE FROM tenant_profile WHERE NOT known")
     found[catalogue.SOURCE_UP] = [(name, float(state.up)) for name, state in sources.items() if state.up is not None]

@@ -11,7 +11,8 @@ import sys
 
 from unitcost import catalogue
 
-KEPT = {"acme", "beta", "gamma", "delta"}
+KEPT = {"", "acme", "beta", "gamma", "delta"}
+"""tenant="" says of an event that it is of the whole company."""
 
 
 def main() -> None:

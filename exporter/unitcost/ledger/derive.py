@@ -8,7 +8,7 @@ import logging
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
-from datetime import UTC, date, datetime, timedelta
+from datetime import date, datetime, timedelta
 from decimal import Decimal
 from functools import partial
 
@@ -18,9 +18,12 @@ from unitcost.config import MATCH_FIELDS, METHODS, Config, Fixed, settings_diges
 from unitcost.directory import Directory
 from unitcost.errors import LedgerError
 from unitcost.ledger.bounds import Doubt, uncountable
+from unitcost.ledger.changes import keep_standing, remember_changes, remember_restated
 from unitcost.ledger.doubts import blame, remember
+from unitcost.ledger.events import tell_events
 from unitcost.ledger.files import step
 from unitcost.ledger.store import Ledger
+from unitcost.ledger.temporary import temporary_table
 from unitcost.records import RATE_PLACES
 from unitcost.windows import days_in_month, served
 
@@ -43,9 +46,6 @@ STEPS = 3
 LINES_AT_ONCE = 500_000
 """Days do not depend on each other; a long history is derived in slices of about so many cost rows, to save memory."""
 
-CLOCK_STEP = timedelta(seconds=100)
-"""How far apart two derivations that changed a day are said to be, at the least."""
-
 
 @dataclass(frozen=True)
 class Model:
@@ -60,6 +60,8 @@ class Model:
     dimensions: list[str]
     settings: list[tuple[str, str]] = field(default_factory=list)
     """(source, digest of its present settings); of a source that is not named all days count as told under these."""
+    restate_days: int = 3
+    """So many days before today can still change; what changes an earlier one restates it."""
     folding: bool = False
     """Whether names fold (tenants.fold: case); the aliases are folded then, as names.Names.keys() has them."""
 
@@ -92,14 +94,22 @@ class Model:
             rules=rules,
             fixed=fixed,
             dimensions=list(config.dimensions),
+            restate_days=config.refresh.restate_days,
             folding=names.folding,
             settings=[(name, settings_digest(config, name)) for name in kinds],
         )
 
     def digest(self) -> str:
         """Return a digest; another one means that every day must be derived again."""
-        counting = {name: value for name, value in vars(self).items() if name != "settings"}
-        return hashlib.sha256(json.dumps([STEPS, *counting.items()], default=str).encode()).hexdigest()
+        return _digest(*(item for item in vars(self).items() if item[0] not in {"settings", "restate_days"}))
+
+    def counted_digest(self) -> str:
+        """Return a digest of what decides what a day comes to, whoever bears it."""
+        return _digest(self.sources, self.billed_by, self.rates)
+
+
+def _digest(*parts: object) -> str:
+    return hashlib.sha256(json.dumps([STEPS, *parts], default=str).encode()).hexdigest()
 
 
 class UnconservedError(LedgerError):
@@ -175,7 +185,8 @@ def _derive(
 ) -> list[date]:
     """Derive within a transaction. doubts: days of sources to leave out. only: of the changed days, derive these."""
     days = [day for day in _prepare(connection, model, now, history, doubts) if only is None or day in only]
-    _remember_changes(connection, days, now)
+    keep_standing(connection, now.date() - timedelta(model.restate_days), now)
+    remember_changes(connection, days, now)
     # Also of days that no source speaks of any more, which are not derived again.
     for table in DAY_TABLES:
         connection.execute(f"DELETE FROM {table} WHERE day NOT IN (SELECT day FROM derived_day)")
@@ -184,6 +195,7 @@ def _derive(
     at_once = -(-len(days) // slices)
     for start in range(0, len(days), at_once or 1):
         _derive_days(connection, days[start : start + at_once])
+    remember_restated(connection)
     # What failed is tried anew every time: the next version may know how.
     connection.execute("DELETE FROM derived_day WHERE day IN (SELECT day FROM doubt WHERE reason = 'defect')")
     return days
@@ -218,26 +230,6 @@ def _changed_days(connection: duckdb.DuckDBPyConnection, now: datetime, history:
     return [day for (day,) in found]
 
 
-def _remember_changes(connection: duckdb.DuckDBPyConnection, days: list[date], now: datetime) -> None:
-    """Write down when days changed: those to derive, and those that no source speaks of any more.
-
-    CLOCK_STEP after what changed before, at the least, even where the clock stands still (--as-of): backfill tells old
-    samples from new ones by these times.
-    """
-    # As a number: DuckDB's Python wants one more library for times with a zone.
-    found = connection.execute("SELECT epoch(max(changed_at)) FROM changed_day").fetchone()
-    before = None if found is None or found[0] is None else datetime.fromtimestamp(found[0], UTC)
-    at = now if before is None else max(now, before + CLOCK_STEP)
-    connection.execute(
-        "UPDATE changed_day SET changed_at = $at, known = false"
-        " WHERE known AND day NOT IN (SELECT day FROM derived_day) AND NOT list_contains($days::DATE[], day)",
-        {"at": at, "days": days},
-    )
-    connection.execute(
-        "INSERT OR REPLACE INTO changed_day SELECT unnest($days::DATE[]), $at, true", {"at": at, "days": days}
-    )
-
-
 def _derive_days(connection: duckdb.DuckDBPyConnection, days: list[date]) -> None:
     connection.execute("CREATE OR REPLACE TEMP TABLE dirty AS SELECT unnest(?::DATE[]) AS day", [days])
     for name in ("attribute", "reconcile", "apportion", "count", "share", "apportion", "settle"):
@@ -246,14 +238,22 @@ def _derive_days(connection: duckdb.DuckDBPyConnection, days: list[date]) -> Non
     _check_conservation(connection)
 
 
-def look(ledger: Ledger, config: Config, directory: Directory, now: datetime, *, closed_months: bool = True) -> None:
-    """Sum the days that derive() left up as seen at `now`: windows, budgets, forecast, as temporary tables.
+def look(
+    ledger: Ledger,
+    config: Config,
+    directory: Directory,
+    now: datetime,
+    *,
+    closed_months: bool = True,
+    events: bool = True,
+) -> None:
+    """Sum the days that derive() left up as seen at `now`: windows, budgets, forecast, events, as temporary tables.
 
     Their .sql files say which. Days after now are left out, whatever the ledger holds. closed_months: whether they are
-    windows too.
+    windows too. Without `events` those that were found before stay.
     """
     with ledger.transaction() as connection:
-        table = partial(_table, connection)
+        table = partial(temporary_table, connection)
         spans = served(config.windows, now, config.history, config.months if closed_months else 0)
         table(
             "window_span",
@@ -288,15 +288,8 @@ def look(ledger: Ledger, config: Config, directory: Directory, now: datetime, *,
         )
         for name in ("recent", "windows", "zeros", "outlook"):
             connection.execute(step(name))
-
-
-def _table(
-    connection: duckdb.DuckDBPyConnection, name: str, columns: dict[str, str], rows: Sequence[tuple[object, ...]]
-) -> None:
-    """Make a temporary table. columns: name → DuckDB type."""
-    selected = ", ".join(f"unnest(?::VARCHAR[])::{kind} AS {column}" for column, kind in columns.items())
-    values = [[None if row[n] is None else str(row[n]) for row in rows] for n in range(len(columns))]
-    connection.execute(f"CREATE OR REPLACE TEMP TABLE {name} AS SELECT {selected}", values)
+        if events:
+            tell_events(connection, config.currency.code)
 
 
 def fraction(number: Decimal, places: int = 0) -> tuple[int, int]:
@@ -310,7 +303,7 @@ def fraction(number: Decimal, places: int = 0) -> tuple[int, int]:
 
 
 def _load_model(connection: duckdb.DuckDBPyConnection, model: Model) -> None:
-    table = partial(_table, connection)
+    table = partial(temporary_table, connection)
     table("source", {"source": "VARCHAR", "kind": "VARCHAR", "required": "BOOLEAN"}, [*model.sources])
     table("present", {"source": "VARCHAR", "settings": "VARCHAR"}, [*model.settings])
     table("billed_by", {"source": "VARCHAR", "bill": "VARCHAR"}, [*model.billed_by])
@@ -350,11 +343,15 @@ def _load_model(connection: duckdb.DuckDBPyConnection, model: Model) -> None:
 
 
 def _forget_other_models(connection: duckdb.DuckDBPyConnection, model: Model) -> None:
-    digest = model.digest()
-    found = connection.execute("SELECT value FROM meta WHERE key = 'model'").fetchone()
-    if found is None or found[0] != digest:
+    known = dict(connection.execute("SELECT key, value FROM meta").fetchall())
+    found = {"model": model.digest(), "counted": model.counted_digest()}
+    if known.get("model") != found["model"]:
         connection.execute("DELETE FROM derived_day")
-        connection.execute("INSERT OR REPLACE INTO meta VALUES ('model', ?)", [digest])
+    if known.get("counted") not in {None, found["counted"]}:  # what other settings counted is no statement of these
+        connection.execute("DELETE FROM counted_day; DELETE FROM restated_day")
+    for key, digest in found.items():
+        if known.get(key) != digest:
+            connection.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", [key, digest])
 
 
 def _forget_moved_days(connection: duckdb.DuckDBPyConnection) -> bool:

@@ -26,4 +26,5 @@ DELETE FROM batch USING old_batch o WHERE batch.source = o.source AND batch.key 
 
 DELETE FROM derived_day WHERE day < (SELECT day FROM pruned_before);
 DELETE FROM changed_day WHERE day < (SELECT day FROM pruned_before);
+DELETE FROM restated_day WHERE day < (SELECT day FROM pruned_before);
 DELETE FROM billed_day WHERE day < (SELECT day FROM pruned_before);

@@ -1,6 +1,6 @@
 -- reads: batch, and of this run: cut_at (now, today)
 -- writes: cost, usage, revenue, node, known_day, batch, source_state and derived_day, without what was stored after now
---         of today and of later days
+--         of today and of later days; restated_day, without what was restated after now
 
 CREATE OR REPLACE TEMP TABLE later AS
 SELECT source, key AS batch FROM batch WHERE NOT empty AND loaded_at > (SELECT now FROM cut_at);
@@ -23,3 +23,4 @@ DELETE FROM batch WHERE (source, key) IN (SELECT (source, batch) FROM cut) AND N
 DELETE FROM revenue WHERE NOT EXISTS (SELECT 1 FROM batch b WHERE b.source = revenue.source AND b.key = revenue.batch);
 DELETE FROM source_state WHERE last_success > (SELECT now FROM cut_at);
 DELETE FROM derived_day WHERE day >= (SELECT today FROM cut_at);
+DELETE FROM restated_day WHERE restated_at > (SELECT now FROM cut_at);

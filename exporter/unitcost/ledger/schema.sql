@@ -38,6 +38,10 @@ CREATE TABLE IF NOT EXISTS derived_day (day DATE PRIMARY KEY);
 -- When what is said of a day last changed. A day that vanished stays, known no more. Ledgers that were written before
 -- this table was thought of have days that are not in it.
 CREATE TABLE IF NOT EXISTS changed_day (day DATE PRIMARY KEY, changed_at TIMESTAMPTZ NOT NULL, known BOOLEAN NOT NULL);
+-- What closed days were counted at before a later delivery changed that, and when it last did.
+CREATE TABLE IF NOT EXISTS restated_day (
+    day DATE PRIMARY KEY, amount DECIMAL(38, 12) NOT NULL, restated_at TIMESTAMPTZ NOT NULL
+);
 -- Days of a source of which the ledger holds what cannot be counted, in a batch (empty: unknown which); nothing that
 -- the source says of such a day counts. reason, text: as of a Problem.
 CREATE TABLE IF NOT EXISTS doubt (

@@ -220,4 +220,4 @@ def test_check_tells_of_them_and_leaves_the_ledger_alone(tmp_path: Path, capsys:
     assert "former" not in capsys.readouterr().out
     path.write_text(path.read_text() + "currency: {code: EUR}\n")
     assert main(check) == 0
-    assert "revenue: 91 days, 2026-08-25 to 2026-11-23, were told under former settings" in capsys.readouterr().out
+    assert "revenue: 94 days, 2026-08-22 to 2026-11-23, were told under former settings" in capsys.readouterr().out

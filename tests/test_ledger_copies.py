@@ -176,7 +176,7 @@ def test_a_running_exporter_keeps_a_copy_and_its_ledger_can_be_checked_and_not_r
     with exporter(tmp_path) as unitcost:
         wait_for(lambda: bool(copies(tmp_path / "state")), "a copy is kept")
         assert main(["ledger", "check", *config]) == 0
-        assert "91 days are known" in capsys.readouterr().out
+        assert "94 days are known" in capsys.readouterr().out
         assert main(["ledger", "restore", *config]) == 1
         assert f"is in use by another process (PID {unitcost.process.pid})" in capsys.readouterr().err
         assert main(["check", *config]) == 0

@@ -15,7 +15,7 @@ known AS (
 ),
 life AS (SELECT kind, source, min(day) AS first_day, max(day) AS last_day FROM known GROUP BY ALL),
 whole AS (
-    SELECT k.kind, k.day, list(k.source ORDER BY k.source) AS sources FROM known k GROUP BY ALL
+    SELECT k.kind, k.day, list(k.source ORDER BY k.source) AS sources FROM known k GROUP BY k.kind, k.day
     HAVING count(*) = (
         SELECT count(*) FROM life l WHERE l.kind = k.kind AND k.day BETWEEN l.first_day AND l.last_day
     )

@@ -279,7 +279,7 @@ def test_pod_labels_of_another_cluster_name_nobody(tmp_path: Path) -> None:
 def nodes_on_the_page(settings: Settings) -> str:
     """Return the expression of the figure of all nodes on the page about efficiency."""
     page = json.loads(rendered(settings)["unitcost-efficiency.json"])
-    [panel] = [one for one in page["panels"] if one["title"] == "Nodes, $/hour"]
+    [panel] = [one for one in page["panels"] if one["title"] == "Nodes now"]
     return str(panel["targets"][0]["expr"])
 
 

@@ -393,25 +393,29 @@ class Demo:
         for variable in board["templating"]["list"][1:]:
             if variable["type"] == "custom":
                 found[variable["name"]] = variable["current"]["value"]
+            elif variable["name"] == "month":
+                found["month"] = max(self.choices(variable).values())
             elif variable["query"].startswith("label_values("):
                 metric, label = variable["query"].removeprefix("label_values(").removesuffix(")").rsplit(", ", 1)
                 known = self.server.get(f"label/{label}/values", **{"match[]": metric})
-                if variable.get("regex"):
-                    known = [value for value in reversed(known) if re.search(variable["regex"].strip("/"), value)]
                 found[variable["name"]] = variable["current"].get("value") or known[0]
                 assert found[variable["name"]] in known
         return found
 
-    def customers(self, variable: Json) -> dict[str, str]:
-        """Return name → id as Grafana fills the drop-down: from each series, written in one line, by the regex."""
+    def choices(self, variable: Json, at: float | None = None) -> dict[str, str]:
+        """Return text → value as Grafana fills the drop-down: from each series, written in one line, by the regex.
+
+        at: the end of the time range (Unix time), else that of the page.
+        """
         expr = variable["query"].removeprefix("query_result(").removesuffix(")")
         regex = re.compile(variable["regex"].strip("/").replace("(?<", "(?P<"))
         found = {}
-        for series in self.server.query(expr, str(self.end)):
+        for series in self.server.query(expr, str(at or self.end)):
             labels = ",".join(f'{name}="{value}"' for name, value in sorted(series["metric"].items()))
             match = regex.search(f"{{{labels}}} {series['value'][1]} {series['value'][0] * 1000:.0f}")
             assert match, labels
-            found[match["text"] or match["value"]] = match["value"]
+            value = match.groupdict().get("value") or match[1]
+            found[match.groupdict().get("text") or value] = value
         return found
 
 
@@ -480,10 +484,19 @@ def test_no_query_fails_and_no_panel_is_empty_without_a_reason(demo: Demo, uid: 
 @pytest.mark.needs("prometheus-alertmanager")
 def test_customers_are_chosen_by_their_names(demo: Demo) -> None:
     [variable] = [one for one in page("unitcost-tenant")["templating"]["list"] if one["name"] == "tenant"]
-    found = demo.customers(variable)
+    found = demo.choices(variable)
     assert found["Acme Corp"] == "acme"
     assert found["Maple Homes GmbH"] == "maple-homes"
     assert len(found) >= 500
+
+
+@pytest.mark.needs("prometheus-alertmanager")
+def test_closed_months_are_there_to_choose_now(demo: Demo) -> None:
+    [variable] = [one for one in page("unitcost-close")["templating"]["list"] if one["name"] == "month"]
+    this = datetime.fromtimestamp(demo.end, UTC).date().replace(day=1)
+    last = f"{this - timedelta(1):%Y-%m}"
+    assert max(demo.choices(variable)) == last
+    assert len(demo.choices(variable)) == 3
 
 
 CLOSED = "Each customer and component"

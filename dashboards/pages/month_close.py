@@ -13,7 +13,7 @@ from dashboards.queries import present
 from dashboards.style import GREEN, MARGIN_STEPS, ORANGE, Settings
 from dashboards.tables import NAME_WIDTH, Figure, Reckoned, joined, tenant_link
 from dashboards.words import NO_COSTS, NO_REVENUE
-from rules.promql import Match, over
+from rules.promql import Match, matches, over, select
 from unitcost import catalogue as c
 from unitcost.records import COMPONENTS
 
@@ -36,13 +36,17 @@ def page(settings: Settings) -> Json:
             row(table_height(9), (12, _components(settings)), (12, beside)),
             row(table_height(20), (24, _customers(settings))),
         ],
-        variables=[
-            Variable("month", "Month", f"label_values({c.WINDOW_COMPLETE.name}, window)", regex=MONTHS, descending=True)
-        ],
+        variables=[Variable("month", "Month", f"query_result({_closed()})", regex=MONTH_OF, descending=True)],
     )
 
 
-MONTHS = r"/^\d{4}-\d{2}$/"
+MONTH_OF = r'/window="(\d{4}-\d{2})"/'
+
+
+def _closed() -> str:
+    """Return a series a closed month: what is said at the range's end, or was said later, as it may lie in the past."""
+    said = select(c.WINDOW_COMPLETE, window=matches("[0-9]{4}-[0-9]{2}"))
+    return f"group by (window) (last_over_time({said}[1h]) or max_over_time({said}[400d:1h] offset -400d))"
 
 
 def _intro() -> Panel:

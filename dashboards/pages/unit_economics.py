@@ -69,7 +69,7 @@ def page(settings: Settings) -> Json:
                 (13, _daily(settings)),
                 (11, column((7, _plans(settings)), (4, adds_up))),
             ),
-            row(12, (7, _losers(settings)), (11, _changed(settings)), (6, _concentration())),
+            row(12, (8, _losers(settings)), (11, _changed(settings)), (5, _concentration())),
             row(16, (24, _customers(settings))),
         ],
         variables=[periods(settings)],
@@ -181,7 +181,7 @@ def _losers(settings: Settings) -> Panel:
         "Customers that cost more than they brought in, by how much; before: their margin of the period before.",
         [
             Figure(f"Lost {settings.sign}", lost, MONEY | bar(RED)),
-            Figure(f"Before {settings.sign}", before, MONEY | COLOURED_LOSS | wide(75)),
+            Figure(f"Before {settings.sign}", before, MONEY | COLOURED_LOSS | wide(70)),
         ],
         tenants=lost,
         sort_by=f"Lost {settings.sign}",

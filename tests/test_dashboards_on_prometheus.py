@@ -426,7 +426,7 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Demo]:
     The alert may fire at the first evaluation; a graph's last point is up to a step before the end.
     """
     firing = select(ALERTS, alertstate="firing", tenant="maple-homes")
-    with stack(tmp_path_factory.mktemp("demo"), Ports.free(), print) as running:
+    with stack(tmp_path_factory.mktemp("demo"), Ports.free(), print, past_days=20) as running:
         server = PrometheusServer(f"http://127.0.0.1:{running.ports.prometheus}")
         wait_for(lambda: server.has(firing), "an alert about maple-homes fires", 180)
         for live in (LIVE_CPU_USED, SOURCE_DURATION):

@@ -7,7 +7,7 @@ series or column: `override(...)`. grafana.py gives panels their place on a page
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal, NamedTuple, TypeAlias
 
 Json: TypeAlias = dict[str, Any]
@@ -152,7 +152,6 @@ def timeseries(
     fill: int | None = None,
     legend: Literal["bottom", "right", "hidden"] = "bottom",
     calcs: Sequence[str] = (),
-    legend_width: int | None = None,
     bounds: tuple[float | None, float | None] = (None, None),
     thresholds: Sequence[Json] = NO_THRESHOLDS,
     threshold_lines: bool = False,
@@ -195,8 +194,6 @@ def timeseries(
         "placement": legend if shown else "bottom",
         "calcs": list(calcs),
     }
-    if legend_width is not None:
-        legend_options["width"] = legend_width
     return Panel(
         "timeseries",
         title,
@@ -230,32 +227,25 @@ def stat(
     decimals: int | None = None,
     thresholds: Sequence[Json] = NO_THRESHOLDS,
     mappings: Sequence[Json] = (),
-    sparkline: bool = False,
-    background: bool = False,
     names: bool = False,
     name_only: bool = False,
-    across: bool = False,
     text_size: tuple[int | None, int | None] = (None, None),
     overrides: Sequence[Json] = (),
     transformations: Sequence[Json] = (),
     links: Sequence[Json] = (),
     unknown: Unknown | None = None,
-    interval: str | None = DAILY,
-    transparent: bool = False,
-    show_field: str = "",
 ) -> Panel:
-    """Return large figures, the last of each series. names: beside each figure its legend; name_only: in its place.
+    """Return large figures over instant queries. names: beside each figure its legend; name_only: in its place.
 
-    across: several figures beside each other; text_size: pixels of (name, figure), None to fit the panel.
-    show_field: a regular expression /.../ over the fields to show where the result is a table.
+    text_size: pixels of (name, figure), None to fit the panel.
     """
     options: Json = {
-        "colorMode": "background_solid" if background else "value",
-        "graphMode": "area" if sparkline else "none",
+        "colorMode": "value",
+        "graphMode": "none",
         "justifyMode": "auto",
-        "orientation": "vertical" if across else "horizontal",
+        "orientation": "horizontal",
         "textMode": "name" if name_only else "value_and_name" if names else "value",
-        "reduceOptions": {"calcs": ["lastNotNull"], "fields": show_field, "values": False},
+        "reduceOptions": {"calcs": ["lastNotNull"], "fields": "", "values": False},
     }
     if any(text_size):
         options["text"] = _sizes(text_size)
@@ -263,7 +253,7 @@ def stat(
         "stat",
         title,
         _explained(description, unknown),
-        tuple(queries),
+        _instant(queries),
         _field_config(
             unit=unit,
             decimals=decimals,
@@ -278,9 +268,12 @@ def stat(
         options,
         overrides=tuple(overrides),
         transformations=tuple(transformations),
-        interval=interval,
-        transparent=transparent,
     )
+
+
+def _instant(queries: Sequence[Query]) -> tuple[Query, ...]:
+    """Return queries that ask for one moment: what is shown are figures of now."""
+    return tuple(replace(query, instant=True) for query in queries)
 
 
 def _explained(description: str, unknown: Unknown | None) -> str:
@@ -311,23 +304,19 @@ def bar_gauge(
     decimals: int | None = None,
     thresholds: Sequence[Json] = NO_THRESHOLDS,
     fixed_color: str | None = None,
-    rows_of: str | None = None,
     text_size: tuple[int | None, int | None] = (13, 18),
     overrides: Sequence[Json] = (),
     transformations: Sequence[Json] = (),
     links: Sequence[Json] = (),
     unknown: Unknown | None = None,
 ) -> Panel:
-    """Return horizontal bars over instant queries. bounds: where a bar is empty and full; without a max every bar is.
-
-    rows_of: the regular expression /.../ of the value column where the queries make one table with a row per bar.
-    """
+    """Return horizontal bars over instant queries. bounds: where one is empty and full; without a max every bar is."""
     color: Json = {"mode": "fixed", "fixedColor": fixed_color} if fixed_color else {"mode": "thresholds"}
     return Panel(
         "bargauge",
         title,
         _explained(description, unknown),
-        tuple(Query(query.expr, query.legend, instant=True) for query in queries),
+        _instant(queries),
         _field_config(
             unit=unit,
             decimals=decimals,
@@ -346,12 +335,11 @@ def bar_gauge(
             "showUnfilled": True,
             "minVizWidth": 8,
             "minVizHeight": 16,
-            "reduceOptions": {"calcs": ["lastNotNull"], "fields": rows_of or "", "values": rows_of is not None},
+            "reduceOptions": {"calcs": ["lastNotNull"], "fields": "", "values": False},
             "text": _sizes(text_size),
         },
         overrides=tuple(overrides),
         transformations=tuple(transformations),
-        as_table=rows_of is not None,
     )
 
 

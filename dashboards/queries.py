@@ -64,23 +64,26 @@ def series(metric: Metric, by: tuple[str, ...] = (), **labels: str | Match) -> S
     return Series(metric, by, labels)
 
 
-def now(metric: Metric, by: tuple[str, ...] = (), *, at: str = "", **labels: str | Match) -> str:
-    """Return a metric's values at the range's end, summed by labels. at: such as " @ end()", for graphs.
+def now(metric: Metric, by: tuple[str, ...] = (), **labels: str | Match) -> str:
+    """Return a metric's values at the range's end, summed by labels.
 
     Five minutes are what Prometheus itself looks back, but over a restart of the exporter too.
     """
-    return _now(series(metric, by, **labels), at)
+    return _now(series(metric, by, **labels))
 
 
-def _now(asked: Series, at: str = "") -> str:
-    past = asked.total(f"last_over_time({_also(asked.selector, BACKFILLED)}[23h]{at})")
-    return f"({past} or {asked.total(f'last_over_time({asked.selector}[5m]{at})')})"
+def _now(asked: Series) -> str:
+    past = asked.total(f"last_over_time({_also(asked.selector, BACKFILLED)}[23h])")
+    return f"({past} or {_said(asked)})"
+
+
+def _said(asked: Series) -> str:
+    return asked.total(f"last_over_time({asked.selector}[5m])")
 
 
 def present(metric: Metric, by: tuple[str, ...] = (), **labels: str | Match) -> str:
     """Return what an exporter says at the range's end, summed by labels: of closed months, which no backfill writes."""
-    asked = series(metric, by, **labels)
-    return asked.total(f"last_over_time({asked.selector}[5m])")
+    return _said(series(metric, by, **labels))
 
 
 def daily(metric: Metric, by: tuple[str, ...] = (), **labels: str | Match) -> str:
@@ -120,9 +123,9 @@ class Read(NamedTuple):
         """Return what `each_day` reckons with: the costs, summed by labels other than tenant."""
         return Series(self.metric, by, labels, self.chosen)
 
-    def now(self, by: tuple[str, ...] = (), *, at: str = "", **labels: str | Match) -> str:
+    def now(self, by: tuple[str, ...] = (), **labels: str | Match) -> str:
         """Return the costs at the range's end."""
-        return _now(self.series(by, **labels), at)
+        return _now(self.series(by, **labels))
 
     def daily(self, by: tuple[str, ...] = (), *, days_before: int = 0, **labels: str | Match) -> str:
         """Return the costs of complete days on the day they end with, or of so many days before it."""
@@ -157,17 +160,16 @@ def otherwise(expression: str, known: str, label: str, text: str) -> str:
     return f'({expression} or on () label_replace(0 * group({known}), "{label}", "{text}", "", ""))'
 
 
-def with_plan(expression: str, *, names: bool = False) -> str:
-    """Add plan (and name) to series by tenant; none is lost where the directory does not know the tenant."""
-    labels = ("name", "plan") if names else ("plan",)
-    return f"({expression} * on (tenant) group_left ({', '.join(labels)}) {info(*labels)})"
+def with_plan(expression: str) -> str:
+    """Add plan to series by tenant; none is lost where the directory does not know the tenant."""
+    return f"({expression} * on (tenant) group_left (plan) {info('plan')})"
 
 
-def info(*labels: str, at: str = "", **where: str | Match) -> str:
+def info(*labels: str, **where: str | Match) -> str:
     """Return 1 per tenant with labels of tenant_info (name, plan, status), one series per tenant.
 
     Right after a tenant changes its plan both are known for a while; a join may not see both.
     """
     selector = select(TENANT_INFO, **where)
-    read = f"last_over_time({_also(selector, BACKFILLED)}[23h]{at}) or last_over_time({selector}[5m]{at})"
+    read = f"last_over_time({_also(selector, BACKFILLED)}[23h]) or last_over_time({selector}[5m])"
     return f"topk by (tenant) (1, {over('max', ('tenant', *labels), read)})"

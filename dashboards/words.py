@@ -11,7 +11,6 @@ NO_DIMENSION = Unknown("no such label", "No cost with this label is known: name 
 NO_REQUESTS = Unknown("no requests", "No requests are known: name the measure requests in a source of usage.")
 NO_AI_REQUESTS = Unknown("no requests", "No AI requests are known: name the measure ai_requests in a source of usage.")
 NO_AI = Unknown("no AI cost", "No AI cost of the chosen customers is known in this time.")
-NO_AI_USAGE = Unknown("no AI usage", "No AI cost is known, or no usage measure whose name begins with ai_.")
 NO_MEASURES = Unknown("no measures", "No measure but requests is known.")
 NO_USAGE = Unknown("no usage", "No usage is known: add a source of usage to unitcost.yaml.")
 NO_REVENUE = Unknown("no revenue", "No revenue of this time is known, so no ratio.")

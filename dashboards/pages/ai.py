@@ -125,8 +125,8 @@ def _margin_now() -> Panel:
         "(Revenue - cost) / revenue of the chosen customers in the period, and the same if AI cost nothing: the"
         " distance is what AI takes.",
         [
-            *(Query(expr, "in the period", instant=True) for expr in real),
-            *(Query(expr, "if AI cost nothing", instant=True) for expr in without),
+            *(Query(expr, "in the period") for expr in real),
+            *(Query(expr, "if AI cost nothing") for expr in without),
         ],
         unit="percentunit",
         decimals=1,
@@ -134,7 +134,6 @@ def _margin_now() -> Panel:
         text_size=(13, 24),
         overrides=[override("in the period", thresholds=MARGIN_STEPS)],
         unknown=NO_REVENUE,
-        interval=None,
     )
 
 
@@ -146,7 +145,7 @@ def _nobodys(settings: Settings) -> Panel:
         "The whole company's AI cost in the period that found neither a customer nor a sharing rule: a key, project or"
         " tag that unitcost.yaml does not know. No figure of customers has it. Its part of all AI cost is orange from"
         " 5 %, red from 10 %.",
-        [Query(lost, "in the period", instant=True), Query(ratio(lost, whole), "of all AI cost", instant=True)],
+        [Query(lost, "in the period"), Query(ratio(lost, whole), "of all AI cost")],
         unit=settings.exact,
         decimals=0,
         thresholds=steps((None, GREEN), (0.005, ORANGE)),
@@ -162,7 +161,6 @@ def _nobodys(settings: Settings) -> Panel:
         ],
         links=[page_link("Data quality", "unitcost-data", "period")],
         unknown=NO_COSTS,
-        interval=None,
     )
 
 

@@ -58,12 +58,11 @@ def _info() -> Panel:
         "For information",
         "How many alerts of severity info fire now: nobody is told of them, and nothing has to be done. They are in"
         " Alertmanager, and in Prometheus under Alerts.",
-        [Query(f"({firing} or 0 * group({_known()}))", INFO, instant=True)],
+        [Query(f"({firing} or 0 * group({_known()}))", INFO)],
         unit="none",
         decimals=0,
         text_size=(None, 24),
         unknown=NO_RULES,
-        interval=None,
     )
 
 

@@ -136,14 +136,13 @@ def _figures(
     return stat(
         title,
         description,
-        [Query(expr, name, instant=True) for name, expr in shown.items()],
+        [Query(expr, name) for name, expr in shown.items()],
         unit=settings.exact,
         decimals=0,
         names=True,
         text_size=(13, 22),
         overrides=overrides,
         unknown=unknown,
-        interval=None,
     )
 
 

@@ -100,12 +100,11 @@ def _exporter() -> list[Panel]:
         stat(
             "Version",
             "The version that serves the figures; two are shown while an update rolls out.",
-            [Query(version, "{{version}}", instant=True)],
+            [Query(version, "{{version}}")],
             unit="none",
             name_only=True,
             text_size=(None, 34),
             unknown=NO_EXPORTER,
-            interval=None,
         ),
         figure(
             "Age of the figures",

@@ -134,8 +134,8 @@ def _figures() -> list[Panel]:
             "The bill's Kubernetes rows divided by what OpenCost says of the same cluster and days, 1 when they agree."
             " Where there are several clusters, those with the lowest and the highest figure.",
             [
-                Query(f"bottomk(1, {agreed})", "{{cluster}}", instant=True),
-                Query(f"topk(1, {agreed}) unless bottomk(1, {agreed})", "{{cluster}}", instant=True),
+                Query(f"bottomk(1, {agreed})", "{{cluster}}"),
+                Query(f"topk(1, {agreed}) unless bottomk(1, {agreed})", "{{cluster}}"),
             ],
             unit="none",
             decimals=3,
@@ -143,7 +143,6 @@ def _figures() -> list[Panel]:
             names=True,
             text_size=(13, 24),
             unknown=NOT_COMPARED,
-            interval=None,
         ),
     ]
 

@@ -65,7 +65,7 @@ def _live(settings: Settings) -> list[Panel]:
             "Not allocated",
             "Nodes less what is allocated: idle, and GPUs.",
             idle,
-            Query(ratio(idle, nodes), "of the nodes", instant=True),
+            Query(ratio(idle, nodes), "of the nodes"),
             override("of the nodes", unit="percentunit", decimals=1, thresholds=idle_steps),
         ),
         _cost(
@@ -73,7 +73,7 @@ def _live(settings: Settings) -> list[Panel]:
             "No customer",
             "What is allocated to pods without the customer's label.",
             nobodys,
-            Query(ratio(nobodys, allocated), "of allocated", instant=True),
+            Query(ratio(nobodys, allocated), "of allocated"),
             override("of allocated", unit="percentunit", decimals=1, thresholds=steps((None, "text"), (0.5, ORANGE))),
         ),
     ]
@@ -87,8 +87,8 @@ def _cost(
         title,
         f"{description} A month: 730 hours like this one.",
         [
-            Query(expr, "an hour", instant=True),
-            Query(f"{expr} * {HOURS_A_MONTH}", "a month", instant=True),
+            Query(expr, "an hour"),
+            Query(f"{expr} * {HOURS_A_MONTH}", "a month"),
             *([part] if part else []),
         ],
         unit=settings.exact,
@@ -97,7 +97,6 @@ def _cost(
         text_size=(13, 20),
         overrides=[override("an hour", decimals=2), *looks],
         unknown=NOTHING_LIVE,
-        interval=None,
     )
 
 

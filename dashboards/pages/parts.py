@@ -106,7 +106,7 @@ def compared(
     queries = []
     for window, name in ((PERIOD, IN_PERIOD), (BEFORE, EARLIER)):
         found = made(window)
-        queries += [Query(expr, name, instant=True) for expr in ([found] if isinstance(found, str) else found)]
+        queries += [Query(expr, name) for expr in ([found] if isinstance(found, str) else found)]
     change = POINTS if points else AGAINST
     worse, better = ("text", "text") if bad_up is None else (RED, GREEN) if bad_up else (GREEN, RED)
     reckoned = [Reckoned(POINTS if points else "difference", IN_PERIOD, "-", EARLIER)]
@@ -145,7 +145,6 @@ def compared(
         ],
         links=links,
         unknown=unknown,
-        interval=None,
     )
 
 
@@ -167,14 +166,13 @@ def figure(
     return stat(
         title,
         description,
-        [Query(one, legend or title, instant=True) for one in every],
+        [Query(one, legend or title) for one in every],
         unit=unit,
         decimals=decimals,
         thresholds=thresholds,
         mappings=mappings,
         text_size=(None, size),
         unknown=unknown,
-        interval=None,
     )
 
 
@@ -191,10 +189,10 @@ def sums(settings: Settings, read: Callable[[Metric], str]) -> Panel:
         " takes the cent that rounding leaves; together they are what the sources brought in. Exact: to the cent. The"
         " page Month close tells it by source, component and customer.",
         [
-            Query(cents(customers), "customers", instant=True),
-            Query(f"{cents(billed)} - {cents(customers)}", "+ no customer", instant=True),
-            Query(cents(billed), "= invoices", instant=True),
-            Query(cents(f"abs({served} - {billed})"), "verdict", instant=True),
+            Query(cents(customers), "customers"),
+            Query(f"{cents(billed)} - {cents(customers)}", "+ no customer"),
+            Query(cents(billed), "= invoices"),
+            Query(cents(f"abs({served} - {billed})"), "verdict"),
         ],
         unit=settings.exact,
         decimals=2,
@@ -202,7 +200,6 @@ def sums(settings: Settings, read: Callable[[Metric], str]) -> Panel:
         text_size=(13, 16),
         overrides=[override("verdict", mappings=values_as({"0": ("exact", GREEN)}), thresholds=steps((None, RED)))],
         unknown=NO_COSTS,
-        interval=None,
     )
 
 
@@ -228,11 +225,6 @@ def changes_of(sign: str, earlier: str, later: str, cell: Cell = MONEY) -> tuple
         Reckoned(change, later, "-", earlier, cell | COLOURED_RISE | wide(90)),
         Reckoned("Change %", change, "/", earlier, RISE_RATIO | wide(85)),
     )
-
-
-def plan_in_words(expression: str) -> str:
-    """Return series by plan whose legend can say the plan: none at all would leave it to Grafana."""
-    return f'label_replace({expression}, "plan", "no plan", "plan", "")'
 
 
 EFFICIENCY_PAGE = page_link("Efficiency", "unitcost-efficiency", "period")

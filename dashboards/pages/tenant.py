@@ -172,8 +172,8 @@ def _budget(settings: Settings) -> Panel:
         "Cost since the first of this calendar month (UTC), today's unfinished day included, of the customers with a"
         " budget; what they may cost in the month, and which part of that they have.",
         [
-            Query(f"sum({used} * {budget}) / sum({budget})", "used", instant=True),
-            Query(f"sum({budget})", "budget", instant=True),
+            Query(f"sum({used} * {budget}) / sum({budget})", "used"),
+            Query(f"sum({budget})", "budget"),
         ],
         unit=settings.exact,
         decimals=2,
@@ -182,7 +182,6 @@ def _budget(settings: Settings) -> Panel:
         overrides=[override("used", unit="percentunit", decimals=0, thresholds=BUDGET_STEPS)],
         links=[TO_BUDGETS],
         unknown=NO_BUDGET,
-        interval=None,
     )
 
 
@@ -192,14 +191,13 @@ def _forecast(settings: Settings) -> Panel:
         "Month's forecast",
         "Cost of this whole calendar month (UTC) if each day left costs the average of the last 7 complete days; at"
         " least and at most: the cheapest and the dearest 7 days in a row of the last 28.",
-        [Query(now(c.TENANT_FORECAST, tenant=TENANT, bound=bound), said, instant=True) for bound, said in bounds],
+        [Query(now(c.TENANT_FORECAST, tenant=TENANT, bound=bound), said) for bound, said in bounds],
         unit=settings.exact,
         decimals=2,
         names=True,
         text_size=(13, 18),
         links=[TO_BUDGETS],
         unknown=NO_FORECAST,
-        interval=None,
     )
 
 

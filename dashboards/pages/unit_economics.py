@@ -88,14 +88,13 @@ def _complete() -> Panel:
         "",
         "Whether every required source knows every day of the period. Where days are missing, the figures below are too"
         " small. The page Data quality tells which source lags.",
-        [Query(now(c.WINDOW_COMPLETE, window=PERIOD), "Data of the period", instant=True)],
+        [Query(now(c.WINDOW_COMPLETE, window=PERIOD), "Data of the period")],
         unit="none",
         mappings=values_as({"1": ("complete", GREEN), "0": ("days are missing", ORANGE)}),
         names=True,
         text_size=(14, 22),
         links=[link("Data quality", "/d/unitcost-data?${__url_time_range}&var-datasource=${datasource:percentencode}")],
         unknown=NO_COSTS,
-        interval=None,
     )
 
 

@@ -36,6 +36,8 @@ BUDGET_STEPS = steps((None, "text"), (0, GREEN), (0.75, YELLOW), (0.9, ORANGE), 
 MARGIN_STEPS = steps((None, "text"), (-1e9, RED), (0, ORANGE), (0.3, GREEN))
 COST_DELTA_STEPS = steps((None, "text"), (-1e15, GREEN), (0, "text"), (1e-9, RED))
 NO_PLAN = values_as({"": "no plan"})
+COMPLETE = values_as({"1": ("complete", GREEN), "0": ("days are missing", ORANGE)})
+"""Of a window: whether the sources know all its days."""
 
 
 _GRAFANA_KNOWS = frozenset(

@@ -15,8 +15,6 @@ from dashboards.style import NO_PLAN
 CUSTOMER = "Customer"
 NAME_WIDTH = 165
 """Pixels in which a name of 20 letters is read."""
-_TENANT_PAGE = "/d/unitcost-tenant?${__url_time_range}&var-datasource=${datasource:percentencode}"
-_PERIOD = "&${period:queryparam}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,17 +37,28 @@ class Reckoned:
     cell: dict[str, Any] = field(default_factory=dict)
 
 
+def page_link(title: str, uid: str, *variables: str, **values: str) -> Json:
+    """Return the link to one of our pages; the time range, the data source and these variables go along.
+
+    values: of variables that the page opens with.
+    """
+    carried = "".join(f"&${{{name}:queryparam}}" for name in variables)
+    carried += "".join(f"&var-{name}={value}" for name, value in values.items())
+    return link(title, f"/d/{uid}?${{__url_time_range}}&var-datasource=${{datasource:percentencode}}{carried}")
+
+
 def tenant_link(field_name: str = "tenant", *, period: bool = True) -> Json:
     """Return the link from a row to its customer's page; time range, data source and the page's period go along."""
-    tenant = f'&var-tenant=${{__data.fields["{field_name}"]:percentencode}}'
-    return link("All about this customer", f"{_TENANT_PAGE}{_PERIOD if period else ''}{tenant}")
+    return _tenant_page(f'${{__data.fields["{field_name}"]:percentencode}}', period=period)
 
 
 def series_link() -> Json:
     """Return the link from a series with a tenant label to its customer's page."""
-    return link(
-        "All about this customer", f"{_TENANT_PAGE}{_PERIOD}&var-tenant=${{__field.labels.tenant:percentencode}}"
-    )
+    return _tenant_page("${__field.labels.tenant:percentencode}")
+
+
+def _tenant_page(tenant: str, *, period: bool = True) -> Json:
+    return page_link("All about this customer", "unitcost-tenant", *(["period"] if period else []), tenant=tenant)
 
 
 def joined(

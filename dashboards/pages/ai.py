@@ -18,7 +18,6 @@ from dashboards.pages.parts import (
     compared,
     dimensions,
     margin_ratio,
-    page_link,
     periods,
     preselected,
     queries_of,
@@ -28,7 +27,7 @@ from dashboards.pages.parts import (
 from dashboards.panels import GREY, Json, Panel, Query, override, stat, steps, text, timeseries, values_as
 from dashboards.queries import BEFORE, PERIOD, TENANT, daily, each_day, now, of_tenants, series
 from dashboards.style import BLUE, COMPONENT_COLOURS, GREEN, MARGIN_STEPS, ORANGE, RED, Settings
-from dashboards.tables import CUSTOMER, NAME_WIDTH, Figure, Reckoned, by_tenant, series_link
+from dashboards.tables import CUSTOMER, NAME_WIDTH, Figure, Reckoned, by_tenant, page_link, series_link
 from dashboards.words import NO_AI, NO_AI_REQUESTS, NO_COSTS, NO_EARLIER, NO_REVENUE
 from rules.promql import other_than, select
 from unitcost import catalogue as c
@@ -118,15 +117,16 @@ def _headlines(settings: Settings) -> list[Panel]:
 
 def _margin_now() -> Panel:
     revenue = now(c.TENANT_REVENUE, tenant=TENANT, window=PERIOD)
-    real = of_tenants(lambda costs: margin_ratio(costs.now(window=PERIOD), revenue))
-    without = of_tenants(lambda costs: margin_ratio(costs.now(component=other_than(AI), window=PERIOD), revenue))
     return stat(
         "Margin",
         "(Revenue - cost) / revenue of the chosen customers in the period, and the same if AI cost nothing: the"
         " distance is what AI takes.",
         [
-            *(Query(expr, "in the period") for expr in real),
-            *(Query(expr, "if AI cost nothing") for expr in without),
+            *queries_of(lambda costs: margin_ratio(costs.now(window=PERIOD), revenue), "in the period"),
+            *queries_of(
+                lambda costs: margin_ratio(costs.now(component=other_than(AI), window=PERIOD), revenue),
+                "if AI cost nothing",
+            ),
         ],
         unit="percentunit",
         decimals=1,

@@ -14,7 +14,6 @@ from dashboards.pages.parts import (
     compared,
     components,
     figure,
-    page_link,
     periods,
     ratio,
 )
@@ -32,8 +31,8 @@ from dashboards.panels import (
     values_as,
 )
 from dashboards.queries import BEFORE, PERIOD, daily, each_day, now, series
-from dashboards.style import GREEN, ORANGE, RED, YELLOW, Settings
-from dashboards.tables import Figure, joined
+from dashboards.style import COMPLETE, GREEN, ORANGE, RED, YELLOW, Settings
+from dashboards.tables import Figure, joined, page_link
 from dashboards.words import NO_COSTS, NO_EXPORTER, NOT_COMPARED
 from rules.promql import matches, over
 from unitcost import catalogue as c
@@ -43,7 +42,6 @@ DAY = "1d"
 BY_SOURCE = ("source",)
 SHARE_STEPS = steps((None, GREEN), (0.05, YELLOW), (0.1, ORANGE), (0.2, RED))
 ESTIMATE_STEPS = steps((None, GREEN), (0.25, YELLOW), (0.5, ORANGE))
-COMPLETE = values_as({"1": ("complete", GREEN), "0": ("days are missing", ORANGE)})
 KNOWN = "known"
 
 

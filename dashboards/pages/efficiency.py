@@ -16,7 +16,6 @@ from dashboards.pages.parts import (
     ROLLING,
     compared,
     dimensions,
-    page_link,
     periods,
     preselected,
     ratio,
@@ -36,7 +35,7 @@ from dashboards.panels import (
 )
 from dashboards.queries import BEFORE, PERIOD, daily, each_day, now, series, with_plan
 from dashboards.style import BLUE, COMPONENT_COLOURS, NO_PLAN, ORANGE, Settings, component_colours
-from dashboards.tables import Figure, Reckoned, joined
+from dashboards.tables import Figure, Reckoned, joined, page_link
 from dashboards.words import NO_COSTS, NO_DIMENSION, NO_REQUESTS, NO_USAGE
 from rules.promql import Match, matches, other_than, over
 from unitcost import catalogue as c

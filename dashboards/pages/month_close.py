@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import partial
 
 from dashboards.cells import CENTS, COLOURED_LOSS, wide
 from dashboards.grafana import Variable, column, row, table_height
 from dashboards.grafana import page as whole_page
 from dashboards.pages.parts import figure, sums
-from dashboards.panels import Json, Panel, Query, override, text, values_as
-from dashboards.queries import present
-from dashboards.style import GREEN, MARGIN_STEPS, ORANGE, Settings
+from dashboards.panels import Json, Panel, Query, override, text
+from dashboards.queries import info, present
+from dashboards.style import COMPLETE, MARGIN_STEPS, Settings
 from dashboards.tables import NAME_WIDTH, Figure, Reckoned, joined, tenant_link
 from dashboards.words import NO_COSTS, NO_REVENUE
 from rules.promql import Match, matches, over, select
@@ -88,81 +89,82 @@ def _figures(settings: Settings) -> list[Panel]:
             "Whether every required source knows every day of the month.",
             present(c.WINDOW_COMPLETE, window=MONTH),
             NO_COSTS,
-            mappings=values_as({"1": ("complete", GREEN), "0": ("days missing", ORANGE)}),
+            mappings=COMPLETE,
         ),
     ]
 
 
 def _components(settings: Settings) -> Panel:
-    sign, by = settings.sign, ("component",)
+    by = ("component",)
     customers, whole = present(c.ALLOCATED_COST, by, window=MONTH), present(c.PLATFORM_COST, by, window=MONTH)
-    columns = (
-        (f"Customers {sign}", customers),
-        (f"No customer {sign}", f"({whole} - {customers})"),
-        (f"Cost {sign}", whole),
-    )
-    return joined(
+    return _with_total(
+        settings,
         "By component",
         "All cost, what the customers cost of it, and what no customer bears. Where a cluster tells what its nodes were"
         " used for, the bill's money for them stands under what they were used for.",
         "component",
-        [Figure(header, _with_total(expr, "component"), CENTS | wide(120)) for header, expr in columns],
-        shown=[("component", "Component")],
-        overrides=[override("Component", custom__minWidth=90)],
-        sort_by=f"Cost {sign}",
-        unknown=NO_COSTS,
+        {"Cost": whole, "Customers": customers, NOBODY: f"({whole} - {customers})"},
     )
 
 
 def _sources(settings: Settings) -> Panel:
-    sign, by = settings.sign, ("source",)
+    by = ("source",)
     billed = present(c.BILL, by, window=MONTH)
-    estimated = f"({present(c.ESTIMATED_COST, by, window=MONTH)} or 0 * {billed})"
-    nobodys = f"({present(c.UNALLOCATED, by, window=MONTH)} or 0 * {billed})"
-    columns = ((f"Brought in {sign}", billed), (f"Estimated {sign}", estimated), (f"No customer {sign}", nobodys))
-    return joined(
+
+    def part(metric: c.Metric) -> str:
+        return f"({present(metric, by, window=MONTH)} or 0 * {billed})"
+
+    return _with_total(
+        settings,
         "By source, to hold beside the invoices",
         "What each source brought in and was counted in the month; the part of it that is an estimate, because no bill"
         " covers the day; and the part that no customer bears.",
         "source",
-        [Figure(header, _with_total(expr, "source"), CENTS | wide(120)) for header, expr in columns],
-        shown=[("source", "Source")],
-        overrides=[override("Source", custom__minWidth=90)],
-        sort_by=f"Brought in {sign}",
+        {"Brought in": billed, "Estimated": part(c.ESTIMATED_COST), NOBODY: part(c.UNALLOCATED)},
+    )
+
+
+def _with_total(settings: Settings, title: str, description: str, label: str, columns: Mapping[str, str]) -> Panel:
+    """Return a table of a row per value of a label, and their total, the largest of the first column first."""
+    headers = [f"{name} {settings.sign}" for name in columns]
+    return joined(
+        title,
+        description,
+        label,
+        [
+            Figure(header, f"({expr} or {_named(TOTAL, f'sum({expr})', label)})", CENTS | wide(120))
+            for header, expr in zip(headers, columns.values(), strict=True)
+        ],
+        shown=[(label, label.title())],
+        overrides=[override(label.title(), custom__minWidth=90)],
+        sort_by=headers[0],
         unknown=NO_COSTS,
     )
 
 
-def _with_total(expr: str, label: str) -> str:
-    return f'({expr} or label_replace(sum({expr}), "{label}", "{TOTAL}", "", ""))'
+def _named(name: str, expr: str, label: str = "tenant") -> str:
+    """Return an expression without labels as a row of that name."""
+    return f'label_replace({expr}, "{label}", "{name}", "", "")'
 
 
 def _customers(settings: Settings) -> Panel:
     """Return the table to take along: no column is hidden, no cell has a unit, and its last two rows make it whole."""
     sign, by = settings.sign, ("tenant",)
 
-    def row_of(name: str, expr: str) -> str:
-        return f'label_replace({expr}, "tenant", "{name}", "", "")'
-
     def cells(**labels: str | Match) -> str:
         parts = (
             present(c.TENANT_COST, by, window=MONTH, **labels),
-            row_of(NOBODY, present(c.UNALLOCATED, (), window=MONTH, **labels)),
-            row_of(TOTAL, present(c.PLATFORM_COST, (), window=MONTH, **labels)),
+            _named(NOBODY, present(c.UNALLOCATED, (), window=MONTH, **labels)),
+            _named(TOTAL, present(c.PLATFORM_COST, (), window=MONTH, **labels)),
         )
         return " or ".join(parts)
 
     known = over("group", (), present(c.PLATFORM_COST, window=MONTH))
-
-    def named(name: str) -> str:
-        return row_of(name, f'label_replace({known}, "name", "{name}", "", "")')
-
-    selector = f"last_over_time({c.TENANT_INFO.name}[5m])"
-    tenants = f"topk by (tenant) (1, max by (tenant, name) ({selector}))"
+    rows = [info("name"), *(_named(name, _named(name, known, "name")) for name in (NOBODY, TOTAL))]
     revenues = (
         present(c.TENANT_REVENUE, by, window=MONTH),
-        row_of(NOBODY, f"0 * {present(c.PLATFORM_REVENUE, window=MONTH)}"),
-        row_of(TOTAL, present(c.PLATFORM_REVENUE, window=MONTH)),
+        _named(NOBODY, f"0 * {present(c.PLATFORM_REVENUE, window=MONTH)}"),
+        _named(TOTAL, present(c.PLATFORM_REVENUE, window=MONTH)),
     )
     cost, revenue = f"Cost {sign}", f"Revenue {sign}"
     return joined(
@@ -175,11 +177,9 @@ def _customers(settings: Settings) -> Panel:
             Figure(cost, cells(), CENTS | wide(100)),
             Figure(revenue, " or ".join(revenues), CENTS | wide(100)),
         ],
-        reckoned=[
-            Reckoned(f"Margin {sign}", revenue, "-", cost, CENTS | COLOURED_LOSS | wide(100)),
-        ],
+        reckoned=[Reckoned(f"Margin {sign}", revenue, "-", cost, CENTS | COLOURED_LOSS | wide(100))],
         shown=[("name", "Customer"), ("tenant", "Id")],
-        first=Query(f"{tenants} or {named(NOBODY)} or {named(TOTAL)}"),
+        first=Query(" or ".join(rows)),
         order=["Customer", "Id", cost, revenue, f"Margin {sign}", *COMPONENTS],
         overrides=[
             override("Customer", links=[tenant_link("Id", period=False)], custom__minWidth=NAME_WIDTH),

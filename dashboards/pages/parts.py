@@ -6,10 +6,10 @@ from collections.abc import Callable, Sequence
 
 from dashboards.cells import CHANGE_RATIO, COLOURED_RISE, MONEY, Cell, wide
 from dashboards.grafana import Choice, Variable
-from dashboards.panels import GREY, Json, Panel, Query, Unknown, link, override, stat, steps, values_as
+from dashboards.panels import GREY, Json, Panel, Query, Unknown, override, stat, steps, values_as
 from dashboards.queries import BEFORE, PERIOD, Read, info, of_tenants
 from dashboards.style import GREEN, RED, Settings, component_colours
-from dashboards.tables import Reckoned, calculation
+from dashboards.tables import Reckoned, calculation, page_link
 from dashboards.words import NO_COSTS
 from unitcost.catalogue import ALLOCATED_COST, BILL, DIMENSION_COST, PLATFORM_COST, Metric
 
@@ -60,16 +60,6 @@ def tenants() -> Variable:
 def dimensions() -> Variable:
     """Return the choice of a dimension; left alone, Grafana begins with the first in the alphabet: see preselected."""
     return Variable("dimension", "Dimension", f"label_values({DIMENSION_COST.name}, dimension)")
-
-
-def page_link(title: str, uid: str, *variables: str, **values: str) -> Json:
-    """Return the link to one of our pages; the time range, the data source and these variables go along.
-
-    values: of variables that the page opens with.
-    """
-    carried = "".join(f"&${{{name}:queryparam}}" for name in variables)
-    carried += "".join(f"&var-{name}={value}" for name, value in values.items())
-    return link(title, f"/d/{uid}?${{__url_time_range}}&var-datasource=${{datasource:percentencode}}{carried}")
 
 
 def preselected(board: Json, variable: str, value: str) -> Json:
@@ -232,9 +222,9 @@ AI_PAGE = page_link("AI", "unitcost-ai", "period")
 """Where to look next for what a component costs."""
 
 
-def components() -> list[Json]:
+def components(ai_page: Json = AI_PAGE) -> list[Json]:
     """Return the overrides of series by component: each its colour, and ai its own page to look at next."""
-    return [*component_colours(), override(AI, links=[AI_PAGE])]
+    return [*component_colours(), override(AI, links=[ai_page])]
 
 
 def unlabelled() -> Json:

@@ -6,21 +6,21 @@ from dashboards.cells import CENTS, COLOURED_LOSS, wide
 from dashboards.grafana import page as whole_page
 from dashboards.grafana import row, section
 from dashboards.pages.parts import (
-    AI,
     DAY,
+    EFFICIENCY_PAGE,
     PERIOD_TEXT,
     REQUESTS,
     ROLLING,
     changes_of,
     compared,
+    components,
     margin_ratio,
-    page_link,
     periods,
     queries_of,
     ratio,
     tenants,
 )
-from dashboards.pages.tenant_usage import TO_AI, TO_EFFICIENCY, usage_rows
+from dashboards.pages.tenant_usage import TO_AI, usage_rows
 from dashboards.panels import GREY, Json, Panel, Query, override, stat, text, timeseries
 from dashboards.queries import (
     BEFORE,
@@ -43,10 +43,9 @@ from dashboards.style import (
     PURPLE,
     RED,
     Settings,
-    component_colours,
     revenue_line,
 )
-from dashboards.tables import NAME_WIDTH, Figure, joined
+from dashboards.tables import NAME_WIDTH, Figure, joined, page_link
 from dashboards.words import NO_BUDGET, NO_COSTS, NO_CUSTOMER, NO_FORECAST, NO_REQUESTS, NO_REVENUE
 from rules.promql import over, select
 from unitcost import catalogue as c
@@ -216,8 +215,8 @@ def _daily(settings: Settings) -> Panel:
         legend="right",
         calcs=("sum", "lastNotNull"),
         bounds=(0, None),
-        overrides=[*component_colours(), override(AI, links=[TO_AI]), revenue_line()],
-        links=[TO_EFFICIENCY],
+        overrides=[*components(TO_AI), revenue_line()],
+        links=[EFFICIENCY_PAGE],
         unknown=NO_COSTS,
     )
 
@@ -235,7 +234,7 @@ def _changed(settings: Settings) -> Panel:
         [Figure(earlier, cost(BEFORE), CENTS | wide(95)), Figure(later, cost(PERIOD), CENTS | wide(95))],
         reckoned=changes_of(settings.sign, earlier, later, CENTS),
         shown=[("component", "Component")],
-        overrides=[override("Component", custom__minWidth=85, links=[TO_EFFICIENCY, TO_AI])],
+        overrides=[override("Component", custom__minWidth=85, links=[EFFICIENCY_PAGE, TO_AI])],
         sort_by=later,
         unknown=NO_COSTS,
     )
@@ -257,7 +256,7 @@ def _shared(settings: Settings) -> Panel:
         calcs=("sum",),
         bounds=(0, None),
         overrides=[override("direct", fixed_color=BLUE), override("shared", fixed_color=GREY)],
-        links=[TO_EFFICIENCY],
+        links=[EFFICIENCY_PAGE],
         unknown=NO_COSTS,
     )
 

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 from dashboards.cells import CHANGE_RATIO, COUNT, UNIT_PRICE, UNSEEN, Cell, wide
 from dashboards.grafana import Row, row
-from dashboards.pages.parts import AI, AI_REQUESTS, DAY, PLAIN, REQUESTS, page_link, queries_of, ratio
+from dashboards.pages.parts import AI, AI_REQUESTS, DAY, EFFICIENCY_PAGE, PLAIN, REQUESTS, queries_of, ratio
 from dashboards.panels import Panel, Query, override, timeseries
 from dashboards.queries import BEFORE, PERIOD, TENANT, daily, each_day, now, of_tenants, series
 from dashboards.style import BLUE, COMPONENT_COLOURS, PURPLE, Settings
-from dashboards.tables import Figure, Reckoned, joined
+from dashboards.tables import Figure, Reckoned, joined, page_link
 from dashboards.words import NO_AI, NO_AI_REQUESTS, NO_MEASURES, NO_REQUESTS, NO_USAGE
 from rules.promql import other_than
 from unitcost import catalogue as c
 
-TO_EFFICIENCY = page_link("Efficiency", "unitcost-efficiency", "period")
 TO_AI = page_link("AI", "unitcost-ai", "tenant", "period")
 
 
@@ -75,7 +74,7 @@ def _requests() -> Panel:
         calcs=("sum", "mean"),
         bounds=(0, None),
         overrides=[override("requests", fixed_color=BLUE)],
-        links=[TO_EFFICIENCY],
+        links=[EFFICIENCY_PAGE],
         unknown=NO_REQUESTS,
     )
 
@@ -91,7 +90,7 @@ def _cost_per_request(settings: Settings) -> Panel:
         calcs=("mean", "lastNotNull"),
         bounds=(0, None),
         overrides=[override("cost per request", fixed_color=PURPLE, custom__lineWidth=2)],
-        links=[TO_EFFICIENCY],
+        links=[EFFICIENCY_PAGE],
         unknown=NO_REQUESTS,
     )
 

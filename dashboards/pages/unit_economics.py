@@ -26,7 +26,6 @@ from dashboards.panels import (
     Panel,
     Query,
     bar_gauge,
-    link,
     override,
     stat,
     text,
@@ -36,16 +35,15 @@ from dashboards.panels import (
 from dashboards.queries import BEFORE, PERIOD, daily, info, now, with_plan
 from dashboards.style import (
     BLUE,
-    GREEN,
+    COMPLETE,
     MARGIN_STEPS,
     NO_PLAN,
-    ORANGE,
     RED,
     Settings,
     component_colours,
     revenue_line,
 )
-from dashboards.tables import CUSTOMER, Figure, Reckoned, by_tenant, joined
+from dashboards.tables import CUSTOMER, Figure, Reckoned, by_tenant, joined, page_link
 from dashboards.words import NO_COSTS, NO_EARLIER, NO_REVENUE
 from rules.promql import other_than, over
 from unitcost import catalogue as c
@@ -90,10 +88,10 @@ def _complete() -> Panel:
         " small. The page Data quality tells which source lags.",
         [Query(now(c.WINDOW_COMPLETE, window=PERIOD), "Data of the period")],
         unit="none",
-        mappings=values_as({"1": ("complete", GREEN), "0": ("days are missing", ORANGE)}),
+        mappings=COMPLETE,
         names=True,
         text_size=(14, 22),
-        links=[link("Data quality", "/d/unitcost-data?${__url_time_range}&var-datasource=${datasource:percentencode}")],
+        links=[page_link("Data quality", "unitcost-data")],
         unknown=NO_COSTS,
     )
 

@@ -78,9 +78,9 @@ class Past:
         """Keep what the exporter would have said when `day` ended, had it known what the ledger knows now."""
         now = datetime.combine(day, time(23, 59, 59), UTC)
         look(self._ledger, self._config, self._directory, now, closed_months=False, events=False)
-        at = self._time_of(day, now)
-        named = {*self._config.windows, *SPANS.values()}
-        spans = {one.name: one.first for one in served(sorted(named), now, self._config.history, months=0)}
+        named = sorted({*self._config.windows, *SPANS.values(), "last_month"})
+        spans = {one.name: one.first for one in served(named, now, self._config.history, months=0)}
+        at = self._time_of(day, min(spans.values()))
         allowed = [
             f"{need}|{name}" for need, first in self._first_days.items() for name in spans if spans[name] >= first
         ]
@@ -116,10 +116,8 @@ class Past:
             while rows := found.fetchmany(ROWS_AT_ONCE):
                 yield rows
 
-    def _time_of(self, day: date, now: datetime) -> int:
-        """Return the samples' time: later whenever a day that they speak of was derived again."""
-        names = sorted({*self._config.windows, "last_month"})
-        first = min(one.first for one in served(names, now, self._config.history, months=0))
+    def _time_of(self, day: date, first: date) -> int:
+        """Return the samples' time: later whenever a day that they speak of, the first one on, was derived again."""
         [(seconds,)] = self._ledger.rows(
             "SELECT epoch(max(changed_at)) FROM changed_day WHERE day BETWEEN ? AND ?", [first, day]
         )

@@ -226,7 +226,7 @@ FROM platform WHERE cost IS NOT NULL OR revenue IS NOT NULL;
 
 -- What is served of the configured windows only, and of those and what they are compared with; of closed months there
 -- are costs and revenue alone.
-CREATE OR REPLACE TEMP TABLE compared_margin AS FROM margin WHERE NOT regexp_full_match(span, '\d{4}-\d{2}');
-CREATE OR REPLACE TEMP TABLE own_margin AS FROM compared_margin WHERE NOT starts_with(span, 'prev_');
-CREATE OR REPLACE TEMP TABLE compared_usage AS
+CREATE OR REPLACE TEMP VIEW compared_margin AS FROM margin WHERE NOT regexp_full_match(span, '\d{4}-\d{2}');
+CREATE OR REPLACE TEMP VIEW own_margin AS FROM compared_margin WHERE NOT starts_with(span, 'prev_');
+CREATE OR REPLACE TEMP VIEW compared_usage AS
 FROM shown_usage WHERE NOT regexp_full_match(span, '\d{4}-\d{2}');

@@ -58,23 +58,11 @@ def _intro() -> Panel:
 
 
 def _figures(settings: Settings) -> list[Panel]:
+    dollars = partial(figure, unit=settings.exact, decimals=2)
+    cost, revenue = present(c.PLATFORM_COST, window=MONTH), present(c.PLATFORM_REVENUE, window=MONTH)
     return [
-        figure(
-            "Cost",
-            "The whole company's cost of the month, costs without a customer included.",
-            present(c.PLATFORM_COST, window=MONTH),
-            NO_COSTS,
-            unit=settings.exact,
-            decimals=2,
-        ),
-        figure(
-            "Revenue",
-            "MRR of each day of the month, divided by its days, summed.",
-            present(c.PLATFORM_REVENUE, window=MONTH),
-            NO_REVENUE,
-            unit=settings.exact,
-            decimals=2,
-        ),
+        dollars("Cost", "The whole company's cost of the month, costs without a customer included.", cost, NO_COSTS),
+        dollars("Revenue", "MRR of each day of the month, divided by its days, summed.", revenue, NO_REVENUE),
         figure(
             "Margin, all cost",
             "(Revenue - cost) / revenue of the month; costs without a customer are in it.",
@@ -183,7 +171,7 @@ def _customers(settings: Settings) -> Panel:
         order=["Customer", "Id", cost, revenue, f"Margin {sign}", *COMPONENTS],
         overrides=[
             override("Customer", links=[tenant_link("Id", period=False)], custom__minWidth=NAME_WIDTH),
-            override("Id", custom__minWidth=125),
+            override("Id", **wide(126)),
             override("/.*/", regex=True, custom__filterable=False),
         ],
         sort_by=cost,

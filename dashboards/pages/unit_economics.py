@@ -177,7 +177,7 @@ def _losers(settings: Settings) -> Panel:
         "Who loses money: the ten worst",
         "Customers that cost more than they brought in, by how much; before: their margin of the period before.",
         [
-            Figure(f"Lost {settings.sign}", lost, MONEY | bar(RED)),
+            Figure(f"Lost {settings.sign}", lost, MONEY | bar(RED) | wide(110)),
             Figure(f"Before {settings.sign}", before, MONEY | COLOURED_LOSS | wide(70)),
         ],
         tenants=lost,

@@ -1,4 +1,4 @@
--- reads: told_day, former_day, derived_day, tenant_day, usage_day, revenue_day, dimension_day, counted_day, restated_day,
+-- reads: current_day, derived_day, tenant_day, usage_day, revenue_day, dimension_day, counted_day, restated_day,
 --        mrr_day, revenue, doubt, shown, and of this run: clock, source, directory, alias
 -- writes: happening: what changed on complete days of the history: a row a tenant, new value or run of restated days
 
@@ -8,8 +8,8 @@
 CREATE OR REPLACE TEMP TABLE compared_day AS
 WITH
 known AS (
-    SELECT DISTINCT CASE WHEN s.kind IN ('cluster', 'bill') THEN 'cost' ELSE s.kind END AS kind, k.source, k.day
-    FROM (SELECT source, day FROM told_day EXCEPT FROM former_day) k
+    SELECT DISTINCT told_kind(s.kind) AS kind, k.source, k.day
+    FROM current_day k
     JOIN source s USING (source) JOIN derived_day USING (day) CROSS JOIN clock c
     WHERE k.day >= c.first_day AND k.day < c.today
 ),

@@ -1,5 +1,6 @@
 -- reads: settings_day, told_day, derived_day, tenant_day, and of this run: clock, source, present
--- writes: former_day, complete_day, recent_cost (what each tenant cost on these days and on all days of this month)
+-- writes: former_day, current_day (all others), complete_day, recent_cost (what each tenant cost on these days and on
+--         all days of this month)
 
 -- Days that a source told under settings of before (another tenant key, say) and has forgotten since: their costs count,
 -- but they do not say what the settings of today would make of them.
@@ -8,13 +9,15 @@ SELECT DISTINCT k.source, k.day
 FROM settings_day k JOIN present p USING (source)
 WHERE k.settings <> p.settings AND k.day >= (SELECT first_day FROM clock);
 
+CREATE OR REPLACE TEMP TABLE current_day AS SELECT source, day FROM told_day EXCEPT FROM former_day;
+
 -- Days that are over and that every required cost source knows; number 1 is the newest. Kept are those of this month
 -- and the last 28: what a forecast is made of. Without a required cost source no day is complete.
 CREATE OR REPLACE TEMP TABLE complete_day AS
 WITH
 needed AS (SELECT source FROM source WHERE required AND kind IN ('cluster', 'bill')),
 known AS (
-    SELECT k.day FROM (SELECT source, day FROM told_day EXCEPT FROM former_day) k
+    SELECT k.day FROM current_day k
     JOIN needed USING (source) JOIN derived_day USING (day)
     WHERE k.day < (SELECT today FROM clock)
     GROUP BY k.day HAVING count(DISTINCT source) = (SELECT count(*) FROM needed)

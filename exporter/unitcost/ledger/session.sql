@@ -60,6 +60,9 @@ CREATE OR REPLACE TEMP MACRO tenant_id(spelt) AS
         ELSE tidy(spelt)
     END;
 
+-- What a kind of source tells: clusters and bills both tell costs.
+CREATE OR REPLACE TEMP MACRO told_kind(kind) AS CASE WHEN kind IN ('cluster', 'bill') THEN 'cost' ELSE kind END;
+
 -- What is NULL is unknown, and so is the ratio; 0 units give no cost of one.
 CREATE OR REPLACE TEMP MACRO margin_ratio(revenue, cost) AS
     CASE

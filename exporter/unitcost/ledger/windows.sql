@@ -1,5 +1,5 @@
 -- reads: tenant_day, unallocated_day, counted_day, dimension_day, usage_day, revenue_day, reconciled_day, told_day,
---        recent_cost, former_day, and of this run: window_span, clock, source, tenant_limit, directory
+--        recent_cost, current_day, and of this run: window_span, clock, source, tenant_limit, directory
 -- writes: the temporary tables that snapshot rows are read from; tenants beyond the limit are summed up in __other__
 
 CREATE OR REPLACE TEMP TABLE missing_day AS
@@ -7,20 +7,17 @@ SELECT w.name AS span, s.source, d.day
 FROM window_span w
 CROSS JOIN (SELECT * FROM source WHERE required) s
 CROSS JOIN LATERAL (SELECT CAST(unnest(generate_series(w.first_day, w.needs_until - 1, INTERVAL 1 DAY)) AS DATE) AS day) d
-ANTI JOIN (SELECT source, day FROM told_day EXCEPT FROM former_day) k ON k.source = s.source AND k.day = d.day;
+ANTI JOIN current_day k ON k.source = s.source AND k.day = d.day;
 
 -- What a window is compared with counts whole or not at all: half of it would be a change that never was. Each kind for
 -- itself, by its required sources, or by all of them where none is required.
 CREATE OR REPLACE TEMP TABLE shown_window AS
 WITH
-said AS (
-    SELECT source, required, CASE WHEN kind IN ('cluster', 'bill') THEN 'cost' ELSE kind END AS kind FROM source
-),
+said AS (SELECT source, required, told_kind(kind) AS kind FROM source),
 needed AS (FROM said QUALIFY required OR NOT bool_or(required) OVER (PARTITION BY kind)),
-known AS (SELECT source, day FROM told_day EXCEPT FROM former_day),
 lacking AS (
     SELECT w.name, n.kind
-    FROM window_span w CROSS JOIN needed n LEFT JOIN known k
+    FROM window_span w CROSS JOIN needed n LEFT JOIN current_day k
         ON k.source = n.source AND k.day >= w.first_day AND k.day < w.end_day
     WHERE starts_with(w.name, 'prev_')
     GROUP BY w.name, n.kind, n.source, w.first_day, w.end_day
@@ -85,7 +82,7 @@ SELECT DISTINCT w.name AS span, w.kind
 FROM told_day k
 JOIN source s ON s.source = k.source
 JOIN shown_window w ON k.day >= w.first_day AND k.day < w.end_day
-    AND w.kind = CASE WHEN s.kind IN ('cluster', 'bill') THEN 'cost' ELSE s.kind END;
+    AND w.kind = told_kind(s.kind);
 CREATE OR REPLACE TEMP TABLE revenue_window AS SELECT span FROM kind_window WHERE kind = 'revenue';
 CREATE OR REPLACE TEMP TABLE cost_window AS SELECT span FROM kind_window WHERE kind = 'cost';
 

@@ -16,7 +16,16 @@ from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
 from rules.promql import Match, matches, over, select
-from unitcost.catalogue import ALLOCATED_COST, TENANT_COST, TENANT_INFO, Metric
+from unitcost.catalogue import (
+    ALLOCATED_COST,
+    PLATFORM_REVENUE,
+    PLATFORM_USAGE,
+    TENANT_COST,
+    TENANT_INFO,
+    TENANT_REVENUE,
+    TENANT_USAGE,
+    Metric,
+)
 
 PERIOD = "$period"
 """The period chosen at the top of a page, a window's name."""
@@ -27,6 +36,7 @@ TENANT = matches("$tenant")
 """The tenants chosen at the top of a page; All is the regular expression .*"""
 
 BACKFILLED = 'job=""'
+SCRAPED = 'job!=""'
 
 
 def _also(selector: str, matcher: str) -> str:
@@ -35,10 +45,13 @@ def _also(selector: str, matcher: str) -> str:
 
 
 class Series(NamedTuple):
-    """What is asked of a metric: the series with these labels, summed by others. chosen: one more matcher."""
+    """What is asked of a metric: the series with these labels, summed by others. chosen: one more matcher.
+
+    by: None leaves each exporter's series as they are, for a reckoning that sums up.
+    """
 
     metric: Metric
-    by: tuple[str, ...]
+    by: tuple[str, ...] | None
     labels: Mapping[str, str | Match]
     chosen: str = ""
 
@@ -54,12 +67,14 @@ class Series(NamedTuple):
         Every exporter serves the whole company, and so does a backfill: each is summed up for itself, which is many
         times cheaper than to look for each series' twins first.
         """
+        if self.by is None:
+            return expression
         told = {label for label, value in self.labels.items() if isinstance(value, str)}
         others = [label for label in self.metric.labels if label not in {"window", *self.by, *told}]
-        return over("max", self.by, f"sum without ({','.join(others)}) ({expression})" if others else expression)
+        return over("max", self.by, f"sum without({','.join(others)})({expression})" if others else expression)
 
 
-def series(metric: Metric, by: tuple[str, ...] = (), **labels: str | Match) -> Series:
+def series(metric: Metric, by: tuple[str, ...] | None = (), **labels: str | Match) -> Series:
     """Return what `each_day` reckons with."""
     return Series(metric, by, labels)
 
@@ -99,7 +114,8 @@ def day_end(metric: Metric, by: tuple[str, ...] = (), **labels: str | Match) -> 
 def each_day(reckon: Callable[..., str], *asked: Series, ahead: int = 24) -> str:
     """Return, at each point of a graph of days, what was said `ahead` hours after the day began.
 
-    reckon: makes one expression of those of what is asked, such as a ratio; `str` leaves a single one as it is.
+    reckon: makes one expression of those of what is asked, such as a ratio, in parentheses; `str` leaves a single one
+    as it is.
 
     Of a scraped day only the full hours from 1 to 23 o'clock are looked at: all scrapes would be thousands of samples a
     series, and in the first hour an exporter may still serve what it said the day before. The last one counts; of the
@@ -108,37 +124,56 @@ def each_day(reckon: Callable[..., str], *asked: Series, ahead: int = 24) -> str
     """
     filed = f"[1h] offset {-ahead - 2}h"
     past = reckon(*(one.total(f"last_over_time({_also(one.selector, BACKFILLED)}{filed})") for one in asked))
-    told = reckon(*(one.total(one.selector) for one in asked))
-    told = f"({told})" if len(asked) > 1 else told
+    told = reckon(*(one.total(_also(one.selector, SCRAPED)) for one in asked))
     return f"last_over_time(({past} or last_over_time({told}[22h30m:1h] offset {-ahead - 23}h))[1d:1d] offset -13h)"
 
 
 class Read(NamedTuple):
-    """Reads costs of the chosen tenants: theirs, or where All is chosen, what all of them cost, in a few series."""
+    """Reads what the chosen tenants cost, used or paid: theirs, or where All is chosen, that of all, in a few series.
 
-    metric: Metric
+    metrics: those read instead of a tenant's. chosen: the matcher that lets only one of the two ways give something.
+    beside: the same for what is reckoned with a cost, which has chosen already.
+    """
+
+    metrics: Mapping[Metric, Metric]
     chosen: str
+    beside: str
 
-    def series(self, by: tuple[str, ...] = (), **labels: str | Match) -> Series:
-        """Return what `each_day` reckons with: the costs, summed by labels other than tenant."""
-        return Series(self.metric, by, labels, self.chosen)
+    def series(self, by: tuple[str, ...] = (), *, metric: Metric = TENANT_COST, **labels: str | Match) -> Series:
+        """Return what `each_day` reckons with: the costs, or another metric, summed by labels other than tenant."""
+        return Series(self.metrics.get(metric, metric), by, labels, self.chosen)
+
+    def with_cost(self, metric: Metric, **labels: str | Match) -> Series:
+        """Return another metric that `each_day` reckons with beside a cost, such as what it is divided by."""
+        return Series(self.metrics.get(metric, metric), (), labels, self.beside)
 
     def now(self, by: tuple[str, ...] = (), **labels: str | Match) -> str:
         """Return the costs at the range's end."""
-        return _now(self.series(by, **labels))
+        return _now(self.series(by, metric=TENANT_COST, **labels))
 
-    def daily(self, by: tuple[str, ...] = (), *, days_before: int = 0, **labels: str | Match) -> str:
-        """Return the costs of complete days on the day they end with, or of so many days before it."""
-        return each_day(str, self.series(by, **labels), ahead=24 * (1 - days_before))
+    def daily(
+        self,
+        by: tuple[str, ...] = (),
+        *,
+        metric: Metric = TENANT_COST,
+        days_before: int = 0,
+        **labels: str | Match,
+    ) -> str:
+        """Return the costs, or another metric, of complete days on the day they end with, or of days before it."""
+        return each_day(str, self.series(by, metric=metric, **labels), ahead=24 * (1 - days_before))
 
     def day_end(self, by: tuple[str, ...] = (), **labels: str | Match) -> str:
         """Return the costs as they were said last on each day."""
-        return each_day(str, self.series(by, **labels), ahead=0)
+        return each_day(str, self.series(by, metric=TENANT_COST, **labels), ahead=0)
 
 
-CHOSEN = Read(TENANT_COST, 'tenant=~"$tenant",instance!~"$tenant"')
+CHOSEN = Read({}, 'tenant=~"$tenant",instance!~"$tenant"', 'tenant=~"$tenant"')
 """Nothing where All is chosen: .* matches every instance."""
-EVERYONE = Read(ALLOCATED_COST, 'tenant=~"$tenant"')
+EVERYONE = Read(
+    {TENANT_COST: ALLOCATED_COST, TENANT_USAGE: PLATFORM_USAGE, TENANT_REVENUE: PLATFORM_REVENUE},
+    'tenant=~"$tenant"',
+    "",
+)
 """Series without a tenant: only All matches that."""
 
 

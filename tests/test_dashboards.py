@@ -20,11 +20,10 @@ from dashboards.__main__ import OUTPUT, main, minified, rendered
 from dashboards.grafana import Row, column, row, section
 from dashboards.grafana import page as whole_page
 from dashboards.panels import Query, bar_gauge, stat
-from dashboards.queries import info
+from dashboards.queries import EVERYONE, info
 from dashboards.style import COMPONENT_COLOURS, Settings
 from tests.fakes.pages import UIDS, Json, asked, filled, page, panel, panels
 from tests.fakes.promql_names import Reading, everything
-from unitcost.catalogue import ALLOCATED_COST
 from unitcost.catalogue_external import label_names
 from unitcost.records import COMPONENTS
 
@@ -439,8 +438,8 @@ def test_the_model_would_show_a_loss() -> None:
 @each_page
 def test_every_metric_and_label_of_every_query_is_in_the_catalogue(uid: str) -> None:
     # Where All is chosen, series without a tenant are asked for one: only .* matches them.
-    company = replace(ALLOCATED_COST, labels=(*ALLOCATED_COST.labels, "tenant"))
-    known = everything() | {company.name: company}
+    of_all = EVERYONE.metrics.values()
+    known = everything() | {metric.name: replace(metric, labels=(*metric.labels, "tenant")) for metric in of_all}
     problems = [
         f"{query.panel}: {problem}"
         for query in asked(page(uid), ANY_VALUE)

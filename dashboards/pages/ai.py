@@ -16,7 +16,9 @@ from dashboards.pages.parts import (
     ROLLING,
     changes_of,
     compared,
+    cost_of_one,
     dimensions,
+    margin_by_day,
     margin_ratio,
     periods,
     preselected,
@@ -25,7 +27,7 @@ from dashboards.pages.parts import (
     tenants,
 )
 from dashboards.panels import GREY, Json, Panel, Query, override, stat, steps, text, timeseries, values_as
-from dashboards.queries import BEFORE, PERIOD, TENANT, daily, each_day, now, of_tenants, series
+from dashboards.queries import BEFORE, PERIOD, TENANT, daily, now, of_tenants
 from dashboards.style import BLUE, COMPONENT_COLOURS, GREEN, MARGIN_STEPS, ORANGE, RED, Settings
 from dashboards.tables import CUSTOMER, NAME_WIDTH, Figure, Reckoned, by_tenant, page_link, series_link
 from dashboards.words import NO_AI, NO_AI_REQUESTS, NO_COSTS, NO_EARLIER, NO_REVENUE
@@ -194,17 +196,13 @@ def _per_day(settings: Settings) -> Panel:
 
 
 def _margin() -> Panel:
-    revenue = series(c.TENANT_REVENUE, tenant=TENANT, window=ROLLING)
     return timeseries(
         "Margin, with and without AI",
         "(Revenue - cost) / revenue of the chosen customers, each point over the 30 days that end there; dashed: the"
         " same if AI cost nothing. The space between is what AI takes of each dollar of revenue.",
         [
-            *queries_of(
-                lambda costs: each_day(margin_ratio, costs.series(component=other_than(AI), window=ROLLING), revenue),
-                "if AI cost nothing",
-            ),
-            *queries_of(lambda costs: each_day(margin_ratio, costs.series(window=ROLLING), revenue), "margin"),
+            *queries_of(lambda read: margin_by_day(read, component=other_than(AI)), "if AI cost nothing"),
+            *queries_of(margin_by_day, "margin"),
         ],
         unit="percentunit",
         calcs=("lastNotNull", "min", "max"),
@@ -246,14 +244,11 @@ def _share(settings: Settings) -> Panel:
 
 
 def _per_request(settings: Settings) -> Panel:
-    requests = series(c.TENANT_USAGE, tenant=TENANT, measure=AI_REQUESTS, window=DAY)
     return timeseries(
         "AI cost per AI request, per day",
         "Each day's AI cost of the chosen customers divided by their AI requests of the day: it moves with prices,"
         " models and prompts, not with traffic.",
-        queries_of(
-            lambda costs: each_day(ratio, costs.series(component=AI, window=DAY), requests), "AI cost per AI request"
-        ),
+        queries_of(lambda read: cost_of_one(read, AI_REQUESTS, component=AI), "AI cost per AI request"),
         unit=settings.money,
         decimals=5,
         fill=20,

@@ -9,7 +9,7 @@ from dashboards.pages.alerts import alert_kinds, alerts
 from dashboards.pages.changes import changes
 from dashboards.pages.parts import PERIOD_TEXT, RISE, periods, ratio, tenants
 from dashboards.panels import GREY, Json, Panel, Query, Unknown, override, stat, steps, text, timeseries
-from dashboards.queries import TENANT, day_end, now, with_plan
+from dashboards.queries import TENANT, day_end, each_day, now, series, with_plan
 from dashboards.style import (
     BLUE,
     BUDGET_STEPS,
@@ -172,17 +172,18 @@ def _over(settings: Settings) -> Panel:
 
 
 def _burn_down(settings: Settings) -> Panel:
-    budget = day_end(c.TENANT_BUDGET, BY_TENANT, tenant=TENANT)
-    cost = f"({day_end(c.TENANT_BUDGET_USED, BY_TENANT, tenant=TENANT)} * {budget})"
+    used, each = (series(metric, None, tenant=TENANT) for metric in (c.TENANT_BUDGET_USED, c.TENANT_BUDGET))
+    cost = each_day(lambda part, whole: f"max(sum without(tenant)({part} * {whole}))", used, each, ahead=0)
+    budget = day_end(c.TENANT_BUDGET, tenant=TENANT)
     return timeseries(
         "Budgets through the month",
         "At each day's end, and now: what the chosen customers that have a budget cost since the first of the month,"
         " beside their budgets and the even pace, which spends the same every day and reaches the budget on the"
         " month's last day. What lies over the pace is early; what lies over the budget is too much.",
         [
-            Query(over("sum", (), cost), "used"),
-            Query(f"{over('sum', (), budget)} * scalar({PACE})", "even pace"),
-            Query(over("sum", (), budget), "budget"),
+            Query(cost, "used"),
+            Query(f"{budget} * scalar({PACE})", "even pace"),
+            Query(budget, "budget"),
         ],
         unit=settings.money,
         calcs=("lastNotNull",),

@@ -15,76 +15,49 @@ from rules.promql import matches
 from unitcost import catalogue as c
 
 BY_TENANT, BY_COMPONENT = ("tenant",), ("component",)
-RISES, FALLS, LARGEST = 10, 5, 100
+PAIRS = 17
 UNCHANGED = Unknown("no such change", "Nothing earlier is known to compare with, or there was no such change.")
 WEEK_BEFORE = "a week before"
 
 
 def changes(settings: Settings) -> list[Row]:
     """Return the rows of what changed: within the period, and from day to day."""
-    rises, falls, above = table_height(RISES), table_height(FALLS), table_height(8)
-    whole = rises + falls
-    left = column((rises, _rises(settings)), (falls, _falls(settings)))
+    whole, above = table_height(PAIRS), table_height(8)
     right = column((above, _components(settings)), (whole - above, _customers(settings)))
     return [
         section("What changed: the period against the one before"),
-        row(whole, (13, left), (11, right)),
+        row(whole, (13, _pairs(settings)), (11, right)),
         section("What changed: from day to day"),
         row(10, (24, _days(settings))),
     ]
 
 
-def _rises(settings: Settings) -> Panel:
-    return _pairs(
-        settings,
-        "Whose cost rose most, and in what",
-        f"The {RISES} pairs of a chosen customer and a component whose cost rose most against the period before.",
-        "greater",
-        RISES,
-    )
-
-
-def _falls(settings: Settings) -> Panel:
-    return _pairs(
-        settings,
-        "Whose cost fell most, and in what",
-        f"The {FALLS} pairs of a chosen customer and a component whose cost fell most against the period before, of the"
-        f" {LARGEST} largest changes.",
-        "lower",
-        FALLS,
-    )
-
-
-def _pairs(settings: Settings, title: str, description: str, than_0: str, rows: int) -> Panel:
-    """Return the pairs of a customer and a component whose change is greater or lower than 0, the largest first.
+def _pairs(settings: Settings) -> Panel:
+    """Return the pairs of a customer and a component whose cost changed most, the largest rise first.
 
     Half the difference of two figures is their standard deviation, which finds the largest changes with one read of
-    both; it is 0 where only one is known. Grafana tells rises from falls.
+    both; it is 0 where only one is known.
     """
     by = ("tenant", "component")
     both = now(c.TENANT_COST, (*by, "window"), tenant=TENANT, window=matches(f"{PERIOD}|{BEFORE}"))
-    changed = f"topk({LARGEST}, stddev by (tenant, component) ({both}) > 0.0025)"
+    changed = f"topk({PAIRS}, stddev by (tenant, component) ({both}) > 0.0025)"
 
     def cost(window: str) -> str:
         return f"{now(c.TENANT_COST, by, tenant=TENANT, window=window)} and {changed}"
 
     earlier, later = f"Before {settings.sign}", f"Now {settings.sign}"
     reckoned = changes_of(settings.sign, earlier, later)
-    change, falling = reckoned[0].header, than_0 == "lower"
     headers = {"name": CUSTOMER, "component": "Component", "Value #A": earlier, "Value #B": later}
-    kept = {"fieldName": change, "config": {"id": than_0, "options": {"value": 0}}}
     return table(
-        title,
-        description,
+        "Whose cost changed most, and in what",
+        f"The {PAIRS} pairs of a chosen customer and a component whose cost differs most from that of the period"
+        " before, the largest rise first.",
         [Query(cost(BEFORE)), Query(cost(PERIOD)), Query(info("name", tenant=TENANT))],
         transformations=[
             {"id": "merge", "options": {}, "filter": {"id": "byRefId", "options": "/^(?:A|B)$/"}},
             {"id": "joinByField", "options": {"byField": "tenant", "mode": "inner"}},
             *columns(headers),
             *map(calculation, reckoned),
-            {"id": "filterByValue", "options": {"type": "include", "match": "all", "filters": [kept]}},
-            {"id": "sortBy", "options": {"fields": {}, "sort": [{"field": change, "desc": not falling}]}},
-            {"id": "limit", "options": {"limitField": rows}},
         ],
         overrides=[
             hidden("tenant"),
@@ -93,8 +66,7 @@ def _pairs(settings: Settings, title: str, description: str, than_0: str, rows: 
             *(override(header, **MONEY | wide(85)) for header in (earlier, later)),
             *(override(said.header, **said.cell) for said in reckoned),
         ],
-        sort_by=change,
-        descending=not falling,
+        sort_by=reckoned[0].header,
         unknown=UNCHANGED,
     )
 

@@ -294,7 +294,7 @@ def _dimension_changes(settings: Settings) -> Panel:
 
 def _per_thousand(settings: Settings) -> Panel:
     def reckon(cost: str, requests: str) -> str:
-        return f"1000 * {cost} / on () group_left () ({requests} > 0)"
+        return f"(1000 * {cost} / on () group_left () ({requests} > 0))"
 
     cost = series(c.DIMENSION_COST, ("value",), dimension="$dimension", window=DAY)
     requests = series(c.PLATFORM_USAGE, measure=REQUESTS, window=DAY)

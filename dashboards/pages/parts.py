@@ -7,11 +7,21 @@ from collections.abc import Callable, Sequence
 from dashboards.cells import CHANGE_RATIO, COLOURED_RISE, MONEY, Cell, wide
 from dashboards.grafana import Choice, Variable
 from dashboards.panels import GREY, Json, Panel, Query, Unknown, override, stat, steps, values_as
-from dashboards.queries import BEFORE, PERIOD, Read, info, of_tenants
+from dashboards.queries import BEFORE, PERIOD, Read, each_day, info, of_tenants
 from dashboards.style import GREEN, RED, Settings, component_colours
 from dashboards.tables import Reckoned, calculation, page_link
 from dashboards.words import NO_COSTS
-from unitcost.catalogue import ALLOCATED_COST, BILL, DIMENSION_COST, PLATFORM_COST, Metric
+from rules.promql import Match
+from unitcost.catalogue import (
+    ALLOCATED_COST,
+    BILL,
+    DIMENSION_COST,
+    PLATFORM_COST,
+    TENANT_COST,
+    TENANT_REVENUE,
+    TENANT_USAGE,
+    Metric,
+)
 
 DAY = "1d"
 ROLLING = "30d"
@@ -195,17 +205,32 @@ def sums(settings: Settings, read: Callable[[Metric], str]) -> Panel:
 
 def ratio(part: str, whole: str) -> str:
     """Return a part of a whole; nothing where the whole is 0."""
-    return f"({part} / ({whole} > 0))"
+    return f"({part}/({whole}>0))"
 
 
 def margin_ratio(cost: str, revenue: str) -> str:
     """Return what is left of each dollar of revenue; nothing where there is none."""
-    return f"1 - {cost} / ({revenue} > 0)"
+    return f"(1-{cost}/({revenue}>0))"
 
 
 def queries_of(make: Callable[[Read], str], legend: str) -> list[Query]:
     """Return a graph's two queries over costs of the chosen customers, of which one gives something."""
     return [Query(expr, legend) for expr in of_tenants(make)]
+
+
+def margin_by_day(read: Read, **labels: str | Match) -> str:
+    """Return the margin ratio over 30 days up to each day, with the costs of these labels."""
+    revenue = read.with_cost(TENANT_REVENUE, window=ROLLING)
+    return each_day(margin_ratio, read.series((), metric=TENANT_COST, window=ROLLING, **labels), revenue)
+
+
+def cost_of_one(read: Read, measure: str, **labels: str | Match) -> str:
+    """Return what one unit of a measure cost each day: costs of these labels, divided."""
+    return each_day(
+        ratio,
+        read.series((), metric=TENANT_COST, window=DAY, **labels),
+        read.with_cost(TENANT_USAGE, measure=measure, window=DAY),
+    )
 
 
 def changes_of(sign: str, earlier: str, later: str, cell: Cell = MONEY) -> tuple[Reckoned, Reckoned]:

@@ -10,10 +10,10 @@ from dashboards.pages.parts import (
     EFFICIENCY_PAGE,
     PERIOD_TEXT,
     REQUESTS,
-    ROLLING,
     changes_of,
     compared,
     components,
+    margin_by_day,
     margin_ratio,
     periods,
     queries_of,
@@ -26,7 +26,6 @@ from dashboards.queries import (
     BEFORE,
     PERIOD,
     TENANT,
-    daily,
     day_end,
     each_day,
     either,
@@ -207,7 +206,7 @@ def _daily(settings: Settings) -> Panel:
         " range. Dashed: MRR of the day, divided by the days in its month.",
         [
             *queries_of(lambda costs: costs.daily(("component",), window=DAY), "{{component}}"),
-            Query(daily(c.TENANT_REVENUE, tenant=TENANT, window=DAY), "revenue"),
+            *queries_of(lambda read: read.daily(metric=c.TENANT_REVENUE, window=DAY), "revenue"),
         ],
         unit=settings.money,
         stacked=True,
@@ -247,7 +246,7 @@ def _shared(settings: Settings) -> Panel:
         "Direct: what bears the customer's own tag or label. Shared: its part of what all customers use, divided as"
         " `sharing` in the configuration says.",
         [
-            *queries_of(lambda costs: each_day("{} - {}".format, costs.series(window=DAY), shared), "direct"),
+            *queries_of(lambda costs: each_day("({} - {})".format, costs.series(window=DAY), shared), "direct"),
             Query(each_day(str, shared), "shared"),
         ],
         unit=settings.money,
@@ -262,14 +261,13 @@ def _shared(settings: Settings) -> Panel:
 
 
 def _margin() -> Panel:
-    revenue = series(c.TENANT_REVENUE, tenant=TENANT, window=ROLLING)
     plans = over("group", ("plan",), f"last_over_time({select(c.TENANT_INFO, tenant=TENANT)}[1d] @ end())")
     target = over("max", ("plan",), f"last_over_time({select(c.PLAN_TARGET_MARGIN)}[1d] @ end())")
     return timeseries(
         "Margin, over 30 days up to each day",
         "(Revenue - cost) / revenue of the 30 days that end with each day, and the target of the plan as it is now.",
         [
-            *queries_of(lambda costs: each_day(margin_ratio, costs.series(window=ROLLING), revenue), "margin"),
+            *queries_of(margin_by_day, "margin"),
             Query(f"{target} and on (plan) {plans}", "target of {{plan}}"),
         ],
         unit="percentunit",

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dashboards.cells import CHANGE_RATIO, COUNT, UNIT_PRICE, UNSEEN, Cell, wide
 from dashboards.grafana import Row, row
-from dashboards.pages.parts import AI, AI_REQUESTS, DAY, EFFICIENCY_PAGE, PLAIN, REQUESTS, queries_of, ratio
-from dashboards.panels import Panel, Query, override, timeseries
-from dashboards.queries import BEFORE, PERIOD, TENANT, daily, each_day, now, of_tenants, series
+from dashboards.pages.parts import AI, AI_REQUESTS, DAY, EFFICIENCY_PAGE, PLAIN, REQUESTS, cost_of_one, queries_of
+from dashboards.panels import Panel, override, timeseries
+from dashboards.queries import BEFORE, PERIOD, TENANT, now, of_tenants
 from dashboards.style import BLUE, COMPONENT_COLOURS, PURPLE, Settings
 from dashboards.tables import Figure, Reckoned, joined, page_link
 from dashboards.words import NO_AI, NO_AI_REQUESTS, NO_MEASURES, NO_REQUESTS, NO_USAGE
@@ -68,7 +68,7 @@ def _requests() -> Panel:
     return timeseries(
         "Requests by day",
         "Requests of each day (UTC).",
-        [Query(daily(c.TENANT_USAGE, tenant=TENANT, measure=REQUESTS, window=DAY), "requests")],
+        queries_of(lambda read: read.daily(metric=c.TENANT_USAGE, measure=REQUESTS, window=DAY), "requests"),
         unit="short",
         bars=True,
         calcs=("sum", "mean"),
@@ -80,11 +80,10 @@ def _requests() -> Panel:
 
 
 def _cost_per_request(settings: Settings) -> Panel:
-    requests = series(c.TENANT_USAGE, tenant=TENANT, measure=REQUESTS, window=DAY)
     return timeseries(
         "Cost per request by day",
         "All cost of a day divided by its requests.",
-        queries_of(lambda costs: each_day(ratio, costs.series(window=DAY), requests), "cost per request"),
+        queries_of(lambda read: cost_of_one(read, REQUESTS), "cost per request"),
         unit=settings.money,
         decimals=5,
         calcs=("mean", "lastNotNull"),
@@ -96,12 +95,14 @@ def _cost_per_request(settings: Settings) -> Panel:
 
 
 def _other_usage() -> Panel:
-    used = daily(c.TENANT_USAGE, ("measure",), tenant=TENANT, measure=other_than(REQUESTS), window=DAY)
+    others = other_than(REQUESTS)
     return timeseries(
         "Other usage by day",
         "Every other measure of each day (UTC), each summed over the day; a logarithmic scale, for"
         " measures differ widely.",
-        [Query(used, "{{measure}}")],
+        queries_of(
+            lambda read: read.daily(("measure",), metric=c.TENANT_USAGE, measure=others, window=DAY), "{{measure}}"
+        ),
         unit="short",
         calcs=("sum", "mean"),
         overrides=[override("/.*/", regex=True, custom__scaleDistribution={"type": "log", "log": 10})],
@@ -125,13 +126,10 @@ def _ai_cost(settings: Settings) -> Panel:
 
 
 def _ai_per_request(settings: Settings) -> Panel:
-    requests = series(c.TENANT_USAGE, tenant=TENANT, measure=AI_REQUESTS, window=DAY)
     return timeseries(
         "AI cost per AI request by day",
         "AI cost of a day divided by its AI requests.",
-        queries_of(
-            lambda costs: each_day(ratio, costs.series(component=AI, window=DAY), requests), "AI cost per AI request"
-        ),
+        queries_of(lambda read: cost_of_one(read, AI_REQUESTS, component=AI), "AI cost per AI request"),
         unit=settings.money,
         decimals=5,
         calcs=("mean", "lastNotNull"),

@@ -392,6 +392,8 @@ def table(
     )
 
 
-def text(content: str, title: str = "", *, transparent: bool = True) -> Panel:
+def text(content: str, description: str | None = None, *, title: str = "", transparent: bool = True) -> Panel:
     """Return a text in Markdown; it may use variables."""
-    return Panel("text", title, None, (), None, {"content": content, "mode": "markdown"}, transparent=transparent)
+    return Panel(
+        "text", title, description, (), None, {"content": content, "mode": "markdown"}, transparent=transparent
+    )

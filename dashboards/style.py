@@ -101,8 +101,8 @@ def settings(path: Path | None) -> Settings:
     return Settings() if path is None else Settings.of(load(path)[0])
 
 
-def revenue_line(name: str = "revenue") -> Json:
-    """Return the override that draws revenue as a dashed line over stacked costs."""
+def dashed_line(name: str) -> Json:
+    """Return the override that draws a series, such as revenue, as a dashed line over stacked costs."""
     return override(
         name,
         fixed_color="text",

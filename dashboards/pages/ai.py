@@ -11,13 +11,13 @@ from dashboards.pages.parts import (
     AI_REQUESTS,
     DAY,
     FEATURE,
-    PERIOD_TEXT,
     PLAIN,
     ROLLING,
     changes_of,
     compared,
     cost_of_one,
     dimensions,
+    intro,
     margin_by_day,
     margin_ratio,
     periods,
@@ -26,9 +26,9 @@ from dashboards.pages.parts import (
     ratio,
     tenants,
 )
-from dashboards.panels import GREY, Json, Panel, Query, override, stat, steps, text, timeseries, values_as
+from dashboards.panels import GREY, Json, Panel, Query, override, stat, steps, timeseries, values_as
 from dashboards.queries import BEFORE, PERIOD, TENANT, daily, now, of_tenants
-from dashboards.style import BLUE, COMPONENT_COLOURS, GREEN, MARGIN_STEPS, ORANGE, RED, Settings
+from dashboards.style import BLUE, COMPONENT_COLOURS, GREEN, MARGIN_STEPS, ORANGE, RED, Settings, dashed_line
 from dashboards.tables import CUSTOMER, NAME_WIDTH, Figure, Reckoned, by_tenant, page_link, series_link
 from dashboards.words import NO_AI, NO_AI_REQUESTS, NO_COSTS, NO_EARLIER, NO_REVENUE
 from rules.promql import other_than, select
@@ -36,7 +36,7 @@ from unitcost import catalogue as c
 
 UID = "unitcost-ai"
 ORANGE_OF_AI = COMPONENT_COLOURS[AI]
-LARGEST = 8
+LARGEST, ALL = 8, "all chosen customers"
 TENANTS = ("tenant",)
 TO_CUSTOMER = page_link("Chosen customers", "unitcost-tenant", "tenant", "period")
 TO_EFFICIENCY = page_link("Efficiency", "unitcost-efficiency", "dimension", "period")
@@ -55,7 +55,7 @@ def page(settings: Settings) -> Json:
             row(8, (12, _share(settings)), (12, _per_request(settings))),
             row(table_height(10), (10, _largest(settings)), (14, _changed(settings))),
             row(16, (24, _customers(settings))),
-            section("The whole company, before shared costs are divided among customers"),
+            section("The whole company, before sharing"),
             row(10, (14, _by_dimension(settings)), (10, _dimension_changes(settings))),
         ],
         variables=[periods(settings), tenants(), dimensions()],
@@ -64,9 +64,7 @@ def page(settings: Settings) -> Json:
 
 
 def _intro() -> Panel:
-    return text(
-        f"{PERIOD_TEXT} All but the last section is of the chosen customers, their part of shared AI costs included."
-    )
+    return intro("All but the last section is of the chosen customers, their part of shared AI costs included.")
 
 
 def _requests(window: str, by: tuple[str, ...] = ()) -> str:
@@ -124,7 +122,7 @@ def _margin_now() -> Panel:
         "(Revenue - cost) / revenue of the chosen customers in the period, and the same if AI cost nothing: the"
         " distance is what AI takes.",
         [
-            *queries_of(lambda costs: margin_ratio(costs.now(window=PERIOD), revenue), "in the period"),
+            *queries_of(lambda costs: margin_ratio(costs.now(window=PERIOD), revenue), "period"),
             *queries_of(
                 lambda costs: margin_ratio(costs.now(component=other_than(AI), window=PERIOD), revenue),
                 "if AI cost nothing",
@@ -134,7 +132,7 @@ def _margin_now() -> Panel:
         decimals=1,
         names=True,
         text_size=(13, 24),
-        overrides=[override("in the period", thresholds=MARGIN_STEPS)],
+        overrides=[override("period", thresholds=MARGIN_STEPS)],
         unknown=NO_REVENUE,
     )
 
@@ -147,7 +145,7 @@ def _nobodys(settings: Settings) -> Panel:
         "The whole company's AI cost in the period that found neither a customer nor a sharing rule: a key, project or"
         " tag that unitcost.yaml does not know. No figure of customers has it. Its part of all AI cost is orange from"
         " 5 %, red from 10 %.",
-        [Query(lost, "in the period"), Query(ratio(lost, whole), "of all AI cost")],
+        [Query(lost, "period"), Query(ratio(lost, whole), "of all AI cost")],
         unit=settings.exact,
         decimals=0,
         thresholds=steps((None, GREEN), (0.005, ORANGE)),
@@ -175,11 +173,11 @@ def _per_day(settings: Settings) -> Panel:
     cost = daily(c.TENANT_COST, TENANTS, tenant=TENANT, component=AI, window=DAY)
     return timeseries(
         "AI cost per day, by customer",
-        f"The {LARGEST} customers with the largest AI cost of the 30 days that end the chosen range, and all others"
-        " together; each day's cost on that day.",
+        f"The {LARGEST} customers with the largest AI cost of the 30 days that end the chosen range, each day's cost on"
+        " that day. Dashed: all chosen customers together, so the space between is that of all others.",
         [
             Query(f"({cost} and on (tenant) {largest}) * on (tenant) group_left (name) {names}", "{{name}}"),
-            Query(f"sum({cost} unless on (tenant) {largest})", "all others"),
+            *queries_of(lambda costs: costs.daily(component=AI, window=DAY), ALL),
         ],
         unit=settings.money,
         stacked=True,
@@ -188,8 +186,8 @@ def _per_day(settings: Settings) -> Panel:
         calcs=("sum", "lastNotNull"),
         bounds=(0, None),
         overrides=[
-            override("all others", fixed_color=GREY),
-            override("/^(?!all others)/", regex=True, links=[series_link()]),
+            dashed_line(ALL),
+            override(f"/^(?!{ALL}$)/", regex=True, links=[series_link()]),
         ],
         unknown=NO_AI,
     )

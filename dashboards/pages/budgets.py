@@ -7,8 +7,8 @@ from dashboards.grafana import page as whole_page
 from dashboards.grafana import row, table_height
 from dashboards.pages.alerts import alert_kinds, alerts
 from dashboards.pages.changes import changes
-from dashboards.pages.parts import PERIOD_TEXT, RISE, periods, ratio, tenants
-from dashboards.panels import GREY, Json, Panel, Query, Unknown, override, stat, steps, text, timeseries
+from dashboards.pages.parts import RISE, intro, periods, ratio, tenants
+from dashboards.panels import GREY, Json, Panel, Query, Unknown, override, stat, steps, timeseries
 from dashboards.queries import TENANT, day_end, each_day, now, series, with_plan
 from dashboards.style import (
     BLUE,
@@ -55,9 +55,9 @@ def page(settings: Settings) -> Json:
 
 
 def _intro() -> Panel:
-    return text(
-        f"{PERIOD_TEXT} Budgets and forecasts are of this calendar month, whatever the period; **used** is its cost"
-        " until now. The first three figures and the forecast's graph are of the whole company."
+    return intro(
+        "Budgets and forecasts are of this calendar month, whatever the period; used is its cost until now."
+        " The first three figures and the forecast's graph are of the whole company."
     )
 
 

@@ -8,7 +8,7 @@ from dashboards.pages.alerts import columns
 from dashboards.pages.parts import AI_PAGE, DAY, EFFICIENCY_PAGE, changes_of, components
 from dashboards.panels import Panel, Query, Unknown, hidden, override, table, timeseries
 from dashboards.queries import BEFORE, PERIOD, TENANT, either, info, now, of_tenants
-from dashboards.style import Settings, revenue_line
+from dashboards.style import Settings, dashed_line
 from dashboards.tables import CUSTOMER, NAME_WIDTH, Figure, by_tenant, calculation, joined, tenant_link
 from dashboards.words import NO_COSTS, NO_EARLIER
 from rules.promql import matches
@@ -129,7 +129,7 @@ def _days(settings: Settings) -> Panel:
         calcs=("sum", "lastNotNull"),
         legend="right",
         bounds=(0, None),
-        overrides=[*components(), revenue_line(WEEK_BEFORE)],
+        overrides=[*components(), dashed_line(WEEK_BEFORE)],
         links=[EFFICIENCY_PAGE],
         unknown=NO_COSTS,
     )

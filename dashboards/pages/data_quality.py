@@ -10,10 +10,10 @@ from dashboards.pages.data_exporter import AGE_STEPS, errors_of_a_day, exporter_
 from dashboards.pages.parts import (
     AI_PAGE,
     EFFICIENCY_PAGE,
-    PERIOD_TEXT,
     compared,
     components,
     figure,
+    intro,
     periods,
     ratio,
 )
@@ -26,7 +26,6 @@ from dashboards.panels import (
     stat,
     steps,
     table,
-    text,
     timeseries,
     values_as,
 )
@@ -67,9 +66,9 @@ def page(settings: Settings) -> Json:
 
 
 def _intro() -> Panel:
-    return text(
-        f"{PERIOD_TEXT} All is of the whole company. What is missing here is missing on every other page; the page"
-        " Month close holds a closed month against the invoices."
+    return intro(
+        "All is of the whole company. What is missing here is missing on every other page; the page Month"
+        " close holds a closed month against the invoices."
     )
 
 

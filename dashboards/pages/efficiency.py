@@ -10,12 +10,12 @@ from dashboards.pages.live import live
 from dashboards.pages.parts import (
     DAY,
     FEATURE,
-    PERIOD_TEXT,
     REQUESTS,
     RISE_RATIO,
     ROLLING,
     compared,
     dimensions,
+    intro,
     periods,
     preselected,
     ratio,
@@ -29,7 +29,6 @@ from dashboards.panels import (
     Unknown,
     override,
     steps,
-    text,
     timeseries,
     values_as,
 )
@@ -66,7 +65,7 @@ def page(settings: Settings) -> Json:
                 (13, _per_request(settings)),
                 (11, column((plans, _plans(settings)), (units, _units(settings)))),
             ),
-            section("By dimension: the whole company, before shared costs are divided among customers"),
+            section("By dimension: the whole company, before sharing"),
             row(11, (13, _by_dimension(settings)), (11, _dimension_changes(settings))),
             row(8, (24, _per_thousand(settings))),
             *live(settings),
@@ -77,9 +76,9 @@ def page(settings: Settings) -> Json:
 
 
 def _intro() -> Panel:
-    return text(
-        f"{PERIOD_TEXT} All is of the whole company. **Idle** is what nodes cost beyond what pods request or use,"
-        " whichever is more: smaller or fewer nodes would save it."
+    return intro(
+        "All is of the whole company. Idle is what nodes cost beyond what pods request or use, whichever is"
+        " more: smaller or fewer nodes would save it."
     )
 
 
@@ -190,7 +189,7 @@ def _clusters(settings: Settings) -> Panel:
 
 
 def _per_request(settings: Settings) -> Panel:
-    each, smooth = "of the day", "of 30 days until it"
+    each, smooth = "of the day", "30 days until it"
     return timeseries(
         "Cost per request, per day",
         "The company's cost divided by the requests: of each day, and of the 30 days that end with it, which a quiet"

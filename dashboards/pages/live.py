@@ -31,10 +31,10 @@ def live(settings: Settings) -> list[Row]:
 
 def _needs(settings: Settings) -> Panel:
     return text(
-        "At list prices: no bill and no discount. These figures have no past before the day their rules were loaded."
-        " They need OpenCost and kube-state-metrics, the kubelet's cAdvisor for what is used, and the rule file"
-        " `unitcost-opencost.yml`. Several clusters are added up: the label that tells them apart is"
-        f" `{settings.cluster_label}`."
+        "At list prices, as OpenCost says now: no bill, no discount. Rules: `unitcost-opencost.yml`.",
+        "These figures have no past before the day their rules were loaded. They need OpenCost and kube-state-metrics,"
+        " and the kubelet's cAdvisor for what is used. Several clusters are added up: the label that tells them apart"
+        f" is `{settings.cluster_label}`.",
     )
 
 

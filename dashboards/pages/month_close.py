@@ -52,8 +52,8 @@ def _closed() -> str:
 
 def _intro() -> Panel:
     return text(
-        "**Month**: a closed calendar month, UTC, as the ledger knows it now; how many are served is `months` in"
-        " unitcost.yaml. To take a table along: its menu, *Inspect*, *Data*, *Download CSV*."
+        "A closed month, UTC, as the ledger knows it now. A table as CSV: its menu, *Inspect*, *Data*.",
+        "How many closed months are served is `months` in unitcost.yaml.",
     )
 
 
@@ -171,7 +171,7 @@ def _customers(settings: Settings) -> Panel:
         order=["Customer", "Id", cost, revenue, f"Margin {sign}", *COMPONENTS],
         overrides=[
             override("Customer", links=[tenant_link("Id", period=False)], custom__minWidth=NAME_WIDTH),
-            override("Id", **wide(126)),
+            override("Id", **wide(140)),
             override("/.*/", regex=True, custom__filterable=False),
         ],
         sort_by=cost,

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 
 from dashboards.cells import CHANGE_RATIO, COLOURED_RISE, MONEY, Cell, wide
 from dashboards.grafana import Choice, Variable
-from dashboards.panels import GREY, Json, Panel, Query, Unknown, override, stat, steps, values_as
+from dashboards.panels import GREY, Json, Panel, Query, Unknown, override, stat, steps, text, values_as
 from dashboards.queries import BEFORE, PERIOD, Read, each_day, info, of_tenants
 from dashboards.style import GREEN, RED, Settings, component_colours
 from dashboards.tables import Reckoned, calculation, page_link
@@ -37,10 +37,13 @@ RISE: Cell = MONEY | COLOURED_RISE
 RISE_RATIO: Cell = CHANGE_RATIO
 
 PERIODS = {"30d": "Last 30 days", "mtd": "This month", "last_month": "Last month", "1d": "Yesterday"}
-PERIOD_TEXT = (
-    "**Period**: figures and tables are of what is chosen above, each compared with the period before; days are UTC."
-)
-"""What a page says of its period in a line."""
+
+
+def intro(more: str) -> Panel:
+    """Return what a page says first: what its period is for, in two lines of a phone, and more as its description."""
+    return text(
+        "**Period**: figures and tables, each beside the period before. Graphs: the time range. Days: UTC.", more
+    )
 
 
 def periods(settings: Settings) -> Choice:
@@ -80,7 +83,7 @@ def preselected(board: Json, variable: str, value: str) -> Json:
     return board
 
 
-IN_PERIOD, EARLIER, AGAINST, POINTS = "in the period", "before", "against before", "points against before"
+IN_PERIOD, EARLIER, AGAINST, POINTS = "period", "before", "change", "change, points"
 LEAST = 0.0005
 """A change of less than what its last digit can say has no colour."""
 
@@ -120,7 +123,7 @@ def compared(
         decimals=decimals,
         thresholds=thresholds,
         names=True,
-        text_size=(13, 24),
+        text_size=(12, 22),
         overrides=[
             override(
                 change,
@@ -259,4 +262,4 @@ def unlabelled() -> Json:
 
 def unlabelled_row(header: str) -> Json:
     """Return the same for a column of such values."""
-    return override(header, mappings=values_as({UNLABELLED: NOT_LABELLED}))
+    return override(header, mappings=values_as({UNLABELLED: NOT_LABELLED}), custom__minWidth=110)

@@ -8,11 +8,11 @@ from dashboards.grafana import row, section
 from dashboards.pages.parts import (
     DAY,
     EFFICIENCY_PAGE,
-    PERIOD_TEXT,
     REQUESTS,
     changes_of,
     compared,
     components,
+    intro,
     margin_by_day,
     margin_ratio,
     periods,
@@ -21,18 +21,17 @@ from dashboards.pages.parts import (
     tenants,
 )
 from dashboards.pages.tenant_usage import TO_AI, usage_rows
-from dashboards.panels import GREY, Json, Panel, Query, override, stat, text, timeseries
+from dashboards.panels import GREY, Json, Panel, Query, override, stat, timeseries
 from dashboards.queries import (
     BEFORE,
     PERIOD,
     TENANT,
+    daily,
     day_end,
-    each_day,
     either,
     info,
     now,
     of_tenants,
-    series,
 )
 from dashboards.style import (
     BLUE,
@@ -42,7 +41,7 @@ from dashboards.style import (
     PURPLE,
     RED,
     Settings,
-    revenue_line,
+    dashed_line,
 )
 from dashboards.tables import NAME_WIDTH, Figure, joined, page_link
 from dashboards.words import NO_BUDGET, NO_COSTS, NO_CUSTOMER, NO_FORECAST, NO_REQUESTS, NO_REVENUE
@@ -73,9 +72,9 @@ def page(settings: Settings) -> Json:
 
 
 def _intro() -> Panel:
-    return text(
-        f"{PERIOD_TEXT} Graphs show the time range, each day's cost on that day. All figures are of the chosen"
-        " customers together, their part of shared costs included."
+    return intro(
+        "Graphs show each day's cost on that day. All figures are of the chosen customers together, their"
+        " part of shared costs included."
     )
 
 
@@ -193,7 +192,7 @@ def _forecast(settings: Settings) -> Panel:
         unit=settings.exact,
         decimals=2,
         names=True,
-        text_size=(13, 18),
+        text_size=(12, 16),
         links=[TO_BUDGETS],
         unknown=NO_FORECAST,
     )
@@ -214,7 +213,7 @@ def _daily(settings: Settings) -> Panel:
         legend="right",
         calcs=("sum", "lastNotNull"),
         bounds=(0, None),
-        overrides=[*components(TO_AI), revenue_line()],
+        overrides=[*components(TO_AI), dashed_line("revenue")],
         links=[EFFICIENCY_PAGE],
         unknown=NO_COSTS,
     )
@@ -240,21 +239,20 @@ def _changed(settings: Settings) -> Panel:
 
 
 def _shared(settings: Settings) -> Panel:
-    shared = series(c.TENANT_SHARED_COST, tenant=TENANT, window=DAY)
+    whole, part = "all cost", "of it shared"
     return timeseries(
         "Own and shared cost by day",
-        "Direct: what bears the customer's own tag or label. Shared: its part of what all customers use, divided as"
-        " `sharing` in the configuration says.",
+        "Grey: its part of what all customers use, divided as `sharing` in the configuration says. Blue, above it: what"
+        " bears the customer's own tag or label.",
         [
-            *queries_of(lambda costs: each_day("({} - {})".format, costs.series(window=DAY), shared), "direct"),
-            Query(each_day(str, shared), "shared"),
+            *queries_of(lambda costs: costs.daily(window=DAY), whole),
+            Query(daily(c.TENANT_SHARED_COST, tenant=TENANT, window=DAY), part),
         ],
         unit=settings.money,
-        stacked=True,
         bars=True,
         calcs=("sum",),
         bounds=(0, None),
-        overrides=[override("direct", fixed_color=BLUE), override("shared", fixed_color=GREY)],
+        overrides=[override(whole, fixed_color=BLUE), override(part, fixed_color=GREY, custom__fillOpacity=100)],
         links=[EFFICIENCY_PAGE],
         unknown=NO_COSTS,
     )

@@ -20,7 +20,7 @@ from dashboards.cells import (
 )
 from dashboards.grafana import column, row
 from dashboards.grafana import page as whole_page
-from dashboards.pages.parts import PERIOD_TEXT, PLAIN, changes_of, compared, periods, sums
+from dashboards.pages.parts import PLAIN, changes_of, compared, intro, periods, sums
 from dashboards.panels import (
     Json,
     Panel,
@@ -28,7 +28,6 @@ from dashboards.panels import (
     bar_gauge,
     override,
     stat,
-    text,
     timeseries,
     values_as,
 )
@@ -41,7 +40,7 @@ from dashboards.style import (
     RED,
     Settings,
     component_colours,
-    revenue_line,
+    dashed_line,
 )
 from dashboards.tables import CUSTOMER, Figure, Reckoned, by_tenant, joined, page_link
 from dashboards.words import NO_COSTS, NO_EARLIER, NO_REVENUE
@@ -75,10 +74,7 @@ def page(settings: Settings) -> Json:
 
 
 def _intro() -> Panel:
-    return text(
-        f"{PERIOD_TEXT} Graphs show the time range, each day's cost on that day. Click a customer's name for everything"
-        " about it."
-    )
+    return intro("Graphs show each day's cost on that day. A click on a customer's name leads to everything about it.")
 
 
 def _complete() -> Panel:
@@ -139,7 +135,7 @@ def _daily(settings: Settings) -> Panel:
         legend="right",
         calcs=("sum", "lastNotNull"),
         bounds=(0, None),
-        overrides=[*component_colours(), revenue_line()],
+        overrides=[*component_colours(), dashed_line("revenue")],
         unknown=NO_COSTS,
     )
 
@@ -157,8 +153,8 @@ def _plans(settings: Settings) -> Panel:
         "plan",
         [
             Figure("Customers", f"count by (plan) ({info('plan', tenant=other_than('__other__'))})", COUNT | wide(82)),
-            Figure(revenue, by_plan(c.TENANT_REVENUE), MONEY | wide(82)),
-            Figure(margin, by_plan(c.TENANT_MARGIN), MONEY | COLOURED_LOSS | wide(82)),
+            Figure(revenue, by_plan(c.TENANT_REVENUE), MONEY | wide(84)),
+            Figure(margin, by_plan(c.TENANT_MARGIN), MONEY | COLOURED_LOSS | wide(92)),
             Figure("Target", now(c.PLAN_TARGET_MARGIN, ("plan",)), RATIO | wide(60)),
         ],
         reckoned=[Reckoned("Margin %", margin, "/", revenue, MARGIN | {"mappings": no_revenue} | wide(90))],
@@ -250,7 +246,7 @@ def _customers(settings: Settings) -> Panel:
         " before. Budget used is this calendar month's cost divided by the month's budget, whatever the period. Click a"
         " header to sort, its funnel to filter, a name for the customer's page.",
         [
-            Figure(f"Cost {sign}", each(c.TENANT_COST), MONEY | wide(85)),
+            Figure(f"Cost {sign}", each(c.TENANT_COST), MONEY | wide(100)),
             Figure("Before", each(c.TENANT_COST, BEFORE), UNSEEN),
             Figure(f"Revenue {sign}", each(c.TENANT_REVENUE), MONEY | wide(105)),
             Figure(f"Margin {sign}", each(c.TENANT_MARGIN), MONEY | COLOURED_LOSS | wide(95)),

@@ -13,7 +13,7 @@ from dashboards.queries import info, otherwise
 from dashboards.style import NO_PLAN
 
 CUSTOMER = "Customer"
-NAME_WIDTH = 165
+NAME_WIDTH = 168
 """Pixels in which a name of 20 letters is read."""
 
 

@@ -126,7 +126,7 @@ def _or_none(alerts: str, label: str) -> str:
 def _in_words(settings: Settings) -> Json:
     """Return the override that tells an alert by its rule's words for it."""
     words = {name: f"{meaning[0].upper()}{meaning[1:]}" for name, meaning in settings.alerts.items()}
-    return override("Alert", mappings=values_as(words), custom__minWidth=360)
+    return override("Alert", mappings=values_as(words), custom__minWidth=390)
 
 
 def columns(headers: Mapping[str, str]) -> list[Json]:

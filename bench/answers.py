@@ -25,11 +25,11 @@ from urllib.parse import parse_qs, urlsplit
 
 from tests.fakes.stored import asked
 from unitcost.errors import SourceError
+from unitcost.facts import Batch
 from unitcost.ledger.store import Ledger
-from unitcost.records import Batch
 from unitcost.sources.base import Context
-from unitcost.sources.opencost import OpenCost, OpenCostSettings
-from unitcost.sources.prometheus import Prometheus, PrometheusSettings
+from unitcost.sources.cluster.opencost.source import OpenCost, OpenCostSettings
+from unitcost.sources.usage.prometheus import Prometheus, PrometheusSettings
 
 NOW = datetime(2026, 11, 18, 12, 0, tzinfo=UTC)
 MB = 1 << 20

@@ -16,13 +16,13 @@ from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
 
-from unitcost.backfill import write
-from unitcost.config import Config
-from unitcost.directory import Directory
+from unitcost.cli.backfill import write
+from unitcost.config.directory import Directory
+from unitcost.config.model import Config
+from unitcost.facts import Batch, Query
 from unitcost.ledger.derive import Model, derive
 from unitcost.ledger.store import Ledger
-from unitcost.past import Past
-from unitcost.records import Batch, Query
+from unitcost.metrics.history import Past
 
 DAYS = 90
 NOW = datetime(2026, 11, 23, 12, tzinfo=UTC)

@@ -14,10 +14,10 @@ from pathlib import Path
 
 import duckdb
 
-from unitcost.config import load
+from unitcost.config.model import load
 from unitcost.ledger.store import Ledger
-from unitcost.refresh import Refresher
-from unitcost.snapshot import Current
+from unitcost.run.refresh import Refresher
+from unitcost.web.snapshot import Current
 
 ROWS, TENANTS, RESOURCES, RUNS = 1_000_000, 1_000, 50_000, 3
 NOW = datetime(2026, 11, 23, 12, tzinfo=UTC)

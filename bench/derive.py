@@ -16,13 +16,13 @@ from decimal import Decimal
 from itertools import pairwise
 from pathlib import Path
 
-from unitcost.config import Config, Limits
-from unitcost.directory import Directory
+from unitcost.config.directory import Directory
+from unitcost.config.model import Config, Limits
+from unitcost.facts import Batch, Query
 from unitcost.ledger.derive import Model, derive, look
 from unitcost.ledger.store import Ledger
-from unitcost.records import Batch, Query
-from unitcost.series import families
-from unitcost.snapshot import Snapshot
+from unitcost.metrics.families import families
+from unitcost.web.snapshot import Snapshot
 
 TENANTS, DAYS = 10_000, 90
 NOW = datetime(2026, 11, 23, 12, tzinfo=UTC)

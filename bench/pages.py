@@ -27,8 +27,8 @@ import requests
 from dashboards.panels import DAILY
 from tests.fakes.pages import DAY, UIDS, filled, page, panels
 from tests.fakes.processes import PrometheusServer, prometheus
-from unitcost.catalogue import ALL, EVENT, Metric
-from unitcost.exposition import openmetrics_head, timed_lines
+from unitcost.metrics.catalogue import ALL, EVENT, Metric
+from unitcost.metrics.exposition import openmetrics_head, timed_lines
 
 TENANTS = 2000
 DAYS = 91

@@ -27,11 +27,11 @@ import uvicorn
 from prometheus_client import CollectorRegistry, generate_latest, start_http_server
 from prometheus_client.core import GaugeMetricFamily
 
-from unitcost.catalogue import TENANT_COST
-from unitcost.exposition import Family
-from unitcost.snapshot import Current, Snapshot
-from unitcost.web import Server
-from unitcost.web_app import make_app
+from unitcost.metrics.catalogue import TENANT_COST
+from unitcost.metrics.exposition import Family
+from unitcost.web.app import make_app
+from unitcost.web.server import Server
+from unitcost.web.snapshot import Current, Snapshot
 
 SERIES = 100_000
 SCRAPES = 300

@@ -32,15 +32,15 @@ from tests.fakes.faults import faults
 from tests.fakes.faulty import FULL, certificate, running
 from tests.fakes.server import Reply, serve
 from tests.fakes.stored import asked
-from unitcost.config import load
+from unitcost.config.model import load
 from unitcost.errors import SourceError
+from unitcost.facts import Problem
 from unitcost.ledger.store import Ledger
-from unitcost.records import Problem
-from unitcost.refresh import PATIENCE, Refresher
-from unitcost.snapshot import Current
+from unitcost.run.refresh import PATIENCE, Refresher
 from unitcost.sources.base import Context
-from unitcost.sources.opencost import OpenCost, OpenCostSettings
-from unitcost.sources.prometheus import Prometheus, PrometheusSettings
+from unitcost.sources.cluster.opencost.source import OpenCost, OpenCostSettings
+from unitcost.sources.usage.prometheus import Prometheus, PrometheusSettings
+from unitcost.web.snapshot import Current
 
 NOW = datetime(2026, 11, 18, 12, 0, tzinfo=UTC)
 QUERY = "sum by (tenant) (increase(requests_total[$window]))"

@@ -15,7 +15,7 @@ from dashboards.panels import DAILY, Json
 from dashboards.queries import TENANT
 from dashboards.style import BLUE, GREEN, ORANGE, PURPLE, RED
 from rules.promql import matches, over, select
-from unitcost.catalogue import EVENT, SOURCE_UP
+from unitcost.metrics.catalogue import EVENT, SOURCE_UP
 
 END = "${__to:date:seconds}"
 """The range's end, written into the query: Grafana asks for steps of a day from midnight to midnight."""

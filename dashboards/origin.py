@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
-from unitcost.catalogue import ALL
-from unitcost.catalogue_external import EXTERNAL
-from unitcost.catalogue_recorded import RECORDED
+from unitcost.metrics.catalogue import ALL
+from unitcost.metrics.external import EXTERNAL
+from unitcost.metrics.recorded import RECORDED
 
 _KNOWN = {metric.name for metric in (*ALL, *RECORDED, *EXTERNAL)}
 _STRING = re.compile(r'"(?:[^"\\]|\\.)*"')

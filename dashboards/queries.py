@@ -16,7 +16,7 @@ from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
 from rules.promql import Match, matches, over, select
-from unitcost.catalogue import (
+from unitcost.metrics.catalogue import (
     ALLOCATED_COST,
     PLATFORM_REVENUE,
     PLATFORM_USAGE,

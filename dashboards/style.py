@@ -8,10 +8,10 @@ from pathlib import Path
 
 from dashboards.panels import Json, override, steps, values_as
 from rules.alerts import Runbooks, meanings, runbooks_of
-from unitcost.catalogue_external import CLUSTER
-from unitcost.config import Config, load
-from unitcost.records import COMPONENTS
-from unitcost.windows import DEFAULT_WINDOWS
+from unitcost.config.model import Config, load
+from unitcost.days import DEFAULT_WINDOWS
+from unitcost.facts import COMPONENTS
+from unitcost.metrics.external import CLUSTER
 
 RED, ORANGE, YELLOW, GREEN, BLUE, PURPLE = (
     "#E02F44", "#FF780A", "#F2CC0C", "#56A64B", "#5794F2", "#B877D9",

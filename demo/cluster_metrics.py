@@ -22,8 +22,9 @@ from typing import Any
 
 from demo.listen import listening
 from unitcost import sample
-from unitcost.catalogue import Metric
-from unitcost.catalogue_external import (
+from unitcost.metrics.catalogue import Metric
+from unitcost.metrics.exposition import Family, render
+from unitcost.metrics.external import (
     CPU_ALLOCATION,
     CPU_USED,
     MEMORY_ALLOCATION,
@@ -34,7 +35,6 @@ from unitcost.catalogue_external import (
     NODE_PRICE,
     POD_LABELS,
 )
-from unitcost.exposition import Family, render
 from unitcost.sample.days import DAY_SECONDS, seeded
 
 WARNING = b"# Made up by unitcost's demo: there is no such cluster.\n"

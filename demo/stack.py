@@ -23,7 +23,7 @@ from demo.processes import Program, StartError, answers, find, running, wait_for
 from demo.settings import SHIPPED, Ports, alertmanager_config, prometheus_config
 from rules.__main__ import main as write_rules
 from rules.promql import select
-from unitcost.catalogue import PLATFORM_ACTIVE_TENANTS
+from unitcost.metrics.catalogue import PLATFORM_ACTIVE_TENANTS
 
 RETENTION = "400d"
 HOST = "127.0.0.1"

@@ -8,10 +8,10 @@ from dataclasses import dataclass, replace
 from rules import alerts_company, alerts_data, alerts_tenant
 from rules.model import Alert, Group, Record, RuleFile
 from rules.text import Money
-from unitcost.alerts import Alerts
-from unitcost.catalogue_recorded import ALERT_RULES
-from unitcost.config import Config
+from unitcost.config.alerts import Alerts
+from unitcost.config.model import Config
 from unitcost.errors import ConfigError
+from unitcost.metrics.recorded import ALERT_RULES
 
 GROUPS: Mapping[str, Callable[[Config], tuple[Alert, ...]]] = {
     "unitcost-alerts-tenants": alerts_tenant.alerts,

@@ -6,10 +6,10 @@ from rules.expressions import days, number, one
 from rules.model import Alert
 from rules.promql import Match, over, select
 from rules.text import PERCENT, VALUE, amount, listed, percent, this, words
-from unitcost import catalogue as c
-from unitcost import catalogue_recorded as r
-from unitcost.catalogue import Metric
-from unitcost.config import Config
+from unitcost.config.model import Config
+from unitcost.metrics import catalogue as c
+from unitcost.metrics import recorded as r
+from unitcost.metrics.catalogue import Metric
 
 ECONOMICS, AI, EFFICIENCY, DATA = "unitcost-economics", "unitcost-ai", "unitcost-efficiency", "unitcost-data"
 

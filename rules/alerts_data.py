@@ -6,8 +6,8 @@ from rules.expressions import OTHER, one
 from rules.model import Alert
 from rules.promql import matches, over, select
 from rules.text import amount, phrase, words
-from unitcost import catalogue as c
-from unitcost.config import Config
+from unitcost.config.model import Config
+from unitcost.metrics import catalogue as c
 
 PAGE = "unitcost-data"
 UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}

@@ -6,9 +6,9 @@ from rules.expressions import OTHER, days, info, named, number, one
 from rules.model import Alert
 from rules.promql import other_than, over
 from rules.text import NAME, PERCENT, VALUE, amount, listed, percent, phrase, this, words
-from unitcost import catalogue as c
-from unitcost.alerts import Burn
-from unitcost.config import Config
+from unitcost.config.alerts import Burn
+from unitcost.config.model import Config
+from unitcost.metrics import catalogue as c
 
 PAGE = "unitcost-tenant?var-tenant={{ $labels.tenant | urlquery }}"
 REST = other_than(OTHER)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from rules.promql import Match, over, select
-from unitcost.catalogue import TENANT_INFO, Metric
+from unitcost.metrics.catalogue import TENANT_INFO, Metric
 
 OTHER = "__other__"
 """The tenant that the cheapest ones beyond limits.tenants are folded into; records.RESERVED keeps the name free."""

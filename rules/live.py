@@ -17,9 +17,9 @@ from dataclasses import dataclass
 
 from rules.model import Group, Record, RuleFile
 from rules.promql import other_than, over, select
-from unitcost import catalogue_external as e
-from unitcost import catalogue_recorded as r
-from unitcost.catalogue import Metric
+from unitcost.metrics import external as e
+from unitcost.metrics import recorded as r
+from unitcost.metrics.catalogue import Metric
 
 GIBIBYTE = "2^30"
 RATE = "5m"

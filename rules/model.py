@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from unitcost.alerts import Severity
-from unitcost.catalogue import Metric
+from unitcost.config.alerts import Severity
+from unitcost.metrics.catalogue import Metric
 
 
 @dataclass(frozen=True, slots=True)

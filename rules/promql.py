@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from unitcost.catalogue import Metric
+from unitcost.metrics.catalogue import Metric
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,8 +7,8 @@ from functools import partial
 from rules.expressions import by_plan, change, one, one_latest
 from rules.model import Group, Record, RuleFile
 from rules.promql import over, select
-from unitcost import catalogue as c
-from unitcost import catalogue_recorded as r
+from unitcost.metrics import catalogue as c
+from unitcost.metrics import recorded as r
 
 WINDOWS = {"the recording rules delta1d and growth1d": "1d", "the recording rules delta30d and growth30d": "30d"}
 """Windows that the rules here are about: who needs them → the window."""

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from rules.expressions import one
 from rules.promql import Match, over
-from unitcost.catalogue import Metric
-from unitcost.windows import is_window
+from unitcost.days import is_window
+from unitcost.metrics.catalogue import Metric
 
 NAME = "{{ or $labels.name $labels.tenant }}"
 """The tenant's name, or its id where the directory has none."""

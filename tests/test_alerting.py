@@ -20,8 +20,8 @@ from rules.__main__ import main as write_rules
 from rules.promql import select
 from tests.fakes.processes import alertmanager, exporter, free_port, prometheus, wait_for
 from unitcost import sample
-from unitcost.catalogue import SOURCE_LAST_SUCCESS, SOURCE_UP, TENANT_BUDGET, TENANT_BUDGET_USED
-from unitcost.catalogue_external import ALERTS
+from unitcost.metrics.catalogue import SOURCE_LAST_SUCCESS, SOURCE_UP, TENANT_BUDGET, TENANT_BUDGET_USED
+from unitcost.metrics.external import ALERTS
 
 TENANT, NAME = "maple-homes", "Maple Homes GmbH"
 SOURCE = "revenue"

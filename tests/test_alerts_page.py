@@ -12,8 +12,8 @@ from dashboards.style import Settings
 from rules.alerts import Runbooks
 from tests.fakes.alert_rules import ALERTS, promtool
 from tests.fakes.pages import asked, filled, page, panel
-from unitcost.catalogue_recorded import ALERT_RULES
-from unitcost.config import Config
+from unitcost.config.model import Config
+from unitcost.metrics.recorded import ALERT_RULES
 
 ROOT = Path(__file__).resolve().parent.parent
 RULES = ROOT / "rules" / "prometheus" / "unitcost-alerts.yml"

@@ -16,11 +16,11 @@ from tests.fakes.pages import UIDS, filled, page, panels
 from tests.fakes.processes import PrometheusServer, prometheus
 from tests.fakes.promql_names import Reading, everything
 from tests.test_dashboards_on_prometheus import backfilled, lived_through, noon, said, settings
-from unitcost import catalogue as c
-from unitcost.directory import Directory, Tenant
-from unitcost.exposition import Family
-from unitcost.past import Past
-from unitcost.records import Usage
+from unitcost.config.directory import Directory, Tenant
+from unitcost.facts import Usage
+from unitcost.metrics import catalogue as c
+from unitcost.metrics.exposition import Family
+from unitcost.metrics.history import Past
 
 DAYS = days_until(YESTERDAY, 45)
 CHANGED, LAUNCHED, RESTATED, LEFT = DAYS[20], DAYS[21], DAYS[10], DAYS[31]

@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 
 from tests.fakes.stored import utc
-from unitcost.cli import main
+from unitcost.cli.main import main
+from unitcost.facts import Batch, Cost, Revenue
 from unitcost.ledger.files import FILE_NAME
 from unitcost.ledger.store import Ledger
-from unitcost.records import Batch, Cost, Revenue
 
 RATES = {"USD": Decimal(1)}
 NOON = "2026-11-20T12:00:00Z"

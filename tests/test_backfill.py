@@ -19,20 +19,20 @@ from prometheus_client.openmetrics import parser as openmetrics_parser
 
 from tests.fakes.processes import PrometheusServer, exporter, prometheus, wait_for
 from tests.fakes.stored import utc
-from unitcost import backfill as command
-from unitcost import catalogue
-from unitcost.cli import main
-from unitcost.config import Config
-from unitcost.directory import Directory
+from unitcost.cli import backfill as command
+from unitcost.cli.main import main
+from unitcost.config.directory import Directory
+from unitcost.config.model import Config
+from unitcost.days import PREVIOUS, is_window
 from unitcost.errors import LedgerError
+from unitcost.facts import Batch, Cost
 from unitcost.ledger.copied import copied
 from unitcost.ledger.derive import Model, derive
 from unitcost.ledger.files import FILE_NAME
 from unitcost.ledger.store import Ledger
-from unitcost.past import Past
-from unitcost.records import Batch, Cost
-from unitcost.series import SELECTS
-from unitcost.windows import PREVIOUS, is_window
+from unitcost.metrics import catalogue
+from unitcost.metrics.families import SELECTS
+from unitcost.metrics.history import Past
 
 NOW = utc(2026, 11, 23, 9)
 FIRST = date(2026, 9, 20)

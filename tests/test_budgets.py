@@ -11,13 +11,13 @@ import pytest
 from tests.fakes.company import NOW, YESTERDAY, Company, cost, days_until, mrr
 from tests.fakes.stored import utc
 from unitcost import sample
-from unitcost.config import Budget, Plan, load
-from unitcost.directory import Directory, Tenant
+from unitcost.config.directory import Directory, Tenant
+from unitcost.config.model import Budget, Plan, load
 from unitcost.errors import ConfigError
+from unitcost.facts import Revenue
 from unitcost.ledger.store import Ledger
-from unitcost.records import Revenue
-from unitcost.refresh import Refresher
-from unitcost.snapshot import Current
+from unitcost.run.refresh import Refresher
+from unitcost.web.snapshot import Current
 
 FIRST = date(2026, 11, 1)
 DOLLARS, USED = "tenant_budget_dollars", "tenant_budget_used_ratio"

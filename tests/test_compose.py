@@ -17,8 +17,8 @@ from demo import cluster_metrics, notices
 from demo.compose import text as compose_alertmanager
 from demo.settings import Ports
 from tests.fakes.pages import UIDS
-from unitcost import healthy
-from unitcost.config import Web
+from unitcost.cli import healthy
+from unitcost.config.model import Web
 
 ROOT = Path(__file__).resolve().parent.parent
 LASTING = {"exporter", "cluster", "prometheus", "alertmanager", "notices", "grafana"}

@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 
 from tests.fakes.model import Rule, count_day
 from tests.fakes.stored import utc
+from unitcost.facts import Batch, Cost, Usage
 from unitcost.ledger.derive import Model, derive
 from unitcost.ledger.store import Ledger
-from unitcost.records import Batch, Cost, Usage
 
 FIRST = date(2026, 3, 30)
 DAYS = [FIRST + timedelta(n) for n in range(3)]

@@ -8,7 +8,7 @@ from datetime import date
 from decimal import Decimal
 
 from tests.fakes.company import NOW, RATES, Company, Gauges, cost
-from unitcost.records import Batch, Cost
+from unitcost.facts import Batch, Cost
 
 NOVEMBER = [date(2026, 11, day) for day in range(1, 31)]
 OVER = NOVEMBER[:22]

@@ -24,8 +24,8 @@ from dashboards.queries import EVERYONE, info
 from dashboards.style import COMPONENT_COLOURS, Settings
 from tests.fakes.pages import UIDS, Json, asked, filled, page, panel, panels
 from tests.fakes.promql_names import Reading, everything
-from unitcost.catalogue_external import label_names
-from unitcost.records import COMPONENTS
+from unitcost.facts import COMPONENTS
+from unitcost.metrics.external import label_names
 
 register_default_plugins()
 

@@ -23,16 +23,16 @@ from rules.promql import select
 from tests.fakes.company import Company, cost, mrr
 from tests.fakes.pages import DAY, UIDS, Json, expressions, filled, midnights, page, panel, panels
 from tests.fakes.processes import PrometheusServer, prometheus, wait_for
-from unitcost.backfill import write
-from unitcost.catalogue import SOURCE_DURATION
-from unitcost.catalogue_external import ALERTS
-from unitcost.catalogue_recorded import LIVE_CPU_USED
-from unitcost.config import Config, Limits
-from unitcost.exposition import Family, openmetrics_head, timed_lines
+from unitcost.cli.backfill import write
+from unitcost.config.model import Config, Limits
+from unitcost.economics.margin import ReportLine, read_lines
 from unitcost.ledger.derive import derive, look
-from unitcost.ledger.report_lines import ReportLine, read_lines
-from unitcost.past import Past
-from unitcost.series import families
+from unitcost.metrics.catalogue import SOURCE_DURATION
+from unitcost.metrics.exposition import Family, openmetrics_head, timed_lines
+from unitcost.metrics.external import ALERTS
+from unitcost.metrics.families import families
+from unitcost.metrics.history import Past
+from unitcost.metrics.recorded import LIVE_CPU_USED
 
 pytestmark = pytest.mark.needs("prometheus", "promtool")
 

@@ -15,12 +15,12 @@ from dashboards.pages.changes import PAIRS
 from tests.fakes.company import NOW, YESTERDAY, Company, cost, days_until, mrr
 from tests.fakes.pages import filled, midnights, page, panel
 from tests.fakes.processes import PrometheusServer, prometheus
-from unitcost.backfill import write
-from unitcost.config import Budget, Config, Limits
-from unitcost.directory import Directory, Tenant
+from unitcost.cli.backfill import write
+from unitcost.config.directory import Directory, Tenant
+from unitcost.config.model import Budget, Config, Limits
+from unitcost.facts import Usage
 from unitcost.ledger.derive import derive
-from unitcost.past import Past
-from unitcost.records import Usage
+from unitcost.metrics.history import Past
 
 pytestmark = pytest.mark.needs("prometheus", "promtool")
 

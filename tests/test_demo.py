@@ -29,9 +29,9 @@ from demo.processes import StartError, find, free_port, run, running, stop, wait
 from demo.settings import Ports
 from rules.promql import select
 from tests.fakes.processes import PrometheusServer
-from unitcost.catalogue import TENANT_COST, Metric
-from unitcost.catalogue_external import EXTERNAL
-from unitcost.catalogue_recorded import LIVE_ALLOCATED, LIVE_COMPUTE, LIVE_CPU, LIVE_CPU_USED, LIVE_NODES
+from unitcost.metrics.catalogue import TENANT_COST, Metric
+from unitcost.metrics.external import EXTERNAL
+from unitcost.metrics.recorded import LIVE_ALLOCATED, LIVE_COMPUTE, LIVE_CPU, LIVE_CPU_USED, LIVE_NODES
 
 NOW = datetime(2026, 11, 23, 12, tzinfo=UTC)
 ROOT = Path(__file__).resolve().parent.parent

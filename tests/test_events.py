@@ -12,9 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.fakes.company import NOW, RATES, YESTERDAY, Company, cost, days_until, mrr
-from unitcost.directory import Directory, Tenant
-from unitcost.ledger.events import OF_COMPANY, OF_CUSTOMERS
-from unitcost.records import Batch, Cost, Query, Revenue, Usage
+from unitcost.config.directory import Directory, Tenant
+from unitcost.economics.events import OF_COMPANY, OF_CUSTOMERS
+from unitcost.facts import Batch, Cost, Query, Revenue, Usage
 
 DAYS = days_until(YESTERDAY, 30)
 CHANGE = DAYS[20]

@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from unitcost.facts import LARGEST_RATE, RATE_DIGITS, RATE_PLACES, SMALLEST_RATE
 from unitcost.ledger.derive import fraction
 from unitcost.ledger.store import Ledger
-from unitcost.records import LARGEST_RATE, RATE_DIGITS, RATE_PLACES, SMALLEST_RATE
 
 DIGIT = Decimal("1e-12")
 WIDE = Context(prec=200)

@@ -16,10 +16,10 @@ from prometheus_client.openmetrics import exposition as openmetrics_exposition
 from prometheus_client.openmetrics import parser as openmetrics_parser
 from prometheus_client.parser import text_string_to_metric_families as parse_text
 
-from unitcost import catalogue
-from unitcost.catalogue import Metric
-from unitcost.exposition import Family, render
-from unitcost.snapshot import Current, Snapshot
+from unitcost.metrics import catalogue
+from unitcost.metrics.catalogue import Metric
+from unitcost.metrics.exposition import Family, render
+from unitcost.web.snapshot import Current, Snapshot
 
 parse_openmetrics: Callable[[str], Iterable[Any]] = openmetrics_parser.text_string_to_metric_families
 generate_openmetrics: Callable[[CollectorRegistry], bytes] = openmetrics_exposition.generate_latest

@@ -12,14 +12,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.fakes.stored import MemoryStored, asked, rows, utc
-from unitcost.directory import Directory
+from unitcost.config.directory import Directory
 from unitcost.errors import SourceError
-from unitcost.records import Problem, Revenue, Usage
+from unitcost.facts import Problem, Revenue, Usage
 from unitcost.sources.base import Context
 from unitcost.sources.csv_file import Mistakes, Table
 from unitcost.sources.csv_lines import sounds_total
-from unitcost.sources.csv_revenue import CsvRevenue, CsvRevenueSettings
-from unitcost.sources.csv_usage import CsvUsage, CsvUsageSettings
+from unitcost.sources.revenue.csv_revenue import CsvRevenue, CsvRevenueSettings
+from unitcost.sources.usage.csv_usage import CsvUsage, CsvUsageSettings
 
 NOW = utc(2026, 11, 18, 12)
 FIRST = NOW.date()

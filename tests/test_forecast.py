@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from tests.fakes.company import NOW, RATES, YESTERDAY, Company, cost, days_until, mrr
 from tests.fakes.stored import utc
-from unitcost.records import Batch
+from unitcost.facts import Batch
 
 TODAY = NOW.date()
 MONTH = days_until(YESTERDAY, 22)

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.fakes.server import Reply, serve
-from unitcost.cli import main
+from unitcost.cli.main import main
 from unitcost.errors import ConfigError, describe
 from unitcost.redaction import escaped
 

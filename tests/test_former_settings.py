@@ -13,13 +13,13 @@ import pytest
 
 from tests.fakes.company import NOW, RATES, YESTERDAY, Company, cost, days_until
 from tests.fakes.server import Fake, Reply, Request, serve
-from unitcost.cli import main
-from unitcost.config import load, settings_digest
+from unitcost.cli.main import main
+from unitcost.config.model import load, settings_digest
+from unitcost.facts import Asked, Batch, Note, Problem
 from unitcost.ledger.rewound import rewound
 from unitcost.ledger.store import Ledger
-from unitcost.records import Asked, Batch, Note, Problem
 from unitcost.sources.base import Context
-from unitcost.sources.prometheus import Prometheus, PrometheusSettings
+from unitcost.sources.usage.prometheus import Prometheus, PrometheusSettings
 
 DAYS = days_until(YESTERDAY, 30)
 FORGOTTEN = DAYS[:20]

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.fakes.processes import exporter, wait_for
-from unitcost.health import Health
+from unitcost.web.health import Health
 
 HOUR = timedelta(hours=1)
 

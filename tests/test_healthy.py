@@ -11,9 +11,9 @@ import pytest
 
 from tests.fakes.server import Reply, serve
 from tests.fakes.web_server import filled, running
-from unitcost.cli import main
-from unitcost.healthy import healthy
-from unitcost.web_config import WebConfig
+from unitcost.cli.healthy import healthy
+from unitcost.cli.main import main
+from unitcost.web.web_config import WebConfig
 
 needs_openssl = pytest.mark.needs("openssl")
 

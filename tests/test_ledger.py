@@ -15,10 +15,10 @@ import pytest
 
 from tests.fakes.stored import utc
 from unitcost.errors import LedgerError, LedgerInUseError, SourceError
+from unitcost.facts import Batch, Cost, Node, Query, Revenue, Usage
 from unitcost.ledger.derive import DAY_TABLES, Model, derive
 from unitcost.ledger.files import FILE_NAME
 from unitcost.ledger.store import Ledger
-from unitcost.records import Batch, Cost, Node, Query, Revenue, Usage
 
 NOW = utc(2026, 11, 23, 12)
 DAY = date(2026, 11, 22)
@@ -200,7 +200,7 @@ def test_a_full_disk_is_one_clear_line_and_what_was_stored_stays(tmp_path: Path)
         from pathlib import Path
         from unitcost.errors import LedgerError
         from unitcost.ledger.store import Ledger
-        from unitcost.records import Batch, Cost
+        from unitcost.facts import Batch, Cost
         day, now, rates = date(2026, 11, 22), datetime(2026, 11, 23, tzinfo=UTC), {"USD": Decimal(1)}
         def rows(count):
             return [Cost(day, f"tenant-{n}-{n * 7919}", "s", "compute", Decimal(n), "USD") for n in range(count)]

@@ -11,7 +11,7 @@ import pytest
 from tests.fakes.company import NOW, RATES, YESTERDAY
 from tests.fakes.processes import exporter, wait_for
 from tests.test_ledger_damage import YAML, batch, filled
-from unitcost.cli import main
+from unitcost.cli.main import main
 from unitcost.errors import LedgerDamagedError, LedgerError
 from unitcost.ledger.checked import checked
 from unitcost.ledger.files import COPIES, FILE_NAME, copies

@@ -17,13 +17,13 @@ import pytest
 
 from tests.fakes.company import NOW, RATES, YESTERDAY
 from tests.fakes.processes import exporter, wait_for
-from unitcost.cli import main
+from unitcost.cli.main import main
 from unitcost.errors import LedgerDamagedError, LedgerError, LedgerLostError
+from unitcost.facts import Batch, Cost
 from unitcost.ledger.checked import checked
 from unitcost.ledger.derive import Model, derive
 from unitcost.ledger.files import FILE_NAME, step
 from unitcost.ledger.store import Ledger
-from unitcost.records import Batch, Cost
 
 HEADER = 12_288
 """Bytes of a DuckDB file's three headers."""

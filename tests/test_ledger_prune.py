@@ -11,12 +11,12 @@ import pytest
 from tests.fakes.company import NOW, RATES, YESTERDAY
 from tests.fakes.stored import utc
 from tests.test_ledger_damage import MODEL, batch
-from unitcost.cli import main
+from unitcost.cli.main import main
+from unitcost.facts import Batch, Cost, Node, Revenue, Usage
 from unitcost.ledger.derive import DAY_TABLES, derive
 from unitcost.ledger.files import FILE_NAME
 from unitcost.ledger.prune import first_kept, prune
 from unitcost.ledger.store import Ledger
-from unitcost.records import Batch, Cost, Node, Revenue, Usage
 
 DEFAULT = ("1d", "30d", "mtd", "last_month")
 DAYS = 90 * timedelta(days=1)

@@ -18,17 +18,17 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from tests.fakes.stored import MemoryStored, asked, utc
-from unitcost.directory import Directory
+from unitcost.config.directory import Directory
 from unitcost.errors import SourceError
+from unitcost.facts import LARGEST_AMOUNT, LARGEST_QUANTITY, Batch, Note, Problem
 from unitcost.ledger.store import Ledger
-from unitcost.records import LARGEST_AMOUNT, LARGEST_QUANTITY, Batch, Note, Problem
 from unitcost.sources.base import Context, Source
-from unitcost.sources.csv_revenue import CsvRevenue, CsvRevenueSettings
-from unitcost.sources.csv_usage import CsvUsage, CsvUsageSettings
-from unitcost.sources.focus import Focus, FocusSettings
+from unitcost.sources.bills.focus.source import Focus, FocusSettings
+from unitcost.sources.cluster.opencost.source import OpenCost, OpenCostSettings
 from unitcost.sources.http import Answer
-from unitcost.sources.opencost import OpenCost, OpenCostSettings
-from unitcost.sources.promql import read_vector
+from unitcost.sources.revenue.csv_revenue import CsvRevenue, CsvRevenueSettings
+from unitcost.sources.usage.csv_usage import CsvUsage, CsvUsageSettings
+from unitcost.sources.usage.promql import read_vector
 from unitcost.sources.values import EXACT, LEDGER, exact_json
 
 NOW = utc(2026, 11, 18, 12)

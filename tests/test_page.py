@@ -14,8 +14,8 @@ from pathlib import Path
 import pytest
 
 from unitcost.figures import cut, day_range, day_ranges, elapsed, money, percent, unit_cost
-from unitcost.page import STYLE, WAITING_PAGE, render_page, story
-from unitcost.page_view import (
+from unitcost.web.pages.front import STYLE, WAITING_PAGE, render_page, story
+from unitcost.web.pages.view import (
     ComponentCost,
     CustomerRow,
     Gap,

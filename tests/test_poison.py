@@ -12,15 +12,15 @@ from pathlib import Path
 import pytest
 
 from tests.fakes.company import NOW, YESTERDAY, Company, cost, days_until, mrr
-from unitcost.check import check
-from unitcost.config import Budget, load
+from unitcost.cli.check import check
+from unitcost.config.model import Budget, load
 from unitcost.errors import ConfigError, LedgerError, SourceError
+from unitcost.facts import Batch, Cost, Revenue, Usage
 from unitcost.ledger import bounds
 from unitcost.ledger.derive import derive
 from unitcost.ledger.store import Ledger
-from unitcost.records import Batch, Cost, Revenue, Usage
-from unitcost.refresh import Refresher
-from unitcost.snapshot import Current
+from unitcost.run.refresh import Refresher
+from unitcost.web.snapshot import Current
 
 HISTORY = timedelta(days=90)
 RATES = {"USD": Decimal(1)}

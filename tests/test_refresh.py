@@ -17,13 +17,13 @@ import yaml
 from tests.fakes.faulty import Fault, running, silent
 from tests.fakes.server import Reply, Request, serve
 from tests.fakes.stored import utc
-from unitcost import refresh
-from unitcost.config import load
+from unitcost.config.model import load
+from unitcost.facts import Asked, Batch, Note, Problem
 from unitcost.ledger.store import Ledger
-from unitcost.records import Asked, Batch, Note, Problem
-from unitcost.refresh import Desk, Refresher
-from unitcost.snapshot import Current
+from unitcost.run import refresh
+from unitcost.run.refresh import Desk, Refresher
 from unitcost.sources.base import SourceKind
+from unitcost.web.snapshot import Current
 
 NOW = utc(2026, 11, 20, 12)
 QUERY = "sum by (tenant) (increase(x[$window]))"

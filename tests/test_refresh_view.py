@@ -13,12 +13,12 @@ import pytest
 
 from tests.fakes.company import NOW, RATES, YESTERDAY
 from tests.test_ledger_damage import batch
-from unitcost.config import Config, load, settings_digest
-from unitcost.directory import Directory
+from unitcost.config.directory import Directory
+from unitcost.config.model import Config, load, settings_digest
+from unitcost.facts import Batch, Cost
 from unitcost.ledger.store import Ledger
-from unitcost.records import Batch, Cost
-from unitcost.refresh import Refresher
-from unitcost.snapshot import Current
+from unitcost.run.refresh import Refresher
+from unitcost.web.snapshot import Current
 
 YAML = """
 windows: [1d]

@@ -16,10 +16,10 @@ from rules.model import Alert, Record, RuleFile
 from rules.write import operator, prometheus
 from tests.fakes.alert_rules import ALERTS, DEFAULTS
 from tests.fakes.promql_names import Reading, everything
-from unitcost.alerts import Alerts
-from unitcost.catalogue_recorded import RECORDED
-from unitcost.config import Config
+from unitcost.config.alerts import Alerts
+from unitcost.config.model import Config
 from unitcost.errors import ConfigError
+from unitcost.metrics.recorded import RECORDED
 
 ROOT = Path(__file__).parent.parent
 RULES = ROOT / "rules"

@@ -18,7 +18,7 @@ from rules.__main__ import main, rule_files
 from rules.provisioning import CONDITION, EXPRESSION, FIRES, VALUE, Sentences, fires, grafana, of_all
 from tests.fakes.alert_rules import ALERTS, promtool
 from tests.fakes.promql_names import Reading, everything
-from unitcost.config import Config
+from unitcost.config.model import Config
 
 register_default_plugins()
 

@@ -20,7 +20,7 @@ from demo.processes import answers, free_port, running, wait_for
 from rules.live import live
 from rules.write import prometheus
 from tests.fakes.server import Reply, serve
-from unitcost.catalogue_external import (
+from unitcost.metrics.external import (
     CLUSTER,
     CPU_ALLOCATION,
     MEMORY_ALLOCATION,
@@ -29,7 +29,7 @@ from unitcost.catalogue_external import (
     NODE_MEMORY_PRICE,
     POD_LABELS,
 )
-from unitcost.catalogue_recorded import LIVE_ALLOCATED, LIVE_COMPUTE, LIVE_NODES
+from unitcost.metrics.recorded import LIVE_ALLOCATED, LIVE_COMPUTE, LIVE_NODES
 
 DATA = Path(__file__).parent / "data" / "opencost-real"
 EXPOSITION = (DATA / "metrics.txt").read_text()

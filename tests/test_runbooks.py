@@ -21,12 +21,12 @@ from rules.__main__ import rule_files
 from tests.fakes.alert_rules import alerts_of
 from tests.fakes.promql_names import Reading, everything
 from tests.fakes.web_server import ask, basic, filled, running
-from unitcost import web_runbooks
-from unitcost.config import Config
-from unitcost.markdown import to_html
-from unitcost.snapshot import Current
-from unitcost.web_config import WebConfig
-from unitcost.web_runbooks import INDEX, pages, texts
+from unitcost.config.model import Config
+from unitcost.web import runbook_pages as web_runbooks
+from unitcost.web.markdown import to_html
+from unitcost.web.runbook_pages import INDEX, pages, texts
+from unitcost.web.snapshot import Current
+from unitcost.web.web_config import WebConfig
 
 ROOT = Path(__file__).resolve().parent.parent
 NAMES = sorted(path.stem for path in (ROOT / "docs" / "runbooks").glob("*.md"))
@@ -85,7 +85,7 @@ def test_a_wheel_built_of_what_the_image_copies_holds_every_runbook(tmp_path: Pa
     [wheel] = tmp_path.glob("*.whl")
     with zipfile.ZipFile(wheel) as packed:
         packed.extractall(installed)
-    code = "import unitcost; from unitcost.web_runbooks import texts; print(unitcost.__file__, *texts())"
+    code = "import unitcost; from unitcost.web.runbook_pages import texts; print(unitcost.__file__, *texts())"
     said = subprocess.run(
         [sys.executable, "-c", code], env={"PYTHONPATH": str(installed)}, capture_output=True, text=True, check=True
     )

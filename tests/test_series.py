@@ -11,12 +11,12 @@ from hypothesis import strategies as st
 
 from tests.fakes.company import NOW, YESTERDAY, Company, cost, mrr
 from tests.fakes.stored import utc
-from unitcost import catalogue
+from unitcost.days import window
+from unitcost.facts import Cost, Usage
 from unitcost.ledger.derive import Model
 from unitcost.ledger.store import Ledger
-from unitcost.records import Cost, Usage
-from unitcost.series import families
-from unitcost.windows import window
+from unitcost.metrics import catalogue
+from unitcost.metrics.families import families
 
 
 @pytest.mark.parametrize(

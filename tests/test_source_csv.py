@@ -13,11 +13,11 @@ from pydantic import ValidationError
 
 from tests.fakes.stored import MemoryStored, asked, rows, utc
 from unitcost.errors import SourceError
+from unitcost.facts import Batch, Note, Problem, Revenue, Usage
 from unitcost.ledger.store import Ledger
-from unitcost.records import Batch, Note, Problem, Revenue, Usage
 from unitcost.sources.base import Context
-from unitcost.sources.csv_revenue import CsvRevenue, CsvRevenueSettings
-from unitcost.sources.csv_usage import CsvUsage, CsvUsageSettings
+from unitcost.sources.revenue.csv_revenue import CsvRevenue, CsvRevenueSettings
+from unitcost.sources.usage.csv_usage import CsvUsage, CsvUsageSettings
 
 NOW = utc(2026, 11, 18, 12)
 TODAY = NOW.date()

@@ -22,10 +22,10 @@ from pydantic import ValidationError
 
 from tests.fakes.stored import MemoryStored, asked, rows, utc
 from unitcost.errors import SourceError
-from unitcost.records import Asked, Batch, Cost, Node, Note, Problem, Query
+from unitcost.facts import Asked, Batch, Cost, Node, Note, Problem, Query
 from unitcost.sources.base import Context
-from unitcost.sources.focus import Focus, FocusSettings
-from unitcost.sources.focus_files import BillFile, export_name, find
+from unitcost.sources.bills.focus.files import BillFile, export_name, find
+from unitcost.sources.bills.focus.source import Focus, FocusSettings
 
 SAMPLE = Path(__file__).parent / "data" / "focus-1.0-sample.csv"
 NOW = utc(2026, 11, 20)

@@ -28,8 +28,8 @@ from tests.test_source_focus import (
     write_csv,
     write_parquet,
 )
+from unitcost.facts import Cost, Note
 from unitcost.ledger.store import Ledger
-from unitcost.records import Cost, Note
 
 COLUMNS = [*HEADER, "ChargeCategory", "ChargeClass"]
 NOVEMBER = {"BillingPeriodStart": "2026-11-01T00:00:00Z", "BillingPeriodEnd": "2026-12-01T00:00:00Z"}

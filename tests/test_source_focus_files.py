@@ -31,7 +31,7 @@ from tests.test_source_focus import (
     write_parquet,
 )
 from unitcost.errors import SourceError
-from unitcost.records import Batch, Problem
+from unitcost.facts import Batch, Problem
 from unitcost.sources.base import Context
 
 CHARGES = [

@@ -12,9 +12,9 @@ import duckdb
 import pytest
 
 from tests.fakes.stored import MemoryStored, asked, utc
-from unitcost.records import Batch, Note
+from unitcost.facts import Batch, Note
 from unitcost.sources.base import Context
-from unitcost.sources.focus import Focus, FocusSettings
+from unitcost.sources.bills.focus.source import Focus, FocusSettings
 
 NOW = utc(2026, 11, 20, 12)
 HEADER = "BillingPeriodStart,ChargePeriodStart,ChargePeriodEnd,BillingCurrency,EffectiveCost,ServiceName,Tags"

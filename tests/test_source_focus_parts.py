@@ -29,8 +29,8 @@ from tests.test_source_focus import (
     write_parquet,
 )
 from unitcost.errors import SourceError
-from unitcost.records import Batch, Note, Problem
-from unitcost.sources import focus_parts
+from unitcost.facts import Batch, Note, Problem
+from unitcost.sources.bills.focus import parts as focus_parts
 
 Rows = list[dict[str, Any]]
 

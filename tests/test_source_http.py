@@ -35,10 +35,10 @@ from tests.fakes.faulty import (
 from tests.fakes.server import Fake, Reply, Request, serve
 from tests.fakes.stored import asked, utc
 from unitcost.errors import SourceError
-from unitcost.records import Problem
+from unitcost.facts import Problem
 from unitcost.sources.base import Context, HttpSettings, Waiting
 from unitcost.sources.http import Answer, Client
-from unitcost.sources.prometheus import Prometheus, PrometheusSettings
+from unitcost.sources.usage.prometheus import Prometheus, PrometheusSettings
 
 pytestmark = pytest.mark.filterwarnings("ignore:unclosed <ssl.SSLSocket:ResourceWarning")
 """CPython 3.11 leaves a socket whose server hangs up while TLS begins to the garbage collector."""

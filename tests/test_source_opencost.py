@@ -21,10 +21,10 @@ from tests.fakes.opencost import DATA, NO_DATA, REAL, Replay, dumped, loaded, re
 from tests.fakes.server import Fake, Reply, Request, serve
 from tests.fakes.stored import MemoryStored, asked, utc
 from unitcost.errors import SourceError
-from unitcost.records import Batch, Cost, Note, Problem
+from unitcost.facts import Batch, Cost, Note, Problem
 from unitcost.sources.base import Context
-from unitcost.sources.opencost import OpenCost, OpenCostSettings
-from unitcost.sources.opencost_answer import cloud_id, spread
+from unitcost.sources.cluster.opencost.answer import cloud_id, spread
+from unitcost.sources.cluster.opencost.source import OpenCost, OpenCostSettings
 
 NOW = utc(2026, 11, 23, 0, 5)
 FIRST = date(2026, 11, 19)

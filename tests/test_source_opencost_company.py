@@ -16,10 +16,10 @@ from tests.fakes.opencost import DATA, Replay, dumped, loaded, recorded
 from tests.fakes.server import Fake, Reply, Request, serve
 from tests.fakes.stored import MemoryStored, asked, utc
 from unitcost.errors import SourceError
+from unitcost.facts import Batch, Cost, Node, Note, Problem
 from unitcost.ledger.store import Ledger
-from unitcost.records import Batch, Cost, Node, Note, Problem
 from unitcost.sources.base import Context
-from unitcost.sources.opencost import OpenCost, OpenCostSettings
+from unitcost.sources.cluster.opencost.source import OpenCost, OpenCostSettings
 
 NOW = utc(2026, 11, 23, 0, 5)
 DAY = "2026-11-22"

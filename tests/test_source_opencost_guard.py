@@ -14,11 +14,11 @@ from tests.fakes.opencost import Replay, dumped, loaded, recorded
 from tests.fakes.server import Reply, Request, serve
 from tests.fakes.stored import MemoryStored, asked, utc
 from unitcost.errors import SourceError
-from unitcost.records import Batch, Cost, Note, Problem
+from unitcost.facts import Batch, Cost, Note, Problem
 from unitcost.sources.base import Context
-from unitcost.sources.opencost import OpenCost, OpenCostSettings
-from unitcost.sources.opencost_answer import COMPONENT, Assets
-from unitcost.sources.opencost_guard import PAUSES, Shape, settle, shape, suspicion
+from unitcost.sources.cluster.opencost.answer import COMPONENT, Assets
+from unitcost.sources.cluster.opencost.guard import PAUSES, Shape, settle, shape, suspicion
+from unitcost.sources.cluster.opencost.source import OpenCost, OpenCostSettings
 
 HALF = Decimal("0.5")
 DAY = date(2026, 11, 21)

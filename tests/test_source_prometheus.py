@@ -22,10 +22,10 @@ from tests.fakes.faulty import certificate
 from tests.fakes.server import Fake, Reply, Request, serve
 from tests.fakes.stored import MemoryStored, asked, rows, utc
 from unitcost.errors import SourceError
-from unitcost.records import Batch, Note, Problem, Usage
+from unitcost.facts import Batch, Note, Problem, Usage
 from unitcost.sources.base import Context
 from unitcost.sources.http import Client
-from unitcost.sources.prometheus import Prometheus, PrometheusSettings
+from unitcost.sources.usage.prometheus import Prometheus, PrometheusSettings
 
 NOW = utc(2026, 11, 18, 12, 34) + timedelta(seconds=56)
 TODAY = NOW.date()

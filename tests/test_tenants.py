@@ -14,15 +14,15 @@ from hypothesis import strategies as st
 
 from tests.fakes.company import YESTERDAY, Company, cost, mrr
 from tests.fakes.stored import MemoryStored, asked, rows, utc
-from unitcost.cli import main
-from unitcost.config import load
-from unitcost.directory import Directory, Tenant
+from unitcost.cli.main import main
+from unitcost.config.directory import Directory, Tenant
+from unitcost.config.model import load
 from unitcost.errors import ConfigError, SourceError
+from unitcost.facts import Batch, Note, Revenue, Usage
 from unitcost.ledger.store import Ledger
 from unitcost.names import Names, fold
-from unitcost.records import Batch, Note, Revenue, Usage
 from unitcost.sources.base import Context
-from unitcost.sources.csv_revenue import CsvRevenue, CsvRevenueSettings
+from unitcost.sources.revenue.csv_revenue import CsvRevenue, CsvRevenueSettings
 
 SPELLINGS = ["ACME", "Acme", "acme", "Acme\u00a0", " acme", "ac\u200bme"]
 NOW = utc(2026, 11, 23, 12)

@@ -10,11 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from unitcost.cli import main
-from unitcost.config import load
+from unitcost.cli.main import main
+from unitcost.config.model import load
 from unitcost.ledger.store import Ledger
-from unitcost.refresh import Refresher
-from unitcost.snapshot import Current
+from unitcost.run.refresh import Refresher
+from unitcost.web.snapshot import Current
 
 DATA = Path(__file__).parent / "data"
 NOW = datetime(2024, 11, 10, tzinfo=UTC)

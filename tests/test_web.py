@@ -24,15 +24,17 @@ import bcrypt
 import pytest
 
 from tests.fakes.web_server import COST, SNAPSHOT, ask, basic, filled, running
-from unitcost import web, web_connections, web_reload
 from unitcost.errors import ConfigError
-from unitcost.exposition import Family
-from unitcost.snapshot import Current, Snapshot
+from unitcost.metrics.exposition import Family
 from unitcost.sources.base import HttpSettings
 from unitcost.sources.http import Client
-from unitcost.web import Server, bind, serve
-from unitcost.web_app import wants_gzip, wants_openmetrics
-from unitcost.web_config import WebConfig
+from unitcost.web import connections as web_connections
+from unitcost.web import reload as web_reload
+from unitcost.web import server as web
+from unitcost.web.app import wants_gzip, wants_openmetrics
+from unitcost.web.server import Server, bind, serve
+from unitcost.web.snapshot import Current, Snapshot
+from unitcost.web.web_config import WebConfig
 
 PROMETHEUS_3 = (
     "application/openmetrics-text;version=1.0.0;escaping=allow-utf-8;q=0.6,application/openmetrics-text;version=0.0.1;"
@@ -282,8 +284,8 @@ def test_an_address_of_another_machine_says_what_to_do() -> None:
 
 PROGRAM = """
 import sys
-from unitcost.snapshot import Current
-from unitcost.web import serve
+from unitcost.web.snapshot import Current
+from unitcost.web.server import serve
 serve(Current(), "127.0.0.1:0", on_start=lambda: print("start", flush=True), on_stop=lambda: print("stop"))
 print("closed")
 """

@@ -14,10 +14,11 @@ import bcrypt
 import pytest
 
 from tests.fakes.web_server import SNAPSHOT, ask, basic, filled, running
-from unitcost import web_checks, web_reload
-from unitcost.web import Server
-from unitcost.web_accept import party
-from unitcost.web_config import WebConfig
+from unitcost.web import checks as web_checks
+from unitcost.web import reload as web_reload
+from unitcost.web.accept import party
+from unitcost.web.server import Server
+from unitcost.web.web_config import WebConfig
 
 USERS = {name: bcrypt.hashpw(b"right", bcrypt.gensalt(4)) for name in ("prometheus", "grafana")}
 CHECK_SECONDS = 0.05

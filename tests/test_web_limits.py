@@ -21,10 +21,12 @@ import bcrypt
 import pytest
 
 from tests.fakes.web_server import SNAPSHOT, ask, basic, filled, running
-from unitcost import web_connections, web_log, web_protocol
-from unitcost.snapshot import Current
-from unitcost.web_config import WebConfig
-from unitcost.web_log import SPARSE, thin_out
+from unitcost.web import connections as web_connections
+from unitcost.web import log as web_log
+from unitcost.web import protocol as web_protocol
+from unitcost.web.log import SPARSE, thin_out
+from unitcost.web.snapshot import Current
+from unitcost.web.web_config import WebConfig
 
 USERS = WebConfig(users={"prometheus": bcrypt.hashpw(b"right", bcrypt.gensalt(4))})
 RIGHT = basic("prometheus", "right")
@@ -157,8 +159,8 @@ PROGRAM = """
 import logging, resource, sys
 logging.basicConfig(level=logging.INFO, stream=sys.stderr)
 resource.setrlimit(resource.RLIMIT_NOFILE, (64, 64))
-from unitcost import web
-from unitcost.snapshot import Current
+from unitcost.web import server as web
+from unitcost.web.snapshot import Current
 {change}
 web.serve(Current(), "127.0.0.1:0", max_connections=512)
 """

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 
 from tests.fakes.company import NOW, YESTERDAY, Company, cost, days_until, mrr
 from tests.fakes.stored import utc
-from unitcost.records import Usage
-from unitcost.windows import DEFAULT_WINDOWS, is_named, is_window, served, window
+from unitcost.days import DEFAULT_WINDOWS, is_named, is_window, served, window
+from unitcost.facts import Usage
 
 HISTORY = timedelta(days=93)
 

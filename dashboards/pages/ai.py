@@ -32,7 +32,7 @@ from dashboards.style import BLUE, COMPONENT_COLOURS, GREEN, MARGIN_STEPS, ORANG
 from dashboards.tables import CUSTOMER, NAME_WIDTH, Figure, Reckoned, by_tenant, page_link, series_link
 from dashboards.words import NO_AI, NO_AI_REQUESTS, NO_COSTS, NO_EARLIER, NO_REVENUE
 from rules.promql import other_than, select
-from unitcost import catalogue as c
+from unitcost.metrics import catalogue as c
 
 UID = "unitcost-ai"
 ORANGE_OF_AI = COMPONENT_COLOURS[AI]

@@ -12,8 +12,8 @@ from dashboards.style import BLUE, ORANGE, RED, Settings
 from dashboards.tables import CUSTOMER, tenant_link
 from dashboards.words import NO_RULES
 from rules.promql import Match, matches, other_than, over, select
-from unitcost import catalogue_external as e
-from unitcost import catalogue_recorded as r
+from unitcost.metrics import external as e
+from unitcost.metrics import recorded as r
 
 CHOSEN = matches("$tenant|")
 """The chosen customers, and alerts that have no customer."""

@@ -26,7 +26,7 @@ from dashboards.style import (
 from dashboards.tables import Figure, Reckoned, by_tenant, joined
 from dashboards.words import NO_BUDGET, NO_FORECAST
 from rules.promql import over
-from unitcost import catalogue as c
+from unitcost.metrics import catalogue as c
 
 UID = "unitcost-budgets"
 MTD = "mtd"

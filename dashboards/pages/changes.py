@@ -12,7 +12,7 @@ from dashboards.style import Settings, dashed_line
 from dashboards.tables import CUSTOMER, NAME_WIDTH, Figure, by_tenant, calculation, joined, tenant_link
 from dashboards.words import NO_COSTS, NO_EARLIER
 from rules.promql import matches
-from unitcost import catalogue as c
+from unitcost.metrics import catalogue as c
 
 BY_TENANT, BY_COMPONENT = ("tenant",), ("component",)
 PAIRS = 17

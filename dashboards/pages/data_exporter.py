@@ -9,8 +9,8 @@ from dashboards.queries import now
 from dashboards.style import GREEN, ORANGE, RED, YELLOW
 from dashboards.words import NO_COSTS, NO_EXPORTER
 from rules.promql import over, select
-from unitcost import catalogue as c
-from unitcost.catalogue_external import UP
+from unitcost.metrics import catalogue as c
+from unitcost.metrics.external import UP
 
 AGE_STEPS = steps((None, "text"), (0, GREEN), (3600, YELLOW), (4 * 3600, ORANGE), (24 * 3600, RED))
 

@@ -34,7 +34,7 @@ from dashboards.style import COMPLETE, GREEN, ORANGE, RED, YELLOW, Settings
 from dashboards.tables import Figure, joined, page_link
 from dashboards.words import NO_COSTS, NO_EXPORTER, NOT_COMPARED
 from rules.promql import matches, over
-from unitcost import catalogue as c
+from unitcost.metrics import catalogue as c
 
 UID = "unitcost-data"
 DAY = "1d"

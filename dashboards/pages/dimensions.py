@@ -11,7 +11,7 @@ from dashboards.queries import BEFORE, PERIOD, daily, now
 from dashboards.style import Settings
 from dashboards.tables import Figure, joined
 from dashboards.words import NO_DIMENSION
-from unitcost.catalogue import DIMENSION_COST
+from unitcost.metrics.catalogue import DIMENSION_COST
 
 BY_VALUE = ("value",)
 CHOSEN = "$dimension"

@@ -37,8 +37,8 @@ from dashboards.style import BLUE, COMPONENT_COLOURS, NO_PLAN, ORANGE, Settings,
 from dashboards.tables import Figure, Reckoned, joined, page_link
 from dashboards.words import NO_COSTS, NO_DIMENSION, NO_REQUESTS, NO_USAGE
 from rules.promql import Match, matches, other_than, over
-from unitcost import catalogue as c
-from unitcost.catalogue_external import CLUSTER
+from unitcost.metrics import catalogue as c
+from unitcost.metrics.external import CLUSTER
 
 UID = "unitcost-efficiency"
 IDLE = "idle"

@@ -11,9 +11,9 @@ from dashboards.style import BLUE, GREEN, NO_PLAN, ORANGE, RED, Settings
 from dashboards.tables import CUSTOMER, Figure, joined, tenant_link
 from dashboards.words import NO_USE, NOTHING_LIVE
 from rules.promql import Match, over, select
-from unitcost import catalogue as c
-from unitcost import catalogue_recorded as r
-from unitcost.catalogue_external import CLUSTER
+from unitcost.metrics import catalogue as c
+from unitcost.metrics import recorded as r
+from unitcost.metrics.external import CLUSTER
 
 HOURS_A_MONTH = 730
 

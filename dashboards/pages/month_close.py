@@ -15,8 +15,8 @@ from dashboards.style import COMPLETE, MARGIN_STEPS, Settings
 from dashboards.tables import NAME_WIDTH, Figure, Reckoned, joined, tenant_link
 from dashboards.words import NO_COSTS, NO_REVENUE
 from rules.promql import Match, matches, over, select
-from unitcost import catalogue as c
-from unitcost.records import COMPONENTS
+from unitcost.facts import COMPONENTS
+from unitcost.metrics import catalogue as c
 
 UID = "unitcost-close"
 MONTH = "$month"

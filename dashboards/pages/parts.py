@@ -12,7 +12,7 @@ from dashboards.style import GREEN, RED, Settings, component_colours
 from dashboards.tables import Reckoned, calculation, page_link
 from dashboards.words import NO_COSTS
 from rules.promql import Match
-from unitcost.catalogue import (
+from unitcost.metrics.catalogue import (
     ALLOCATED_COST,
     BILL,
     DIMENSION_COST,

@@ -46,7 +46,7 @@ from dashboards.style import (
 from dashboards.tables import NAME_WIDTH, Figure, joined, page_link
 from dashboards.words import NO_BUDGET, NO_COSTS, NO_CUSTOMER, NO_FORECAST, NO_REQUESTS, NO_REVENUE
 from rules.promql import over, select
-from unitcost import catalogue as c
+from unitcost.metrics import catalogue as c
 
 UID = "unitcost-tenant"
 TO_BUDGETS = page_link("Budgets and changes", "unitcost-budgets", "tenant", "period")

@@ -11,7 +11,7 @@ from dashboards.style import BLUE, COMPONENT_COLOURS, PURPLE, Settings
 from dashboards.tables import Figure, Reckoned, joined, page_link
 from dashboards.words import NO_AI, NO_AI_REQUESTS, NO_MEASURES, NO_REQUESTS, NO_USAGE
 from rules.promql import other_than
-from unitcost import catalogue as c
+from unitcost.metrics import catalogue as c
 
 TO_AI = page_link("AI", "unitcost-ai", "tenant", "period")
 

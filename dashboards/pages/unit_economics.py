@@ -45,7 +45,7 @@ from dashboards.style import (
 from dashboards.tables import CUSTOMER, Figure, Reckoned, by_tenant, joined, page_link
 from dashboards.words import NO_COSTS, NO_EARLIER, NO_REVENUE
 from rules.promql import other_than, over
-from unitcost import catalogue as c
+from unitcost.metrics import catalogue as c
 
 UID = "unitcost-economics"
 TENANTS = ("tenant",)

@@ -12,7 +12,7 @@ def script() -> None:
     """Run the command line of this process."""
     ENDING.watch(graceful="serve" in sys.argv and "--once" not in sys.argv)
     try:
-        from unitcost.cli import main  # noqa: PLC0415 - see above
+        from unitcost.cli.main import main  # noqa: PLC0415 - see above
 
         code = main(sys.argv[1:])
     except KeyboardInterrupt:

@@ -7,13 +7,13 @@ from datetime import date, datetime, timedelta
 from decimal import Decimal
 
 from tests.fakes.stored import utc
-from unitcost.config import Config, Limits
-from unitcost.directory import Directory, Tenant
-from unitcost.exposition import Family
+from unitcost.config.directory import Directory, Tenant
+from unitcost.config.model import Config, Limits
+from unitcost.facts import Batch, Cost, Revenue
 from unitcost.ledger.derive import Model, derive, look
 from unitcost.ledger.store import Ledger
-from unitcost.records import Batch, Cost, Revenue
-from unitcost.series import families
+from unitcost.metrics.exposition import Family
+from unitcost.metrics.families import families
 
 NOW = utc(2026, 11, 23, 12)
 YESTERDAY = date(2026, 11, 22)

@@ -9,7 +9,7 @@ from datetime import date
 from decimal import Decimal
 from fractions import Fraction
 
-from unitcost.records import RESERVED, Cost, Usage
+from unitcost.facts import RESERVED, Cost, Usage
 from unitcost.sources.values import EXACT
 
 DIGIT = Fraction(1, 10**12)

@@ -22,24 +22,24 @@ from tests.fakes.mutations import HALF, flip, mutated
 from tests.fakes.opencost import DATA, REAL, by_cluster
 from tests.fakes.server import Reply, Request, serve
 from tests.fakes.stored import utc
-from unitcost.config import Config, load, settings_digest
-from unitcost.directory import Directory
+from unitcost.config.directory import Directory
+from unitcost.config.model import Config, load, settings_digest
+from unitcost.days import window
 from unitcost.errors import ConfigError, UnitcostError, describe
+from unitcost.facts import Asked, Batch, Problem
 from unitcost.ledger.derive import Model, derive, look
 from unitcost.ledger.store import Ledger
-from unitcost.records import Asked, Batch, Problem
-from unitcost.series import families
-from unitcost.snapshot import Snapshot
+from unitcost.metrics.families import families
 from unitcost.sources.base import Context, Source
-from unitcost.sources.csv_revenue import CsvRevenue, CsvRevenueSettings
-from unitcost.sources.csv_usage import CsvUsage, CsvUsageSettings
-from unitcost.sources.focus import Focus, FocusSettings
-from unitcost.sources.opencost import OpenCost, OpenCostSettings
-from unitcost.sources.prometheus import Prometheus, PrometheusSettings
-from unitcost.sources.table import TYPES
-from unitcost.web_app import wants_gzip, wants_openmetrics
-from unitcost.web_config import WebConfig
-from unitcost.windows import window
+from unitcost.sources.bills.focus.source import Focus, FocusSettings
+from unitcost.sources.cluster.opencost.source import OpenCost, OpenCostSettings
+from unitcost.sources.registry import TYPES
+from unitcost.sources.revenue.csv_revenue import CsvRevenue, CsvRevenueSettings
+from unitcost.sources.usage.csv_usage import CsvUsage, CsvUsageSettings
+from unitcost.sources.usage.prometheus import Prometheus, PrometheusSettings
+from unitcost.web.app import wants_gzip, wants_openmetrics
+from unitcost.web.snapshot import Snapshot
+from unitcost.web.web_config import WebConfig
 
 NOW = utc(2026, 11, 23, 12)
 FIRST = date(2026, 11, 21)

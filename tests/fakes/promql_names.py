@@ -11,8 +11,10 @@ from collections.abc import Iterable, Mapping
 
 import promql_parser as pp
 
-from unitcost import catalogue, catalogue_external, catalogue_recorded
-from unitcost.catalogue import Metric
+from unitcost.metrics import catalogue
+from unitcost.metrics import external as catalogue_external
+from unitcost.metrics import recorded as catalogue_recorded
+from unitcost.metrics.catalogue import Metric
 
 SET_OPERATORS = ("and", "or", "unless")
 KEEP_LABELS = ("topk", "bottomk", "limitk", "limit_ratio")

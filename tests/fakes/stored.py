@@ -10,7 +10,7 @@ from typing import TypeVar
 
 import duckdb
 
-from unitcost.records import Asked, Batch, Cost, Note, Problem, Query, Revenue, Usage
+from unitcost.facts import Asked, Batch, Cost, Note, Problem, Query, Revenue, Usage
 
 T = TypeVar("T", Cost, Usage, Revenue)
 

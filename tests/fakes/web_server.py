@@ -10,11 +10,11 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from http.client import HTTPConnection, HTTPResponse, HTTPSConnection
 
-from unitcost.catalogue import Metric
-from unitcost.exposition import Family
-from unitcost.snapshot import Current, Snapshot
-from unitcost.web import MAX_CONNECTIONS, Server
-from unitcost.web_config import WebConfig
+from unitcost.metrics.catalogue import Metric
+from unitcost.metrics.exposition import Family
+from unitcost.web.server import MAX_CONNECTIONS, Server
+from unitcost.web.snapshot import Current, Snapshot
+from unitcost.web.web_config import WebConfig
 
 COST = Metric("tenant_cost_dollars", "Cost.", ("tenant",), unit="dollars")
 SNAPSHOT = Snapshot.of([Family(COST, [("acme", 1.5)])], "<p>margin</p>", datetime(2026, 11, 1, tzinfo=UTC))

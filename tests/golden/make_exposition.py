@@ -9,7 +9,7 @@ import re
 import subprocess
 import sys
 
-from unitcost import catalogue
+from unitcost.metrics import catalogue
 
 KEPT = {"", "acme", "beta", "gamma", "delta"}
 """tenant="" says of an event that it is of the whole company."""

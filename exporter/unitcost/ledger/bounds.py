@@ -14,7 +14,7 @@ from decimal import Decimal
 import duckdb
 
 from unitcost.errors import SourceError
-from unitcost.records import LARGEST_DAY, LARGEST_USAGE, Batch
+from unitcost.facts import LARGEST_DAY, LARGEST_USAGE, Batch
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,18 +14,18 @@ from functools import partial
 
 import duckdb
 
-from unitcost.config import MATCH_FIELDS, METHODS, Config, Fixed, settings_digest
-from unitcost.directory import Directory
+from unitcost.config.directory import Directory
+from unitcost.config.model import MATCH_FIELDS, METHODS, Config, Fixed, settings_digest
+from unitcost.days import days_in_month, served
+from unitcost.economics.events import tell_events
 from unitcost.errors import LedgerError
+from unitcost.facts import RATE_PLACES
 from unitcost.ledger.bounds import Doubt, uncountable
 from unitcost.ledger.changes import keep_standing, remember_changes, remember_restated
 from unitcost.ledger.doubts import blame, remember
-from unitcost.ledger.events import tell_events
 from unitcost.ledger.files import step
 from unitcost.ledger.store import Ledger
 from unitcost.ledger.temporary import temporary_table
-from unitcost.records import RATE_PLACES
-from unitcost.windows import days_in_month, served
 
 log = logging.getLogger(__name__)
 

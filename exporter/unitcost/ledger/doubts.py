@@ -7,9 +7,9 @@ from datetime import date
 
 import duckdb
 
+from unitcost.facts import Problem
 from unitcost.ledger.bounds import Doubt
 from unitcost.ledger.store import Ledger
-from unitcost.records import Problem
 
 TRIALS = 24
 """So many derivations are tried at most to find the days that fail; then what is left is taken together."""

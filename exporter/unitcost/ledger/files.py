@@ -32,8 +32,8 @@ BROKEN = (
 
 @cache
 def step(name: str) -> str:
-    """Return the text of one of the .sql files beside this module."""
-    return resources.files(__package__).joinpath(f"{name}.sql").read_text(encoding="utf-8")
+    """Return the text of one of the .sql files of the steps."""
+    return resources.files(__package__).joinpath("steps", f"{name}.sql").read_text(encoding="utf-8")
 
 
 def is_broken(error: Exception) -> bool:

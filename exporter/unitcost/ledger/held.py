@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 
+from unitcost.facts import Problem
 from unitcost.ledger.copied import copied
 from unitcost.ledger.doubts import told
 from unitcost.ledger.files import FILE_NAME
 from unitcost.ledger.store import Ledger
-from unitcost.records import Problem
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from typing import Any
 import duckdb
 
 from unitcost.errors import SourceError
-from unitcost.records import Batch, Cost, Node, Query, Revenue, Usage
+from unitcost.facts import Batch, Cost, Node, Query, Revenue, Usage
 
 
 def insert(connection: duckdb.DuckDBPyConnection, source: str, batch: Batch) -> int:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import UTC, date, datetime, time, timedelta
 
+from unitcost.days import window
 from unitcost.ledger.files import step
 from unitcost.ledger.store import Ledger
-from unitcost.windows import window
 
 AT_ONCE = 60
 """So many batches are forgotten at a refresh: a source has one a day, or one a billing period."""

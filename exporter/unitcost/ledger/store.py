@@ -17,11 +17,11 @@ import duckdb
 
 from unitcost.ending import ENDING
 from unitcost.errors import LedgerLostError, LedgerStoppedError, SourceError
+from unitcost.facts import Batch, Cost
 from unitcost.ledger.bounds import refuse_uncountable
 from unitcost.ledger.files import FILE_NAME, is_broken, translated
 from unitcost.ledger.insert import insert
 from unitcost.ledger.opening import open_ledger
-from unitcost.records import Batch, Cost
 
 STOP_SECONDS = 4.0
 """How long the end waits for who uses the ledger: a statement that is interrupted needs some hundredths."""

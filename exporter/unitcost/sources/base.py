@@ -28,8 +28,8 @@ from pydantic import (
 )
 
 from unitcost.errors import SourceError
+from unitcost.facts import Asked, Batch, Note, Problem
 from unitcost.names import Names
-from unitcost.records import Asked, Batch, Note, Problem
 from unitcost.redaction import SECRETS, SHORTEST
 
 SourceKind = Literal["cluster", "bill", "usage", "revenue"]

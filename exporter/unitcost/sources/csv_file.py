@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
 from unitcost.errors import SourceError
-from unitcost.records import Problem
+from unitcost.facts import Problem
 from unitcost.sources import csv_lines
 from unitcost.sources.csv_lines import COMPLETE
 from unitcost.sources.values import EXACT, shown

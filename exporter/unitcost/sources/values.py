@@ -10,7 +10,7 @@ from decimal import Context, Decimal, InvalidOperation
 from functools import lru_cache
 from typing import Any
 
-from unitcost.records import LARGEST_AMOUNT, LARGEST_QUANTITY, RESERVED
+from unitcost.facts import LARGEST_AMOUNT, LARGEST_QUANTITY, RESERVED
 
 MEASURE = r"^[a-z][a-z0-9_]*$"
 """What a measure may be called: it is the value of a label, and sharing rules name it."""

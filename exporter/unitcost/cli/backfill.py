@@ -1,0 +1,136 @@
+"""`unitcost backfill`: the history in the ledger as OpenMetrics, for promtool tsdb create-blocks-from openmetrics."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, closing, contextmanager
+from datetime import date, datetime, timedelta
+from pathlib import Path
+from typing import BinaryIO
+
+from unitcost.config.directory import Directory
+from unitcost.config.model import Config
+from unitcost.errors import LedgerError, LedgerInUseError, OutputError, UsageError
+from unitcost.ledger.copied import copied
+from unitcost.ledger.derive import Model, derive
+from unitcost.ledger.files import FILE_NAME
+from unitcost.ledger.prune import first_kept
+from unitcost.ledger.store import Ledger
+from unitcost.metrics.exposition import openmetrics_head, timed_lines
+from unitcost.metrics.families import SELECTS
+from unitcost.metrics.history import Past, known_days
+from unitcost.run.refresh import Refresher
+from unitcost.web.snapshot import Current
+
+
+def backfill(
+    config: Config,
+    directory: Directory,
+    clock: Callable[[], datetime],
+    first: date | None,
+    last: date | None,
+    output: Path,
+    state_dir: Path | None,
+) -> tuple[bool, list[str]]:
+    """Write one sample a series and day, of the UTC days first to last.
+
+    Return whether every source answered, and what there is to remark. Without first the ledger's history begins it,
+    without last yesterday ends it. Refreshes before, unless another process holds the ledger: then that one does.
+    Raises UsageError for days or a file that cannot be, LedgerError when the ledger knows nothing of these days,
+    OutputError when the file cannot be written; then the file that was there stays.
+    """
+    yesterday = clock().date() - timedelta(1)
+    last = yesterday if last is None else last
+    _check(first, last, yesterday, output)
+    remarks: list[str] = []
+    with _ledger(state_dir, output.absolute().parent, remarks) as (ledger, ours):
+        good = not ours or _refreshed(config, directory, ledger, clock, remarks)
+        counted = clock().date() - first_kept(ledger, clock(), config.history, config.windows)
+        with ledger.alone():  # every day sees one state of the ledger
+            derive(ledger, Model.of(config, directory), clock(), counted)
+            past = Past(ledger, config, directory, clock())
+            days = _days(ledger, first, last, remarks)
+            for day in days:
+                past.add(day)
+        with _whole(output) as file:
+            write(past, file)
+        remarks += past.left_out(days[0])
+    return good, remarks
+
+
+@contextmanager
+def _ledger(state_dir: Path | None, beside: Path, remarks: list[str]) -> Iterator[tuple[Ledger, bool]]:
+    """Open the ledger, or a copy of it where another process holds it; yield it and whether it is ours to refresh."""
+    with ExitStack() as stack:
+        ours = True
+        try:
+            ledger = Ledger(state_dir)
+        except LedgerInUseError:
+            if state_dir is None:
+                raise
+            ours = False
+            ledger = Ledger(stack.enter_context(copied(state_dir / FILE_NAME, beside)))
+            remarks.append("another process holds the ledger: written from a copy of it, sources were not asked")
+        yield stack.enter_context(closing(ledger)), ours
+
+
+def _refreshed(
+    config: Config, directory: Directory, ledger: Ledger, clock: Callable[[], datetime], remarks: list[str]
+) -> bool:
+    """Ask every source once; return whether all is well."""
+    refresher = Refresher(config, directory, ledger, Current(), clock)
+    good = refresher.refresh()
+    remarks += [f"{desk.name}: {line}" for desk in refresher.desks for line in desk.said()]
+    return good
+
+
+def _check(first: date | None, last: date, yesterday: date, output: Path) -> None:
+    mistakes = []
+    if last > yesterday:
+        mistakes.append(f"--to {last}: today and later days are for the running exporter; the last day is {yesterday}")
+    if first is not None and first > last:
+        mistakes.append(f"--from {first}: is after --to {last}")
+    if not output.parent.is_dir():
+        mistakes.append(f"--output {output}: there is no folder {output.parent}")
+    elif output.is_dir():
+        mistakes.append(f"--output {output}: is a folder; name a file")
+    if mistakes:
+        raise UsageError(mistakes)
+
+
+def _days(ledger: Ledger, first: date | None, last: date, remarks: list[str]) -> list[date]:
+    """Return the days at whose end there was something to say: they or the days before them are known."""
+    known = known_days(ledger)
+    told = {*known, *(day + timedelta(1) for day in known)}
+    days = sorted(day for day in told if (first is None or day >= first) and day <= last)
+    if not days:
+        what = f"it knows {known[0]} to {known[-1]}" if known else "it knows no day"
+        raise LedgerError("\n".join([f"the ledger says nothing of {first or 'any day'} to {last}: {what}", *remarks]))
+    return days
+
+
+def write(past: Past, file: BinaryIO) -> None:
+    """Write all samples as OpenMetrics: each family in one piece, each series in order of time."""
+    for number, (metric, _) in enumerate(SELECTS):
+        with closing(past.samples(number)) as samples:
+            for place, rows in enumerate(samples):
+                if place == 0:
+                    file.write(openmetrics_head(metric).encode())
+                file.write(timed_lines(metric, rows))
+    file.write(b"# EOF\n")
+
+
+@contextmanager
+def _whole(output: Path) -> Iterator[BinaryIO]:
+    """Open a draft that takes the place of the file when it is whole, and never before."""
+    draft = output.with_name(f"{output.name}.tmp")
+    try:
+        with draft.open("wb") as file:
+            yield file
+        draft.replace(output)
+    except OSError as error:
+        draft.unlink(missing_ok=True)
+        raise OutputError(f"{output}: cannot be written: {error}") from error
+    except BaseException:
+        draft.unlink(missing_ok=True)
+        raise

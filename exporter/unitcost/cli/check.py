@@ -1,0 +1,144 @@
+"""`unitcost check`: ask every source once and say what it answered; the ledger in state_dir is read, not touched."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import date, datetime, timedelta
+from pathlib import Path
+from typing import TextIO
+
+from unitcost.config.directory import Directory
+from unitcost.config.model import Config, settings_digest
+from unitcost.ledger.files import copied_at, copies
+from unitcost.ledger.held import held
+from unitcost.ledger.store import Ledger
+from unitcost.redaction import say
+from unitcost.run.refresh import Desk, Refresher
+from unitcost.web.snapshot import Current
+
+RECENT = timedelta(days=7)
+"""How far back `check` asks: enough to hold a day against its neighbours, quick enough to wait for."""
+
+
+SIMILAR = 5
+"""So many names that are spelt in several ways are told."""
+
+
+def check(
+    config: Config, directory: Directory, clock: Callable[[], datetime], state_dir: Path | None, out: TextIO
+) -> bool:
+    """Print a paragraph for every source; return whether all answered without a problem.
+
+    state_dir: where the exporter's ledger is, whose days of former settings are told too; None: it keeps none.
+    """
+    say(out, "configuration: fine")
+    ledger = Ledger(None)
+    try:
+        recent = config.model_copy(update={"history": min(config.history, RECENT)})
+        refresher = Refresher(recent, directory, ledger, Current(), clock)
+        good = refresher.refresh()
+        for desk in refresher.desks:
+            _describe(desk, config, ledger, out)
+        _describe_similar(config, ledger, out)
+        for source, cluster, ratio in ledger.rows(
+            "SELECT source, cluster, sum(billed)::DOUBLE / sum(opencost)::DOUBLE FROM reconciled_day"
+            " GROUP BY ALL HAVING sum(opencost) > 0 ORDER BY ALL"
+        ):
+            say(out, f"{source}: the bill is {ratio:.3f} times what OpenCost says of cluster {cluster}")
+            if ratio == 0:
+                say(
+                    out,
+                    f"  ! no row of the bill is marked as Kubernetes, so OpenCost's cost of {cluster} is not counted;"
+                    f" set sources.{source}.cluster to the bill's cluster name, or billed_by: [] if no bill holds it",
+                )
+                good = False
+    finally:
+        ledger.close()
+    if state_dir is not None:
+        _describe_ledger(config, state_dir, clock().date() - config.history, out)
+    return good
+
+
+def _describe_similar(config: Config, ledger: Ledger, out: TextIO) -> None:
+    """Name the tenants that only case, Unicode form or white space keep apart, the dearest first."""
+    found = ledger.rows(
+        "SELECT list(tenant || ' ' || format('{:,.2f}', cost::DOUBLE) ORDER BY cost DESC, tenant) FROM ("
+        " SELECT s.name, s.tenant, coalesce(sum(t.direct + t.shared), 0) AS cost"
+        " FROM similar_tenant s LEFT JOIN tenant_day t USING (tenant) GROUP BY ALL"
+        ") GROUP BY name ORDER BY sum(cost) DESC, name"
+    )
+    for (named,) in found[:SIMILAR]:
+        say(
+            out,
+            f"tenants: only case, Unicode form or white space tells apart {', '.join(named)} {config.currency.code};"
+            " write aliases, or set tenants.fold: case",
+        )
+    if len(found) > SIMILAR:
+        say(out, f"tenants: and {len(found) - SIMILAR} more names that are spelt in several ways")
+
+
+def _describe_ledger(config: Config, state_dir: Path, first: date, out: TextIO) -> None:
+    """Say what the ledger holds that cannot count as it is. Raises LedgerError when it cannot be read."""
+    found = held(state_dir, {name: settings_digest(config, name) for name in config.sources}, first)
+    if found is None:
+        say(out, f"ledger: none yet in {state_dir}; {_copies(config, state_dir)}")
+        return
+    say(out, f"ledger: {state_dir}; {_copies(config, state_dir)}")
+    for name, problems in sorted(found.left_out.items()):
+        for problem in problems:
+            say(out, f"  ! {name}: {problem.line}")
+    for one in found.former:
+        say(
+            out,
+            f"  - {one.source}: {one.count} days, {one.first} to {one.last}, were told under former settings; the next"
+            " refresh asks for them again. Those that the source has forgotten stay attributed as before, windows with"
+            " them are incomplete, and unitcost_source_former_settings counts them",
+        )
+
+
+def _copies(config: Config, state_dir: Path) -> str:
+    kept = copies(state_dir)
+    if not kept:
+        return "no copy of it is kept yet" if config.copies.keep else "no copy of it is kept (copies.keep is 0)"
+    size = kept[0].stat().st_size / 1e6
+    return f"{len(kept)} copies are kept, the newest of {copied_at(kept[0]):%Y-%m-%d %H:%M} UTC ({size:,.1f} MB)"
+
+
+def _describe(desk: Desk, config: Config, ledger: Ledger, out: TextIO) -> None:
+    kind = config.settings(desk.name).type
+    known = ledger.known(desk.name)
+    parts = [f"{known.days} days, {known.first} to {known.last}, {known.rows:,} rows" if known.days else "no data"]
+    for currency, total, tenants, without in ledger.rows(
+        "SELECT currency, sum(amount), count(DISTINCT tenant), sum(amount) FILTER (tenant_id(tenant) IS NULL)"
+        " FROM cost WHERE source = ? GROUP BY currency ORDER BY currency",
+        [desk.name],
+    ):
+        part = f"{total:,.2f} {currency} with {tenants} names of tenants"
+        if without:
+            share = f" ({without / total:.0%})" if 0 < without <= total else ""
+            part += f", {without:,.2f} {currency}{share} of it without a tenant"
+        parts.append(part)
+    for measure, total, tenants in ledger.rows(
+        "SELECT measure, sum(quantity), count(DISTINCT tenant) FROM usage WHERE source = ? GROUP BY measure ORDER BY 1",
+        [desk.name],
+    ):
+        parts.append(f"{measure}: {total:,.0f} by {tenants} tenants")
+    for currency, total, tenants in ledger.rows(
+        "SELECT currency, sum(mrr), count(DISTINCT tenant) FROM mrr_day v"
+        " WHERE source = ? AND day = (SELECT max(day) FROM known_day WHERE source = v.source)"
+        " GROUP BY currency ORDER BY currency",
+        [desk.name],
+    ):
+        parts.append(f"MRR {total:,.2f} {currency} of {tenants} tenants")
+    say(out, f"{desk.name} ({kind}): {'fine' if desk.fine else 'FAILED'}: {'; '.join(parts)}")
+    for line in desk.said():
+        say(out, f"  ! {line}")
+    [(spent, nobodys, first)] = ledger.rows(
+        "SELECT count(*), count(*) FILTER (tenants = 0), min(day) FILTER (tenants = 0) FROM ("
+        "SELECT day, count(DISTINCT tenant_id(tenant)) AS tenants FROM cost WHERE source = ? GROUP BY day)",
+        [desk.name],
+    )
+    if 0 < nobodys < spent:
+        say(out, f"  - {nobodys} of its {spent} days with costs have no tenant at all, the first is {first}")
+    for note in desk.notes:
+        say(out, f"  - {note.text}")

@@ -1,0 +1,266 @@
+"""The command `unitcost`: data on stdout, logs on stderr; exit 0 fine, 1 a source failed, 2 wrong usage."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import sys
+import tempfile
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager, suppress
+from datetime import UTC, date, datetime
+from pathlib import Path
+
+from unitcost import __version__, sample
+from unitcost.cli.backfill import backfill
+from unitcost.cli.check import check
+from unitcost.cli.healthy import healthy
+from unitcost.cli.report import FORMATS, report
+from unitcost.config.directory import Directory
+from unitcost.config.model import Config, load
+from unitcost.days import is_named
+from unitcost.ending import ENDING
+from unitcost.errors import ConfigError, LedgerStoppedError, UnitcostError
+from unitcost.ledger.care import ledger_check, restored
+from unitcost.ledger.rewound import rewound
+from unitcost.ledger.store import Ledger
+from unitcost.metrics import catalogue
+from unitcost.redaction import LogFormatter, say, visible
+from unitcost.run.refresh import Refresher
+from unitcost.web.server import serve
+from unitcost.web.snapshot import Current
+from unitcost.web.web_config import WebConfig
+
+log = logging.getLogger(__name__)
+
+FINE, FAILED, USAGE = 0, 1, 2
+
+DESCRIPTION = """\
+unitcost tells what each customer, request and AI token costs, as Prometheus metrics.
+It joins OpenCost, a FOCUS bill, product usage and revenue (MRR) into gauges per tenant.
+
+  unitcost serve --sample                       a made-up company, no account needed
+  unitcost check --config unitcost.yaml         is the configuration right, does every source answer?
+  unitcost serve --config unitcost.yaml         serve /metrics and a page on :9488
+  unitcost report --window last_month           the margin table
+  unitcost backfill --output past.om            the past days, for promtool to import into Prometheus
+  unitcost ledger check                         is every number of the ledger readable, does it add up?
+"""
+
+
+def main(argv: Sequence[str]) -> int:
+    """Run one command; return its exit code."""
+    try:
+        args = _parser().parse_args(argv)
+    except SystemExit as stop:
+        return int(stop.code or 0)
+    level = logging.DEBUG if args.verbose else logging.INFO if args.command == "serve" else logging.ERROR
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(LogFormatter("%(asctime)s %(levelname)s %(message)s"))
+    logging.basicConfig(level=level, handlers=[handler], force=True)
+    logging.getLogger("urllib3").setLevel(logging.ERROR)
+    return _ended(args)
+
+
+def _ended(args: argparse.Namespace) -> int:
+    """Run the command; say in a line why it failed, if it did, and return its exit code."""
+    try:
+        run: Callable[[argparse.Namespace], int] = args.run
+        return run(args)
+    except ConfigError as error:
+        print("\n".join(error.mistakes), file=sys.stderr)
+        return USAGE
+    except (KeyboardInterrupt, LedgerStoppedError):
+        return ENDING.code()
+    except UnitcostError as error:
+        if ENDING.received is None:  # else it is what the signal made of it
+            print("unitcost:", "\n".join(map(visible, str(error).splitlines())), file=sys.stderr)
+        return FAILED
+    except BrokenPipeError:
+        return FINE
+    except Exception:
+        log.exception("unitcost failed in a way it should not; please report this")
+        return FAILED
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="unitcost", description=DESCRIPTION, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--version", action="version", version=f"unitcost {__version__}")
+    parser.add_argument("-v", "--verbose", action="store_true", help="log more, on stderr")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+
+    def command(name: str, run: Callable[[argparse.Namespace], int], text: str) -> argparse.ArgumentParser:
+        sub = commands.add_parser(name, help=text, description=text)
+        sub.set_defaults(run=run)
+        return sub
+
+    def with_config(sub: argparse.ArgumentParser) -> None:
+        either = sub.add_mutually_exclusive_group()
+        either.add_argument(
+            "--config", type=Path, default=Path("unitcost.yaml"), metavar="FILE", help="default: unitcost.yaml"
+        )
+        either.add_argument("--sample", action="store_true", help="a made-up company instead of a configuration")
+        sub.add_argument("--as-of", type=_time, metavar="TIME", help="fix the clock: 2026-11-01 or RFC 3339, UTC")
+
+    sub = command("serve", _serve, "Serve /metrics and a page, refreshed in the background.")
+    with_config(sub)
+    sub.add_argument("--listen", metavar="ADDRESS", help="default: web.listen of the configuration, 0.0.0.0:9488")
+    sub.add_argument("--once", action="store_true", help="refresh once, print the metrics and end")
+    sub = command("check", _check, "Validate the configuration, then ask every source once and say what it answered.")
+    with_config(sub)
+    sub = command("report", _report, "Print the margin table of a window.")
+    with_config(sub)
+    sub.add_argument(
+        "--window", default="last_month", type=_window, help="1d, 30d, mtd, last_month (the default), prev_30d, 2026-10"
+    )
+    sub.add_argument("--format", choices=FORMATS, default="table", help="default: table")
+    sub = command("backfill", _backfill, "Write the past days as OpenMetrics, for promtool to import into Prometheus.")
+    with_config(sub)
+    sub.add_argument("--from", dest="first", type=_day, metavar="DAY", help="default: the first day the ledger knows")
+    sub.add_argument("--to", dest="last", type=_day, metavar="DAY", help="default: yesterday (UTC)")
+    sub.add_argument("--output", type=Path, required=True, metavar="FILE", help="the file to write or replace")
+    sub = command("healthy", _healthy, "Ask the server on this machine whether it is healthy, as a container's check.")
+    sub.add_argument(
+        "--config", type=Path, metavar="FILE", help="default: unitcost.yaml here or in /etc/unitcost, if there is one"
+    )
+    sub.add_argument("--listen", metavar="ADDRESS", help="what was given to serve, if anything")
+    sub = command("ledger", _ledger, "Look after the ledger in state_dir: check it, or put a kept copy in its place.")
+    sub.add_argument("action", choices=("check", "restore"), help="read all of it; or restore from FILE")
+    sub.add_argument(
+        "file", nargs="?", type=Path, metavar="FILE", help="a copy; default: the ledger (check), the newest (restore)"
+    )
+    sub.add_argument("--config", type=Path, default=Path("unitcost.yaml"), metavar="FILE", help="names state_dir")
+    command("metrics", _metrics, "Print METRICS.md: every metric, its labels and meaning.")
+    return parser
+
+
+def _time(text: str) -> datetime:
+    with suppress(ValueError, OverflowError):
+        time = datetime.fromisoformat(text)
+        time = time.replace(tzinfo=UTC) if time.tzinfo is None else time.astimezone(UTC)
+        if time.year in YEARS:
+            return time
+    raise argparse.ArgumentTypeError(f"{text!r} is no time; write 2026-11-01 or 2026-11-01T12:00:00Z, {BETWEEN}")
+
+
+def _day(text: str) -> date:
+    with suppress(ValueError):
+        day = date.fromisoformat(text)
+        if day.year in YEARS:
+            return day
+    raise argparse.ArgumentTypeError(f"{text!r} is no day; write 2026-11-01, {BETWEEN}")
+
+
+YEARS = range(1970, 3000)
+"""A history of ten years before, and a month after, must be days too."""
+BETWEEN = f"from {YEARS[0]} to {YEARS[-1]}"
+
+
+def _window(text: str) -> str:
+    if not is_named(text):
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is no window; use Nd (such as 30d), mtd, last_month, prev_30d and the like, or a month: 2026-10"
+        )
+    return text
+
+
+def _clock(args: argparse.Namespace) -> Callable[[], datetime]:
+    fixed: datetime | None = args.as_of
+    return (lambda: fixed) if fixed is not None else (lambda: datetime.now(UTC))
+
+
+@contextmanager
+def _company(args: argparse.Namespace) -> Iterator[tuple[Config, Directory]]:
+    """Load the configuration, or write the sample company to a temporary folder and load that."""
+    with ExitStack() as stack:
+        path: Path = args.config
+        if args.sample:
+            folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="unitcost-sample-")))
+            path = sample.write(folder, _clock(args)())
+        yield load(path)
+
+
+@contextmanager
+def _state_dir(args: argparse.Namespace, config: Config) -> Iterator[Path | None]:
+    """Give the ledger's folder; None for the sample, which keeps none. A fixed clock sees nothing from after it."""
+    if args.sample:
+        yield None
+    elif args.as_of is None:
+        yield config.state_dir
+    else:
+        with rewound(config.state_dir, args.as_of) as folder:
+            yield folder
+
+
+def _web_config(config: Config) -> WebConfig | None:
+    return WebConfig.load(config.web.config_file) if config.web.config_file is not None else None
+
+
+def _serve(args: argparse.Namespace) -> int:
+    with _company(args) as (config, directory), _state_dir(args, config) as state_dir:
+        current = Current()
+        web_config = _web_config(config)
+        ledger = Ledger(state_dir)
+        try:
+            refresher = Refresher(config, directory, ledger, current, _clock(args))
+            if args.once:
+                good = refresher.refresh()
+                snapshot = current.get()
+                if snapshot is not None:
+                    sys.stdout.buffer.write(snapshot.text)
+                return FINE if good and snapshot is not None else FAILED
+            background = threading.Thread(target=refresher.run, name="refresh", daemon=True)
+            serve(
+                current,
+                args.listen or config.web.listen,
+                web_config,
+                max_connections=config.web.max_connections,
+                on_start=background.start,
+                on_stop=refresher.stop,
+            )
+        finally:
+            ledger.close()
+    return FINE
+
+
+def _check(args: argparse.Namespace) -> int:
+    with _company(args) as (config, directory):
+        _web_config(config)
+        state_dir = None if args.sample else config.state_dir
+        return FINE if check(config, directory, _clock(args), state_dir, sys.stdout) else FAILED
+
+
+def _report(args: argparse.Namespace) -> int:
+    with _company(args) as (config, directory), _state_dir(args, config) as state_dir:
+        good = report(config, directory, _clock(args), args.window, args.format, state_dir)
+    return FINE if good else FAILED
+
+
+def _backfill(args: argparse.Namespace) -> int:
+    with _company(args) as (config, directory), _state_dir(args, config) as state_dir:
+        good, remarks = backfill(config, directory, _clock(args), args.first, args.last, args.output, state_dir)
+    for remark in remarks:
+        say(sys.stderr, remark)
+    return FINE if good else FAILED
+
+
+def _healthy(args: argparse.Namespace) -> int:
+    good, line = healthy(args.config, args.listen)
+    say(sys.stdout, line)
+    return FINE if good else FAILED
+
+
+def _ledger(args: argparse.Namespace) -> int:
+    config, _ = load(args.config)
+    if args.action == "restore":
+        say(sys.stdout, restored(config.state_dir, args.file, datetime.now(UTC)))
+        return FINE
+    return FINE if ledger_check(config.state_dir, args.file, sys.stdout) else FAILED
+
+
+def _metrics(_: argparse.Namespace) -> int:
+    sys.stdout.write(catalogue.markdown())
+    return FINE

@@ -1,0 +1,159 @@
+"""`unitcost report`: the margin table of a window, as a table, CSV, JSON or the page."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from datetime import datetime
+from decimal import Decimal
+from pathlib import Path
+
+from unitcost.config.directory import Directory
+from unitcost.config.model import Config
+from unitcost.days import window as window_of
+from unitcost.economics.margin import ReportLine, missing_days, read_copy, read_lines
+from unitcost.errors import LedgerError, LedgerInUseError
+from unitcost.ledger.store import Ledger
+from unitcost.redaction import say, visible
+from unitcost.run.overview import overview
+from unitcost.run.refresh import Refresher
+from unitcost.web.pages.front import render_page
+from unitcost.web.snapshot import Current
+
+FORMATS = ("table", "csv", "json", "html")
+CENT = Decimal("0.01")
+
+
+def report(
+    config: Config, directory: Directory, clock: Callable[[], datetime], window: str, form: str, state_dir: Path | None
+) -> bool:
+    """Print the margin table; return whether every source answered and the window is complete.
+
+    Refreshes first. When a running exporter holds the ledger, its last published numbers are printed instead.
+    """
+    if window not in config.windows:
+        config = config.model_copy(update={"windows": (*config.windows, window)})
+    try:
+        ledger = Ledger(state_dir)
+    except LedgerInUseError:
+        if state_dir is None or form == "html":
+            raise
+        lines, missing = read_copy(state_dir, window)
+        remarks = [f"{missing} days are missing of its sources: not the whole window"] if missing else []
+        _print(config, clock(), window, form, lines, [*remarks, "as last published by the running exporter"])
+        return not missing
+    try:
+        refresher = Refresher(config, directory, ledger, Current(), clock)
+        good = refresher.refresh()
+        remarks = [f"{desk.name}: {line}" for desk in refresher.desks for line in desk.said()]
+        for source, days in missing_days(ledger, window):
+            remarks.append(f"{source}: {len(days)} days missing, {days[0]} to {days[-1]}: not the whole window")
+        lines = read_lines(ledger, window)
+        if not lines:
+            raise LedgerError("\n".join([f"no source knows anything of the window {window}", *remarks]))
+        if form == "html":
+            view = overview(ledger, config, refresher.desks, clock(), window)
+            sys.stdout.write(render_page(replace(view, links=())))  # a file has no server behind it
+        else:
+            _print(config, clock(), window, form, lines, remarks)
+        return good and not missing_days(ledger, window)
+    finally:
+        ledger.close()
+
+
+def _print(
+    config: Config, now: datetime, window: str, form: str, lines: Sequence[ReportLine], remarks: Sequence[str]
+) -> None:
+    printers = {"table": _table, "csv": _csv, "json": _json}
+    sys.stdout.write(printers[form](config, now, window, lines))
+    for remark in remarks:
+        say(sys.stderr, remark)
+
+
+def _table(config: Config, now: datetime, window: str, lines: Sequence[ReportLine]) -> str:
+    span = window_of(window, now)
+    code = config.currency.code
+    rows = [
+        (
+            "Tenant",
+            "Name",
+            "Plan",
+            f"Cost {code}",
+            f"Revenue {code}",
+            f"Margin {code}",
+            "Margin",
+            "Requests",
+            "Per request",
+        )
+    ]
+    rows += [
+        (
+            visible(line.tenant),
+            _cut(visible(line.name)),
+            visible(line.plan),
+            money(line.cost),
+            money(line.revenue),
+            money(line.margin),
+            "-" if line.margin_ratio is None else f"{line.margin_ratio:.0%}".replace("-0%", "0%"),
+            "-" if line.requests is None else f"{line.requests:,.0f}",
+            "-" if line.cost_per_request is None else f"{line.cost_per_request:.5f}",
+        )
+        for line in lines
+    ]
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    out = [f"{window}: {span.first} to {span.days()[-1] if span.days() else span.first} (UTC)", ""]
+    for number, row in enumerate(rows):
+        cells = [
+            cell.ljust(width) if n < TEXT_COLUMNS else cell.rjust(width)
+            for n, (cell, width) in enumerate(zip(row, widths, strict=True))
+        ]
+        if number in {1, len(rows) - 1}:
+            out.append("  ".join("-" * width for width in widths))
+        out.append("  ".join(cells).rstrip())
+    return "\n".join(out) + "\n"
+
+
+def _cut(name: str) -> str:
+    return name if len(name) <= NAME_WIDTH else f"{name[: NAME_WIDTH - 1]}…"
+
+
+NAME_WIDTH = 32
+TEXT_COLUMNS = 3
+
+
+def money(amount: Decimal | None) -> str:
+    """Write an amount with cents and thousands separators; unknown is a dash, never zero."""
+    return "-" if amount is None else f"{amount.quantize(CENT) + 0:,.2f}"
+
+
+def _csv(_config: Config, _now: datetime, window: str, lines: Sequence[ReportLine]) -> str:
+    out = io.StringIO()
+    writer = csv.writer(out, lineterminator="\n")
+    writer.writerow(["window", *ReportLine.__slots__])
+    for line in lines:
+        writer.writerow([window, *(_plain(getattr(line, name)) for name in ReportLine.__slots__)])
+    return out.getvalue()
+
+
+def _json(config: Config, now: datetime, window: str, lines: Sequence[ReportLine]) -> str:
+    span = window_of(window, now)
+    body = {
+        "window": window,
+        "first_day": span.first.isoformat(),
+        "end_day": span.end.isoformat(),
+        "currency": config.currency.code,
+        "lines": [{name: _plain(getattr(line, name)) for name in ReportLine.__slots__} for line in lines],
+    }
+    return json.dumps(body, indent=1, ensure_ascii=False) + "\n"
+
+
+def _plain(value: object) -> object:
+    """Write decimals out in full, as text: no digit of money is lost in a float."""
+    if not isinstance(value, Decimal):
+        return value
+    text = format(value, "f")
+    return text.rstrip("0").rstrip(".") if "." in text else text

@@ -1,0 +1,1 @@
+"""unitcost.yaml and the files it names."""

@@ -1,0 +1,1 @@
+"""The questions: what lines, usage and revenue come to."""

@@ -1,0 +1,126 @@
+"""Prometheus text 0.0.4 and OpenMetrics 1.0.0, written from columns of label values and numbers.
+
+The sample lines are the same in both formats, so they are made once per snapshot. prometheus_client's
+generate_latest needs about 8 µs a series and would run once for each format; this needs well under 1 µs.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from unitcost.metrics.catalogue import Metric
+
+
+@dataclass(frozen=True)
+class Family:
+    """A metric and its series: rows of label values in the order of metric.labels, then the value."""
+
+    metric: Metric
+    rows: Sequence[tuple[Any, ...]]
+
+
+@dataclass(frozen=True)
+class Exposition:
+    """The same series in both formats, UTF-8."""
+
+    text: bytes
+    openmetrics: bytes
+
+
+def render(families: Iterable[Family]) -> Exposition:
+    """Write the families in the order given; those without rows leave no line.
+
+    Raises ValueError when a family comes twice, a row has another number of labels than its metric, a value
+    is NaN or infinite, or a name breaks a rule of OpenMetrics; TypeError when a label value is not text.
+    """
+    escaped = _Escaped()
+    text: list[str] = []
+    openmetrics: list[str] = []
+    seen: set[str] = set()
+    for family in families:
+        metric = family.metric
+        if metric.name in seen:
+            raise ValueError(f"{metric.name} was given twice")
+        seen.add(metric.name)
+        _family_name(metric)
+        if not family.rows:
+            continue
+        samples = _samples(family, escaped)
+        text += (f"# HELP {metric.name} {_help(metric)}\n# TYPE {metric.name} {metric.type}\n", samples)
+        openmetrics += (openmetrics_head(metric), samples)
+    openmetrics.append("# EOF\n")
+    return Exposition(_encode(text), _encode(openmetrics))
+
+
+def openmetrics_head(metric: Metric) -> str:
+    """Return the HELP, TYPE and UNIT lines of a family. Raises ValueError as render does."""
+    bare = _family_name(metric)
+    unit = f"# UNIT {bare} {metric.unit}\n" if metric.unit else ""
+    quoted = _help(metric).replace('"', r"\"")
+    return f"# HELP {bare} {quoted}\n# TYPE {bare} {metric.type}\n{unit}"
+
+
+def timed_lines(metric: Metric, rows: Sequence[tuple[Any, ...]]) -> bytes:
+    """Return OpenMetrics sample lines: rows of label values, the value, milliseconds since 1970.
+
+    Raises ValueError or TypeError as render does.
+    """
+    untimed = [row[:-1] for row in rows]
+    times = [f"{row[-1] // 1000}.{row[-1] % 1000:03d}" for row in rows]
+    return _encode([_samples(Family(metric, untimed), _Escaped(), times)])
+
+
+def _help(metric: Metric) -> str:
+    return metric.help.replace("\\", r"\\").replace("\n", r"\n")
+
+
+def _family_name(metric: Metric) -> str:
+    """Return the name OpenMetrics gives the family: a counter's without _total, and ending in its unit."""
+    name = metric.name
+    if metric.type == "counter":
+        if not name.endswith("_total"):
+            raise ValueError(f"{name}: a counter's name must end in _total")
+        name = name.removesuffix("_total")
+    if metric.unit and not name.endswith(f"_{metric.unit}"):
+        raise ValueError(f"{metric.name}: must end in its unit {metric.unit}")
+    return name
+
+
+def _samples(family: Family, escaped: _Escaped, times: Iterable[str] | None = None) -> str:
+    """Return all sample lines of a family. Works by columns, so that the loops run in C."""
+    metric = family.metric
+    try:
+        columns = list(zip(*family.rows, strict=True))
+    except ValueError as error:
+        raise ValueError(f"{metric.name}: rows of different lengths") from error
+    *labels, values = columns
+    if len(labels) != len(metric.labels):
+        raise ValueError(f"{metric.name}: {len(labels)} label values for the labels {metric.labels}")
+    if not all(map(math.isfinite, values)):
+        row = next(row for row in family.rows if not math.isfinite(row[-1]))
+        raise ValueError(f"{metric.name}: {row} has no finite value; leave out what is not known")
+    pairs = ",".join(f'{name}="%s"' for name in metric.labels)
+    line = f"{metric.name}{{{pairs}}} %r" if pairs else f"{metric.name} %r"
+    cells = (map(escaped.__getitem__, column) for column in labels)
+    numbers = (map(float, values),) if times is None else (map(float, values), times)
+    line += "\n" if times is None else " %s\n"
+    return "".join(map(line.__mod__, zip(*cells, *numbers, strict=True)))
+
+
+class _Escaped(dict[str, str]):
+    """Label values as they are written between quotes; the same few tenants come thousands of times."""
+
+    def __missing__(self, value: str) -> str:
+        if not isinstance(value, str):
+            raise TypeError(f"the label value {value!r} is not text")
+        text = value.replace("\\", r"\\").replace('"', r"\"").replace("\n", r"\n")
+        self[value] = text
+        return text
+
+
+def _encode(parts: list[str]) -> bytes:
+    """Encode; half a surrogate pair in a foreign name becomes a question mark, not the end of the page."""
+    return "".join(parts).encode("utf-8", "replace")

@@ -1,0 +1,1 @@
+"""Asking the sources, and publishing what they said."""

@@ -1,0 +1,107 @@
+"""Fills what the page shows (page_view.py) from the ledger's window tables and the state of the sources."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING
+
+from unitcost import __version__
+from unitcost.config.model import Config
+from unitcost.days import window
+from unitcost.economics.margin import missing_days, read_lines
+from unitcost.ledger.store import Ledger
+from unitcost.redaction import visible
+from unitcost.web.pages.view import (
+    ComponentCost,
+    CustomerRow,
+    Gap,
+    PageView,
+    Reconciliation,
+    SourceRow,
+    WindowTotals,
+)
+
+if TYPE_CHECKING:
+    from unitcost.run.refresh import Desk
+
+MAIN_WINDOWS = ("last_month", "30d", "mtd")
+"""The page is about the first of these that is configured: whole periods before unfinished ones."""
+
+
+def overview(ledger: Ledger, config: Config, desks: Sequence[Desk], now: datetime, main: str | None = None) -> PageView:
+    """Return the page's content. main: the window it is about. look() must have been run for `now`."""
+    main = main or next((name for name in MAIN_WINDOWS if name in config.windows), config.windows[0])
+    names = [main, *sorted((name for name in config.windows if name != main), key=_rank)]
+    components = ledger.rows(
+        "SELECT component, sum(cost) FROM shown_cost WHERE span = ? GROUP BY ALL ORDER BY 2 DESC", [main]
+    )
+    reconciled = ledger.rows("SELECT source, cluster, ratio FROM window_reconciled WHERE span = ? ORDER BY ALL", [main])
+    return PageView(
+        made_at=now,
+        version=__version__,
+        currency=config.currency.code,
+        windows=[_totals(ledger, name, now) for name in names],
+        components=[ComponentCost(*row) for row in components],
+        customers=[
+            CustomerRow(
+                tenant=line.tenant,
+                name=line.name,
+                plan=line.plan,
+                cost=line.cost,
+                revenue=line.revenue,
+                margin=line.margin,
+                margin_ratio=line.margin_ratio,
+                requests=line.requests,
+                cost_per_request=line.cost_per_request,
+            )
+            for line in read_lines(ledger, main)
+            if line.kind == "tenant" and line.cost is not None
+        ],
+        sources=[_source(ledger, config, desk) for desk in desks],
+        reconciliations=[Reconciliation(*row) for row in reconciled],
+    )
+
+
+def _rank(name: str) -> tuple[bool, str]:
+    return (name != "mtd", name)
+
+
+def _totals(ledger: Ledger, name: str, now: datetime) -> WindowTotals:
+    span = window(name, now)
+    [(cost, unallocated, revenue, ratio, tenants, requests, per_request, per_tenant)] = ledger.rows(
+        "SELECT cost, unallocated, revenue, margin_ratio, tenants, requests, cost_per_request, cost_per_tenant"
+        " FROM platform WHERE span = ?",
+        [name],
+    )
+    [(estimated,)] = ledger.rows("SELECT sum(amount) FROM window_counted WHERE span = ? AND estimated", [name])
+    return WindowTotals(
+        name=name,
+        first_day=span.first,
+        last_day=span.end - timedelta(1),
+        cost=cost,
+        revenue=revenue,
+        margin_ratio=ratio,
+        requests=requests,
+        cost_per_request=per_request,
+        cost_per_tenant=per_tenant,
+        active_tenants=tenants if cost is not None or tenants else None,
+        unallocated=unallocated,
+        estimated=estimated,
+        gaps=[Gap(source, days) for source, days in missing_days(ledger, name)],
+    )
+
+
+def _source(ledger: Ledger, config: Config, desk: Desk) -> SourceRow:
+    known = ledger.known(desk.name)
+    return SourceRow(
+        name=desk.name,
+        type=config.settings(desk.name).type,
+        kind=desk.source.kind,
+        up=desk.verdict,
+        last_success=desk.last_success,
+        days=known.days,
+        rows=known.rows,
+        problems=desk.said(),
+        notes=[visible(note.text) for note in desk.notes],
+    )

@@ -1,0 +1,1 @@
+"""OpenCost: a running server, or its recorded answers."""

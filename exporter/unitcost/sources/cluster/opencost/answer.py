@@ -1,0 +1,378 @@
+"""What OpenCost says: answers of /allocation and /assets, read into steps, cost rows and nodes.
+
+Money is Decimal with 12 places. A component that is null is unknown, never 0. Times are UTC.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime, time, timedelta
+from decimal import Decimal
+from http import HTTPStatus
+from typing import Any
+
+from unitcost.errors import SourceError
+from unitcost.facts import LARGEST_AMOUNT, Cost, Node
+from unitcost.sources.cluster.opencost.errors import in_plain_words
+from unitcost.sources.cluster.opencost.names import IDLE, Naming
+from unitcost.sources.json_pieces import Opened, Path
+from unitcost.sources.values import EXACT, LEDGER, plain, spelt
+
+YEARS = range(1970, 3000)
+"""A time outside of these is a slip: 0001-01-01 is what Go writes for no time at all."""
+DAY = timedelta(days=1)
+LONGEST = timedelta(days=400)
+"""A longer window is not spread over its days: one of 8,000 years would be 3 million rows for each cost."""
+
+Pieces = Iterable[tuple[Path, Any]]
+"""An answer as json_pieces reads it, with opened."""
+
+FIELDS: Mapping[str, tuple[str, ...]] = {
+    "cpu": ("cpuCost", "cpuCostAdjustment"),
+    "ram": ("ramCost", "ramCostAdjustment"),
+    "gpu": ("gpuCost", "gpuCostAdjustment"),
+    "pv": ("pvCost", "pvCostAdjustment"),
+    "network": ("networkCost", "networkCostAdjustment"),
+    "load_balancer": ("loadBalancerCost", "loadBalancerCostAdjustment"),
+    "shared": ("sharedCost",),
+    "external": ("externalCost",),
+}
+"""Service → the fields that make it up. totalCost is left out: rounded on its own, and null if one is."""
+
+COMPONENT: Mapping[str, str] = {
+    "cpu": "compute",
+    "ram": "compute",
+    "gpu": "gpu",
+    "pv": "storage",
+    "network": "network",
+    "load_balancer": "network",
+    "shared": "other",
+    "external": "other",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One line of an answer. nulls: the fields that are null; amounts lacks the services they belong to."""
+
+    name: str
+    start: datetime
+    end: datetime
+    cluster: str | None
+    amounts: Mapping[str, Decimal]
+    nulls: Sequence[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One element of an answer's data that holds something, with the time it spans."""
+
+    start: datetime
+    end: datetime
+    entries: Sequence[Entry]
+
+
+def opened(path: Path) -> bool:
+    """Whether a part of an answer is read member by member: data, and the steps in it."""
+    return not path or (path[0] == "data" and (len(path) == 1 or (len(path) == STEP and isinstance(path[1], int))))
+
+
+STEP = len(("data", 0))
+
+
+def read_steps(pieces: Pieces, where: str) -> list[Step]:
+    """Read the steps of an /allocation answer, without the empty ones.
+
+    Raises SourceError `http` when the body holds an error (also under HTTP 200), `format` when it is no
+    answer of /allocation or does not know what it was asked to aggregate by.
+    """
+    steps: dict[int, list[Entry]] = defaultdict(list)
+
+    def read(path: Path, value: Any) -> None:
+        if len(path) > STEP:
+            steps[int(path[1])].append(_entry(str(path[-1]), value, where))
+        elif not isinstance(path[-1], int):
+            raise SourceError("format", where, "data is not a list, so this is no answer of /allocation", URL_HINT)
+        elif value is not Opened.MAP and value:
+            shown = "a list" if value is Opened.LIST else spelt(value)
+            raise SourceError("format", where, f"a step of data is {shown}, not a map", URL_HINT)
+
+    data = _read_data(pieces, where, read)
+    if data is not None and data is not Opened.LIST:
+        raise SourceError("format", where, "data is not a list, so this is no answer of /allocation", URL_HINT)
+    for entries in steps.values():
+        if {entry.name for entry in entries} - {IDLE} == {""}:
+            raise SourceError(
+                "format",
+                where,
+                "OpenCost does not know what it was asked to aggregate by: all costs have the name ''",
+                "Check the source's tenant setting: label:NAME, annotation:NAME or namespace",
+            )
+    return [Step(min(e.start for e in entries), max(e.end for e in entries), entries) for entries in steps.values()]
+
+
+def _read_data(pieces: Pieces, where: str, read: Callable[[Path, Any], None]) -> Any:
+    """Hand each member of data to read; return what data is: Opened, or null.
+
+    Raises SourceError when the body says that there was an error, and else the first that read raised.
+    """
+    head: dict[str, Any] = {}
+    wrong: SourceError | None = None
+    for path, value in pieces:
+        if len(path) <= 1:
+            if (name := "".join(map(str, path))) in {"", "code", "data", "message"}:
+                head[name] = value
+        elif wrong is None:
+            try:
+                read(path, value)
+            except SourceError as error:
+                wrong = error
+    if head.get("") is not Opened.MAP or "data" not in head:
+        raise SourceError("format", where, "the JSON is not an answer of OpenCost: it has no data", URL_HINT)
+    code = head.get("code")
+    if code is not None and code != HTTPStatus.OK:
+        raise SourceError("http", where, f"OpenCost answered an error: {in_plain_words(head.get('message'))}", LOG_HINT)
+    if wrong is not None:
+        raise wrong
+    return head["data"]
+
+
+def holds_assets(pieces: Pieces) -> bool:
+    """Whether an answer is one of /assets, whose data are a map; read no further than it takes."""
+    return next((value is Opened.MAP for path, value in pieces if path == ("data",)), False)
+
+
+URL_HINT = "url must be OpenCost's API (port 9003 by default)"
+LOG_HINT = "See OpenCost's log; most often its Prometheus is down or refuses the queries"
+
+
+def _entry(name: str, value: Any, where: str) -> Entry:
+    where = f"{where}, entry {name!r}"
+    _name(name, where)
+    if not isinstance(value, dict):
+        raise SourceError("format", where, f"is {spelt(value)}, not an allocation", URL_HINT)
+    start, end = read_window(value.get("window"), where)
+    amounts: dict[str, Decimal] = {}
+    nulls: list[str] = []
+    for service, fields in FIELDS.items():
+        total = Decimal(0)
+        unknown = [key for key in fields if value.get(key, Decimal(0)) is None]
+        if unknown:
+            nulls += unknown
+            continue
+        for key in fields:
+            number = value.get(key, Decimal(0))
+            if isinstance(number, Decimal) and not number:  # most are 0
+                continue
+            total += read_amount(number, f"{where}, {key}")
+        if total:
+            amounts[service] = total
+    cluster = _text(_properties(value, where), "cluster", where)
+    if value.get("minutes") == 0:  # it did not run at all, so that nothing of it is unknown
+        nulls = []
+    return Entry(name, start, end, cluster or None, amounts, nulls)
+
+
+def _properties(value: Mapping[str, Any], where: str) -> Mapping[str, Any]:
+    """Return the properties of an entry or asset, {} where it has none. Raises SourceError `format`."""
+    found = value.get("properties")
+    if found is None:
+        return {}
+    if not isinstance(found, dict):
+        raise SourceError("format", where, f"its properties are {spelt(found)}, not a map", URL_HINT)
+    return found
+
+
+def _text(given: Mapping[str, Any], key: str, where: str) -> str:
+    """Return a text, "" where there is none. Raises SourceError `format` for anything else: it may be a name."""
+    found = given.get(key)
+    if found is None:
+        return ""
+    if not isinstance(found, str):
+        raise SourceError("format", where, f"{key} is {spelt(found)}, not a text", URL_HINT)
+    return _name(found, f"{where}, {key}")
+
+
+def _name(text: str, where: str) -> str:
+    try:
+        return plain(text)
+    except ValueError as error:
+        raise SourceError("format", where, str(error), "Rename it in the cluster") from error
+
+
+def read_amount(number: object, where: str) -> Decimal:
+    """Return an amount of money with 12 places. Raises SourceError `format` when it is not one."""
+    # copy_abs, since abs rounds to 28 digits and fails for 1e1000000.
+    if not isinstance(number, Decimal) or not number.is_finite() or number.copy_abs() > LARGEST_AMOUNT:
+        raise SourceError("format", where, f"{spelt(number)} is not an amount of money", LOG_HINT)
+    return number.quantize(LEDGER, context=EXACT)
+
+
+def read_window(window: object, where: str) -> tuple[datetime, datetime]:
+    """Return a window's start and end in UTC.
+
+    Raises SourceError `format` when it has none, it is empty, or it is too long to be spread over its days.
+    """
+    given = [window.get(key) for key in ("start", "end")] if isinstance(window, dict) else []
+    shown = " to ".join(map(spelt, given)) or spelt(window)
+    try:
+        start, end = (datetime.fromisoformat(at) for at in given)  # type: ignore[arg-type]
+        if start.tzinfo is not None and end.tzinfo is not None:
+            start, end = start.astimezone(UTC), end.astimezone(UTC)
+    except (TypeError, ValueError, OverflowError) as error:
+        raise SourceError("format", where, f"has no readable window: {shown}", LOG_HINT) from error
+    if start.tzinfo is None or end.tzinfo is None or start >= end:
+        raise SourceError("format", where, f"its window is not a span of time in UTC: {shown}", LOG_HINT)
+    if end - start > LONGEST:
+        text = f"its window of {(end - start).days:,} days is longer than the {LONGEST.days} that are read: {shown}"
+        raise SourceError("format", where, text, "Ask for a day at a time, as unitcost does")
+    if start.year not in YEARS or end.year not in YEARS:
+        raise SourceError("format", where, f"its window is of no time that costs can have: {shown}", LOG_HINT)
+    return start, end
+
+
+def days_of(start: datetime, end: datetime) -> list[tuple[date, datetime, datetime]]:
+    """Return the UTC days a span touches, each with the part of the span that lies in it."""
+    pieces = []
+    at = start
+    while at < end:
+        midnight = datetime.combine(at.date() + DAY, time(), UTC)
+        pieces.append((at.date(), at, min(midnight, end)))
+        at = midnight
+    return pieces
+
+
+def spread(amount: Decimal, start: datetime, end: datetime) -> dict[date, Decimal]:
+    """Spread an amount over the UTC days of a span by time; the parts sum to the amount exactly."""
+    pieces = days_of(start, end)
+    whole = (end - start) // MICROSECOND
+    parts: dict[date, Decimal] = {}
+    left = amount
+    for day, since, until in pieces[:-1]:
+        share = EXACT.divide(EXACT.multiply(amount, Decimal((until - since) // MICROSECOND)), Decimal(whole))
+        parts[day] = share.quantize(LEDGER, context=EXACT)
+        left = EXACT.subtract(left, parts[day])
+    parts[pieces[-1][0]] = left
+    return parts
+
+
+MICROSECOND = timedelta(microseconds=1)
+
+
+def read_costs(entries: Iterable[Entry], naming: Naming, currency: str) -> dict[date, list[Cost]]:
+    """Turn entries that know their cluster into cost rows by UTC day; amounts of 0 give no row."""
+    rows: dict[date, list[Cost]] = defaultdict(list)
+    for entry in entries:
+        tenant, dimensions, _, _ = naming.read(entry.name, entry.cluster)
+        idle = IDLE in entry.name.split("/")
+        for service, amount in entry.amounts.items():
+            component = "idle" if idle else COMPONENT[service]
+            for day, part in spread(amount, entry.start, entry.end).items():
+                if part:
+                    rows[day].append(Cost(day, tenant, service, component, part, currency, entry.cluster, dimensions))
+    return rows
+
+
+@dataclass(frozen=True, slots=True)
+class Assets:
+    """What an /assets answer says: what everything cost, what each kind cost, and the cloud's ids.
+
+    compute: OpenCost's own name of a cluster → cpu, ram, gpu → what its nodes cost, discounts and adjustments in.
+    """
+
+    total: Decimal
+    kinds: Mapping[str, Decimal]
+    nodes: Sequence[Node]
+    compute: Mapping[str, Mapping[str, Decimal]] = field(default_factory=dict)
+
+    def kind(self, service: str) -> Decimal | None:
+        """Return what everything of one service cost, or None for what /assets does not know (network)."""
+        if service in KINDS.values():
+            return self.kinds.get(service, Decimal(0))
+        if service in NODE_FIELDS:
+            return sum((found.get(service, Decimal(0)) for found in self.compute.values()), Decimal(0))
+        return None
+
+
+@dataclass(frozen=True, slots=True)
+class _Asset:
+    """What is kept of one asset. cluster: as OpenCost names it; services: what a node's cpu, ram and gpu cost."""
+
+    kind: str
+    cost: Decimal
+    gpu: Decimal
+    cluster: str
+    services: Mapping[str, Decimal]
+    nodes: Sequence[Node]
+
+
+def read_assets(pieces: Pieces, where: str, cluster: str | None, fallback: str, only: date | None = None) -> Assets:
+    """Read an /assets answer. only: the day that was asked for. Raises SourceError when it is an error or not one."""
+    found: dict[str, _Asset] = {}
+
+    def read(path: Path, value: Any) -> None:
+        if isinstance(path[-1], str):
+            found[path[-1]] = _asset(value, f"{where}, asset {path[-1]!r}", cluster, fallback, only)
+        elif value is not Opened.MAP:
+            raise SourceError("format", where, "data is not a map of assets", URL_HINT)
+
+    data = _read_data(pieces, where, read)
+    if not isinstance(data, Opened):
+        raise SourceError("format", where, "data is not a map of assets", URL_HINT)
+    kinds: dict[str, Decimal] = defaultdict(Decimal)
+    compute: dict[str, dict[str, Decimal]] = defaultdict(lambda: defaultdict(Decimal))
+    for asset in found.values():
+        if asset.kind in KINDS:
+            kinds[KINDS[asset.kind]] += asset.cost
+        kinds["gpu"] += asset.gpu
+        for service, amount in asset.services.items():
+            compute[asset.cluster][service] += amount
+    nodes = {(node.day, node.provider_id, node.cluster): node for asset in found.values() for node in asset.nodes}
+    total = sum((asset.cost for asset in found.values()), Decimal(0))
+    return Assets(total, kinds, [nodes[key] for key in sorted(nodes)], compute)
+
+
+def _asset(asset: Any, where: str, cluster: str | None, fallback: str, only: date | None) -> _Asset:
+    if not isinstance(asset, dict):
+        raise SourceError("format", where, f"is {spelt(asset)}, not an asset", URL_HINT)
+    cost = read_amount(asset.get("totalCost"), f"{where}, totalCost")
+    kind = _text(asset, "type", where)
+    properties = _properties(asset, where)
+    own = _text(properties, "cluster", where) or fallback
+    gpu, services = Decimal(0), {}
+    if kind == "Node":
+        services = _node_costs(asset, cost, where)
+        gpu = read_amount(asset.get("gpuCost", Decimal(0)), f"{where}, gpuCost")
+    provider_id = cloud_id(_text(properties, "providerID", where))
+    nodes: list[Node] = []
+    if kind in WITH_ID and provider_id:
+        days = [day for day, _, _ in days_of(*read_window(asset.get("window"), where))]
+        nodes = [Node(day, provider_id, cluster or own) for day in days if only in {None, day}]
+    return _Asset(kind, cost, gpu, own, services, nodes)
+
+
+def _node_costs(asset: Mapping[str, Any], total: Decimal, where: str) -> dict[str, Decimal]:
+    """Return a node's cpu, ram and gpu cost as OpenCost counts them for idle.
+
+    cpu and ram take the node's discount; its one adjustment is spread over all three in proportion.
+    """
+    given = {
+        service: read_amount(asset.get(key, Decimal(0)), f"{where}, {key}") for service, key in NODE_FIELDS.items()
+    }
+    discount = 1 - read_amount(asset.get("discount", Decimal(0)), f"{where}, discount")
+    before = total - read_amount(asset.get("adjustment", Decimal(0)), f"{where}, adjustment")
+    rate = total / before if before else Decimal(0)
+    return {service: amount * rate * (1 if service == "gpu" else discount) for service, amount in given.items()}
+
+
+NODE_FIELDS = {"cpu": "cpuCost", "ram": "ramCost", "gpu": "gpuCost"}
+KINDS = {"Disk": "pv", "LoadBalancer": "load_balancer"}
+WITH_ID = ("Node", "Disk", "LoadBalancer")
+
+
+def cloud_id(provider_id: str) -> str:
+    """Return the id as a bill spells it: aws:///us-east-1b/i-0a1 → i-0a1; others stay as they are."""
+    return re.sub(r"^aws://.*/", "", provider_id.strip())

@@ -1,0 +1,221 @@
+"""Usage per tenant and UTC day from any Prometheus API: Prometheus, Mimir, Thanos, VictoriaMetrics.
+
+A measure is PromQL with `$window` in it, asked once per day as an instant query at the day's end (the next
+midnight UTC) with `$window` = 86400s, the whole day. For a counter, `increase(x[$window])` is then what was
+counted between the two midnights: the windows of neighbouring days meet in one instant, so their increases
+neither overlap nor leave a gap. Three things to know:
+
+- Prometheus 2 closes the window on both ends, Prometheus 3 opens its left end. A sample at exactly midnight
+  is the end of one day and, in Prometheus 2, the start of the next as well: right for an increase, counted
+  on both days by sum_over_time and count_over_time.
+- increase() extends what it saw to the edges of the window, so results need not be whole numbers.
+- The first value a new series shows is not an increase to PromQL; what was counted before is not seen.
+
+Today is asked as at the last full minute, with `$window` = the seconds since midnight, unless those are fewer
+than 300.
+
+Batches: one per UTC day, key = the ISO day, with all measures or not at all. fingerprint: until when the day
+was asked, and a digest of the answers; a day that was last asked before its end is asked again.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime, time, timedelta
+from decimal import Decimal
+from typing import ClassVar, Literal
+
+from pydantic import Field, field_validator
+
+from unitcost.errors import SourceError, describe
+from unitcost.facts import Asked, Batch, Note, Problem, Usage
+from unitcost.sources import values
+from unitcost.sources.base import Context, HttpSettings, SourceKind
+from unitcost.sources.http import Client
+from unitcost.sources.usage.promql import read_vector
+
+PATH = "/api/v1/query"
+WINDOW = re.compile(r"\$\{window\}|\$window\b")
+DAY = timedelta(days=1)
+SHORTEST = timedelta(minutes=5)
+ASK_AGAIN = timedelta(hours=24)
+MAX_FAILED_DAYS = 3
+SHOWN_REMARKS = 5
+
+
+class PrometheusSettings(HttpSettings):
+    """measures: name → PromQL with $window. tenant_label: the label whose value is the tenant.
+
+    Without tenant_label it is `tenants.key` (of several keys the first that a series has), with _ for what a label's
+    name cannot hold. url: what comes
+    before /api/v1 (Mimir: http://mimir/prometheus); headers: such as X-Scope-OrgID.
+    """
+
+    type: Literal["prometheus"] = "prometheus"
+    measures: dict[str, str] = Field(min_length=1)
+    tenant_label: str | None = Field(default=None, min_length=1)
+
+    @field_validator("measures")
+    @classmethod
+    def _named_and_windowed(cls, measures: dict[str, str]) -> dict[str, str]:
+        wrong = []
+        for name, query in measures.items():
+            try:
+                values.measure(name)
+            except ValueError as error:
+                wrong.append(str(error))
+            if WINDOW.search(query) is None:
+                wrong.append(f"{name!r} lacks $window, the day it is asked for: increase(…[$window])")
+        if wrong:
+            raise ValueError("; ".join(wrong))
+        return measures
+
+
+@dataclass(frozen=True)
+class Window:
+    """What is asked for one UTC day: from its midnight to `end`, which is the next midnight or now."""
+
+    day: date
+    end: datetime
+
+    @property
+    def seconds(self) -> int:
+        """The length of the window."""
+        return int((self.end - _midnight(self.day)).total_seconds())
+
+    @property
+    def until(self) -> str:
+        """When the window ends, as fingerprints start."""
+        return f"{self.end:%Y-%m-%dT%H:%M}"
+
+
+@dataclass
+class _Said:
+    """What answers say besides. nobodys: measure → usage without a tenant; remarks: of PromQL → the first such day."""
+
+    nobodys: dict[str, Decimal] = field(default_factory=dict)
+    remarks: dict[tuple[str, str], date] = field(default_factory=dict)
+
+
+class Prometheus:
+    """Measures of usage per tenant from a Prometheus API."""
+
+    kind: ClassVar[SourceKind] = "usage"
+
+    def __init__(self, name: str, settings: PrometheusSettings, context: Context, client: Client | None = None) -> None:
+        self.name = name
+        self._measures = settings.measures
+        keys = [re.sub(r"[^a-zA-Z0-9_]", "_", key) for key in context.tenant_keys]
+        self._labels = (settings.tenant_label,) if settings.tenant_label else tuple(keys)
+        self._client = client or Client(settings, waiting=context.waiting)
+
+    def batches(self, asked: Asked) -> Iterator[Batch | Problem | Note]:
+        """Yield today and the last restate_days, and each older day that is not stored, newest first.
+
+        A day of which one measure fails is a Problem and keeps what is stored: `query`, `http`, `format`,
+        `partial`, `value`, `label`, `no_data`. Raises SourceError when the server cannot be reached or
+        refuses the credentials, and after three failed days in a row.
+        """
+        failed_days = 0
+        said = _Said()
+        for window in _windows(asked):
+            usage, problems = self._ask_all(window, said)
+            if not problems:
+                failed_days = 0
+                yield from _settled(window, usage, asked)
+                continue
+            failed_days += 1
+            if failed_days < MAX_FAILED_DAYS:
+                yield from problems
+                continue
+            *others, last = problems
+            yield from others
+            text = f"{last.text} (the third failed day in a row; older days were not asked)"
+            raise SourceError(last.reason, last.where, text, last.hint)
+        for measure, quantity in said.nobodys.items():
+            yield Note(
+                f"{measure}: {quantity.normalize(values.EXACT):f} on the days asked now has no tenant in"
+                f" the label {' or '.join(self._labels)}; it is nobody's usage and left out"
+            )
+        for (measure, text), day in said.remarks.items():
+            yield Note(describe(measure, f"the server remarks, first on {day}, which counts all the same: {text}"))
+
+    def _ask_all(self, window: Window, said: _Said) -> tuple[list[Usage], list[Problem]]:
+        """Ask every measure of one day; add to what was said besides."""
+        usage: list[Usage] = []
+        problems: list[Problem] = []
+        for measure, query in self._measures.items():
+            # Thanos leaves out stores that do not answer unless told not to; others ignore this.
+            answer = self._client.get(
+                PATH,
+                {
+                    "query": WINDOW.sub(f"{window.seconds}s", query),
+                    "time": str(int(window.end.timestamp())),
+                    "partial_response": "false",
+                },
+            )
+            try:
+                found = read_vector(answer, self._labels, f"{window.day} {measure}")
+            except SourceError as error:
+                problems.append(Problem.of(error))
+                continue
+            for text in found.remarks[: SHOWN_REMARKS - len(said.remarks)]:
+                said.remarks.setdefault((measure, text), window.day)
+            for tenant, quantity in found.sums.items():
+                if tenant is not None:
+                    usage.append(Usage(window.day, tenant, measure, quantity))
+                elif quantity:
+                    said.nobodys[measure] = values.EXACT.add(said.nobodys.get(measure, Decimal(0)), quantity)
+        return usage, problems
+
+
+def _settled(window: Window, usage: list[Usage], asked: Asked) -> Iterator[Batch | Problem | Note]:
+    """Yield what a completely answered day means for what is stored of it."""
+    key = window.day.isoformat()
+    stored = asked.stored.fingerprint(key)
+    if not usage:
+        closed = (asked.today - window.day).days > asked.restate_days
+        if stored is None or closed:
+            yield Batch(key=key, days=[])
+        if stored is not None and closed:
+            yield Note(f"{key}: was stored before it was over, and the server has nothing of it now; that stays")
+        elif stored is not None:
+            yield Problem(
+                "no_data", key, "had usage before and has none now; what is stored stays", "See the server's retention"
+            )
+        return
+    usage = sorted(usage, key=lambda one: (one.measure, one.tenant))
+    digest = hashlib.sha256()
+    for one in usage:
+        digest.update(repr(one).encode())
+    fingerprint = f"{window.until} {digest.hexdigest()}"
+    if fingerprint != stored:
+        yield Batch(key=key, days=[window.day], fingerprint=fingerprint, usage=usage)
+
+
+def _windows(asked: Asked) -> Iterator[Window]:
+    """Yield what to ask, newest first."""
+    now = asked.now.astimezone(UTC).replace(second=0, microsecond=0)
+    if now - _midnight(asked.today) >= SHORTEST:
+        yield Window(asked.today, now)
+    for back in range(1, (asked.today - asked.first_day).days + 1):
+        day = asked.today - back * DAY
+        window = Window(day, _midnight(day + DAY))
+        if back <= asked.restate_days or not _known(window, asked):
+            yield window
+
+
+def _known(window: Window, asked: Asked) -> bool:
+    """Say whether the whole day is stored, or there was nothing of it when it was asked within the last 24 hours."""
+    key = window.day.isoformat()
+    if (asked.stored.fingerprint(key) or "").startswith(window.until):
+        return True
+    empty = asked.stored.asked_empty(key)
+    return empty is not None and asked.now - empty < ASK_AGAIN
+
+
+def _midnight(day: date) -> datetime:
+    return datetime.combine(day, time(), UTC)

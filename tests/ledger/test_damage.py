@@ -187,7 +187,7 @@ def test_the_log_of_a_ledger_that_is_gone_is_not_read_into_a_new_one(tmp_path: P
 FIRST_START = """
 import sys
 from pathlib import Path
-from tests.test_ledger_damage import MODEL, NOW, RATES, YESTERDAY, batch, derive, timedelta
+from tests.ledger.test_damage import MODEL, NOW, RATES, YESTERDAY, batch, derive, timedelta
 from unitcost.ledger.store import Ledger
 print("begins", flush=True)
 ledger = Ledger(Path(sys.argv[1]))
@@ -204,7 +204,7 @@ def test_a_kill_at_any_moment_of_a_first_start_leaves_no_ledger_or_a_good_one(tm
     for moment in range(10):
         folder = tmp_path / str(moment)
         run = [sys.executable, "-c", FIRST_START, str(folder)]
-        with subprocess.Popen(run, cwd=Path(__file__).parents[1], stdout=subprocess.PIPE, text=True) as process:
+        with subprocess.Popen(run, cwd=Path(__file__).parents[2], stdout=subprocess.PIPE, text=True) as process:
             assert process.stdout is not None
             assert process.stdout.readline() == "begins\n"
             for _ in range(moment - 5):

@@ -28,7 +28,7 @@ from unitcost.web.runbook_pages import INDEX, pages, texts
 from unitcost.web.snapshot import Current
 from unitcost.web.web_config import WebConfig
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 NAMES = sorted(path.stem for path in (ROOT / "docs" / "runbooks").glob("*.md"))
 
 

@@ -10,7 +10,7 @@ import pytest
 
 from tests.fakes.company import NOW, RATES, YESTERDAY
 from tests.fakes.stored import utc
-from tests.test_ledger_damage import MODEL, batch
+from tests.ledger.test_damage import MODEL, batch
 from unitcost.cli.main import main
 from unitcost.facts import Batch, Cost, Node, Revenue, Usage
 from unitcost.ledger.derive import DAY_TABLES, derive

@@ -20,7 +20,7 @@ from tests.fakes.pages import UIDS
 from unitcost.cli import healthy
 from unitcost.config.model import Web
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 LASTING = {"exporter", "cluster", "prometheus", "alertmanager", "notices", "grafana"}
 ONCE = {"history", "import"}
 

@@ -16,7 +16,7 @@ from unitcost.ledger.store import Ledger
 from unitcost.run.refresh import Refresher
 from unitcost.web.snapshot import Current
 
-DATA = Path(__file__).parent / "data"
+DATA = Path(__file__).parents[1] / "data"
 NOW = datetime(2024, 11, 10, tzinfo=UTC)
 PARTS = ("cpuCost", "ramCost", "gpuCost", "pvCost", "networkCost", "loadBalancerCost", "sharedCost", "externalCost")
 

@@ -10,7 +10,7 @@ import pytest
 
 from tests.fakes.company import NOW, RATES, YESTERDAY
 from tests.fakes.processes import exporter, wait_for
-from tests.test_ledger_damage import YAML, batch, filled
+from tests.ledger.test_damage import YAML, batch, filled
 from unitcost.cli.main import main
 from unitcost.errors import LedgerDamagedError, LedgerError
 from unitcost.ledger.checked import checked

@@ -484,7 +484,7 @@ def test_tls_is_served_from_paths_relative_to_the_file(certificates: Path) -> No
 
 @needs_openssl
 def test_the_certificates_of_the_docs_are_served_and_trusted(tmp_path: Path) -> None:
-    page = (Path(__file__).parents[1] / "docs" / "configuration.md").read_text(encoding="utf-8")
+    page = (Path(__file__).parents[2] / "docs" / "configuration.md").read_text(encoding="utf-8")
     [commands] = re.findall(r"```sh\n(openssl req -x509.*?)```", page, re.DOTALL)
     subprocess.run(["sh", "-ec", commands], cwd=tmp_path, check=True, capture_output=True)
     with running(filled(), WebConfig.load(web_file(tmp_path, f"{TLS}}}"))) as server:

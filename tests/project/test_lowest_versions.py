@@ -20,7 +20,7 @@ import requests
 from tests.fakes.processes import free_port, wait_for
 from tests.fakes.server import Reply, Request, serve
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 AS_OF = "2026-11-23T12:00:00Z"
 MODULES = {"pyyaml": "yaml"}
 

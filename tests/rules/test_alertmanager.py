@@ -18,7 +18,7 @@ from rules.model import Alert
 from tests.fakes.alert_rules import ALERTS
 from tests.fakes.processes import alertmanager, wait_for
 
-FOLDER = Path(__file__).parent.parent / "rules" / "alertmanager"
+FOLDER = Path(__file__).parents[2] / "rules" / "alertmanager"
 CONFIG = FOLDER / "alertmanager.yml"
 
 

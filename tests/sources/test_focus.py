@@ -27,7 +27,7 @@ from unitcost.sources.base import Context
 from unitcost.sources.bills.focus.files import BillFile, export_name, find
 from unitcost.sources.bills.focus.source import Focus, FocusSettings
 
-SAMPLE = Path(__file__).parent / "data" / "focus-1.0-sample.csv"
+SAMPLE = Path(__file__).parents[1] / "data" / "focus-1.0-sample.csv"
 NOW = utc(2026, 11, 20)
 FIRST = date(2026, 1, 1)
 CONTEXT = Context(

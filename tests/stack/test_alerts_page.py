@@ -15,7 +15,7 @@ from tests.fakes.pages import asked, filled, page, panel
 from unitcost.config.model import Config
 from unitcost.metrics.recorded import ALERT_RULES
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 RULES = ROOT / "rules" / "prometheus" / "unitcost-alerts.yml"
 UID = "unitcost-budgets"
 KINDS, INFO, TABLE = "Alerts firing, by kind", "For information", "Alerts firing"

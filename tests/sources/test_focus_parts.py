@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from tests.fakes.stored import MemoryStored, asked
-from tests.test_source_focus import (
+from tests.sources.test_focus import (
     FIRST,
     HEADER,
     NOW,

@@ -21,7 +21,7 @@ from unitcost.config.model import Config
 from unitcost.errors import ConfigError
 from unitcost.metrics.recorded import RECORDED
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 RULES = ROOT / "rules"
 RULE_FILES = sorted((RULES / "prometheus").glob("*.yml"))
 RULE_TESTS = sorted((RULES / "tests").glob("*.yml"))

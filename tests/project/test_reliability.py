@@ -7,13 +7,14 @@ from pathlib import Path
 
 import pytest
 
-HERE = Path(__file__).parent
-PAGE = (HERE.parent / "docs" / "reliability.md").read_text(encoding="utf-8")
+TESTS = Path(__file__).parents[1]
+PAGE = (TESTS.parent / "docs" / "reliability.md").read_text(encoding="utf-8")
 CLAIM = re.compile(r"^\s*def test_(\w+)", re.MULTILINE)
 
 
 def claims(file: str) -> list[str]:
-    return CLAIM.findall((HERE / f"test_{file}.py").read_text(encoding="utf-8"))
+    [found] = TESTS.glob(f"*/test_{file}.py")
+    return CLAIM.findall(found.read_text(encoding="utf-8"))
 
 
 def named() -> list[tuple[str, str]]:

@@ -22,7 +22,7 @@ from unitcost.config.model import Config
 
 register_default_plugins()
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 FILE = ROOT / "rules" / "grafana" / "unitcost-alerts.yaml"
 TESTS = sorted((ROOT / "rules" / "tests").glob("*.yml"))
 KNOWN = everything()

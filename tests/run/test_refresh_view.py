@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.fakes.company import NOW, RATES, YESTERDAY
-from tests.test_ledger_damage import batch
+from tests.ledger.test_damage import batch
 from unitcost.config.directory import Directory
 from unitcost.config.model import Config, load, settings_digest
 from unitcost.facts import Batch, Cost

@@ -124,7 +124,7 @@ def test_a_second_exporter_on_one_state_dir_ends_with_one_clear_line(tmp_path: P
 
 def test_after_a_silent_partial_answer_every_gauge_is_unchanged_and_the_source_says_so(tmp_path: Path) -> None:
     replay = Replay()
-    poor = (Path(__file__).parent / "data/opencost-real/errors/silent-partial-2026-11-21.json").read_bytes()
+    poor = (Path(__file__).parents[1] / "data/opencost-real/errors/silent-partial-2026-11-21.json").read_bytes()
     broken = False
 
     def answer(request: Request) -> Reply:
@@ -161,7 +161,7 @@ def test_after_a_silent_partial_answer_every_gauge_is_unchanged_and_the_source_s
 
 def test_replayed_days_sum_to_the_files_and_one_customer_has_one_name(tmp_path: Path) -> None:
     """2026-11-18 has a null and 2026-11-17 no data: neither is a day of zero cost."""
-    folder = Path(__file__).parent / "data" / "opencost-real"
+    folder = Path(__file__).parents[1] / "data" / "opencost-real"
     parts = ("cpuCost", "ramCost", "gpuCost", "pvCost", "networkCost", "loadBalancerCost")
     expected: dict[str, Decimal] = {}
     for day in (19, 20, 21, 22):

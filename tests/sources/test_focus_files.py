@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.fakes.stored import asked
-from tests.test_source_focus import (
+from tests.sources.test_focus import (
     FIRST,
     HEADER,
     NOW,

@@ -15,7 +15,7 @@ from tests.fakes.company import YESTERDAY, Company, cost, days_until, mrr
 from tests.fakes.pages import UIDS, filled, page, panels
 from tests.fakes.processes import PrometheusServer, prometheus
 from tests.fakes.promql_names import Reading, everything
-from tests.test_dashboards_on_prometheus import backfilled, lived_through, noon, said, settings
+from tests.stack.test_pages_on_prometheus import backfilled, lived_through, noon, said, settings
 from unitcost.config.directory import Directory, Tenant
 from unitcost.facts import Usage
 from unitcost.metrics import catalogue as c

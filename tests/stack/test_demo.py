@@ -34,7 +34,7 @@ from unitcost.metrics.external import EXTERNAL
 from unitcost.metrics.recorded import LIVE_ALLOCATED, LIVE_COMPUTE, LIVE_CPU, LIVE_CPU_USED, LIVE_NODES
 
 NOW = datetime(2026, 11, 23, 12, tzinfo=UTC)
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 
 
 def alive(pid: int) -> bool:

@@ -16,7 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.fakes.stored import MemoryStored, asked, rows, utc
-from tests.test_source_focus import (
+from tests.sources.test_focus import (
     EXACT_COSTS,
     HEADER,
     bills,

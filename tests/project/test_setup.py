@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 UNPACKED = ROOT / ".make" / "tools" / "usr"
 SERVER = "prometheus-alertmanager"
 TEMPLATE = Path("share", "prometheus", "alertmanager", "default.tmpl")

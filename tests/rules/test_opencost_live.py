@@ -31,7 +31,7 @@ from unitcost.metrics.external import (
 )
 from unitcost.metrics.recorded import LIVE_ALLOCATED, LIVE_COMPUTE, LIVE_NODES
 
-DATA = Path(__file__).parent / "data" / "opencost-real"
+DATA = Path(__file__).parents[1] / "data" / "opencost-real"
 EXPOSITION = (DATA / "metrics.txt").read_text()
 ACME = 0.278473
 """Dollars an hour of acme's cores and memory: $6.68335 on 2026-11-22, divided by 24."""

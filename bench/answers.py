@@ -28,7 +28,8 @@ from unitcost.errors import SourceError
 from unitcost.facts import Batch
 from unitcost.ledger.store import Ledger
 from unitcost.sources.base import Context
-from unitcost.sources.cluster.opencost.source import OpenCost, OpenCostSettings
+from unitcost.sources.cluster.opencost.settings import OpenCostSettings
+from unitcost.sources.cluster.opencost.source import OpenCost
 from unitcost.sources.usage.prometheus import Prometheus, PrometheusSettings
 
 NOW = datetime(2026, 11, 18, 12, 0, tzinfo=UTC)

@@ -23,6 +23,7 @@ from unitcost.facts import Batch, Query
 from unitcost.ledger.derive import Model, derive
 from unitcost.ledger.store import Ledger
 from unitcost.metrics.history import Past
+from unitcost.run.model import terms
 
 DAYS = 90
 NOW = datetime(2026, 11, 23, 12, tzinfo=UTC)
@@ -82,7 +83,7 @@ def timed(tenants: int) -> None:
         days = fill(ledger, tenants)
         derive(ledger, MODEL, NOW, timedelta(days=DAYS))
         started = time.perf_counter()
-        past = Past(ledger, config, Directory())
+        past = Past(ledger, terms(config, Directory()))
         for day in days:
             past.add(day)
         looked = time.perf_counter()

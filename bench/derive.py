@@ -18,10 +18,12 @@ from pathlib import Path
 
 from unitcost.config.directory import Directory
 from unitcost.config.model import Config, Limits
+from unitcost.economics.windows import look
 from unitcost.facts import Batch, Query
-from unitcost.ledger.derive import Model, derive, look
+from unitcost.ledger.derive import Model, derive
 from unitcost.ledger.store import Ledger
 from unitcost.metrics.families import families
+from unitcost.run.model import terms
 from unitcost.web.snapshot import Snapshot
 
 TENANTS, DAYS = 10_000, 90
@@ -103,7 +105,7 @@ def timed(case: str) -> None:
         laps = [time.perf_counter()]
         days = derive(ledger, MODEL, NOW, timedelta(days=DAYS))
         laps.append(time.perf_counter())
-        look(ledger, config, Directory(), NOW)
+        look(ledger, terms(config, Directory()), NOW)
         laps.append(time.perf_counter())
         Snapshot.of(families(ledger, {}, NOW, with_directory=False), "", NOW)
         laps.append(time.perf_counter())

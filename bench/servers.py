@@ -38,7 +38,8 @@ from unitcost.facts import Problem
 from unitcost.ledger.store import Ledger
 from unitcost.run.refresh import PATIENCE, Refresher
 from unitcost.sources.base import Context
-from unitcost.sources.cluster.opencost.source import OpenCost, OpenCostSettings
+from unitcost.sources.cluster.opencost.settings import OpenCostSettings
+from unitcost.sources.cluster.opencost.source import OpenCost
 from unitcost.sources.usage.prometheus import Prometheus, PrometheusSettings
 from unitcost.web.snapshot import Current
 

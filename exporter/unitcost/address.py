@@ -1,13 +1,18 @@
-"""The address to listen on, as `web.listen` and --listen spell it."""
+"""Names of hosts, and the address to listen on, as `web.listen` and --listen spell it."""
 
 from __future__ import annotations
 
 import ipaddress
 import re
 
-from unitcost.sources.base import is_host
-
 MAX_PORT = 65535
+_HOST = re.compile(r"(?!-)[a-z0-9_-]{1,63}(?:\.(?!-)[a-z0-9_-]{1,63})*\.?", re.IGNORECASE | re.ASCII)
+MAX_HOST = 253
+
+
+def is_host(name: str) -> bool:
+    """Whether a name can be one of DNS (or a dotted IPv4 address)."""
+    return len(name) <= MAX_HOST and _HOST.fullmatch(name) is not None
 
 
 def split_address(listen: str) -> tuple[str, int]:

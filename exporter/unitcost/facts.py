@@ -21,6 +21,9 @@ Only usage says that its day was delivered: a fee, a refund or a correction tell
 RESERVED = ("__idle__", "__unallocated__", "__unmounted__", "__other__")
 """Names that sources or unitcost invent; never tenants."""
 
+MATCH_FIELDS = ("source", "service", "component", "cluster")
+"""By what of a cost a sharing rule may match, besides the dimensions."""
+
 LARGEST_AMOUNT = Decimal(10) ** 15
 """The largest amount of money that a source may say at once, whatever its sign: no company comes near, and it leaves
 room for currencies of which a dollar buys a million."""

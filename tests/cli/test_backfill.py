@@ -33,6 +33,7 @@ from unitcost.ledger.store import Ledger
 from unitcost.metrics import catalogue
 from unitcost.metrics.families import SELECTS
 from unitcost.metrics.history import Past
+from unitcost.run.model import terms
 
 NOW = utc(2026, 11, 23, 9)
 FIRST = date(2026, 9, 20)
@@ -441,7 +442,7 @@ def put(ledger: Ledger, key: str, costs: Mapping[date, str]) -> None:
 
 def times(ledger: Ledger, past_days: Sequence[date]) -> list[float]:
     """Return seconds after 01:00:01 of each day's samples."""
-    past = Past(ledger, MINIMAL, Directory())
+    past = Past(ledger, terms(MINIMAL, Directory()))
     for day in past_days:
         past.add(day)
     number = next(n for n, (metric, _) in enumerate(SELECTS) if metric is catalogue.TENANTS)

@@ -9,11 +9,13 @@ from decimal import Decimal
 from tests.fakes.stored import utc
 from unitcost.config.directory import Directory, Tenant
 from unitcost.config.model import Config, Limits
+from unitcost.economics.windows import look
 from unitcost.facts import Batch, Cost, Revenue
-from unitcost.ledger.derive import Model, derive, look
+from unitcost.ledger.derive import Model, derive
 from unitcost.ledger.store import Ledger
 from unitcost.metrics.exposition import Family
 from unitcost.metrics.families import families
+from unitcost.run.model import terms
 
 NOW = utc(2026, 11, 23, 12)
 YESTERDAY = date(2026, 11, 22)
@@ -93,7 +95,7 @@ class Company:
 
     def _families(self, windows: tuple[str, ...], limit: int, now: datetime, **settings: object) -> list[Family]:
         config = Config.model_construct(windows=windows, limits=Limits(tenants=limit), **settings)  # type: ignore[arg-type]
-        look(self.ledger, config, self.directory, now)
+        look(self.ledger, terms(config, self.directory), now)
         return families(self.ledger, {}, now, with_directory=True)
 
 

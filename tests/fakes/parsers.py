@@ -25,14 +25,18 @@ from tests.fakes.stored import utc
 from unitcost.config.directory import Directory
 from unitcost.config.model import Config, load, settings_digest
 from unitcost.days import window
+from unitcost.economics.windows import look
 from unitcost.errors import ConfigError, UnitcostError, describe
 from unitcost.facts import Asked, Batch, Problem
-from unitcost.ledger.derive import Model, derive, look
+from unitcost.ledger.derive import Model, derive
 from unitcost.ledger.store import Ledger
 from unitcost.metrics.families import families
+from unitcost.run.model import counting, terms
 from unitcost.sources.base import Context, Source
-from unitcost.sources.bills.focus.source import Focus, FocusSettings
-from unitcost.sources.cluster.opencost.source import OpenCost, OpenCostSettings
+from unitcost.sources.bills.focus.settings import FocusSettings
+from unitcost.sources.bills.focus.source import Focus
+from unitcost.sources.cluster.opencost.settings import OpenCostSettings
+from unitcost.sources.cluster.opencost.source import OpenCost
 from unitcost.sources.registry import TYPES
 from unitcost.sources.revenue.csv_revenue import CsvRevenue, CsvRevenueSettings
 from unitcost.sources.usage.csv_usage import CsvUsage, CsvUsageSettings
@@ -81,7 +85,7 @@ class Books:
 
     def _publish(self) -> None:
         derive(self.ledger, self._model, NOW, self._config.history)
-        look(self.ledger, self._config, Directory(), NOW)
+        look(self.ledger, terms(self._config, Directory()), NOW)
         Snapshot.of(families(self.ledger, {}, NOW, with_directory=False), "", NOW)
 
 
@@ -263,7 +267,7 @@ class Desk:
 
     def _configuration(self, data: bytes, _: random.Random) -> None:
         config, directory = load(self._written("fuzzed.yaml", data))
-        Model.of(config, directory).digest()
+        counting(config, directory).digest()
         assert NOW.date() - config.history < min(window(name, NOW).end for name in config.windows)
         for name, settings in config.sources.items():
             TYPES[settings.type].source(name, settings, replace(config.context(), names=directory.names("case")))

@@ -21,7 +21,8 @@ from unitcost.config.model import load
 from unitcost.facts import Asked, Batch, Note, Problem
 from unitcost.ledger.store import Ledger
 from unitcost.run import refresh
-from unitcost.run.refresh import Desk, Refresher
+from unitcost.run.desk import Desk
+from unitcost.run.refresh import Refresher
 from unitcost.sources.base import SourceKind
 from unitcost.web.snapshot import Current
 

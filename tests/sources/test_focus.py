@@ -25,7 +25,8 @@ from unitcost.errors import SourceError
 from unitcost.facts import Asked, Batch, Cost, Node, Note, Problem, Query
 from unitcost.sources.base import Context
 from unitcost.sources.bills.focus.files import BillFile, export_name, find
-from unitcost.sources.bills.focus.source import Focus, FocusSettings
+from unitcost.sources.bills.focus.settings import FocusSettings
+from unitcost.sources.bills.focus.source import Focus
 
 SAMPLE = Path(__file__).parents[1] / "data" / "focus-1.0-sample.csv"
 NOW = utc(2026, 11, 20)

@@ -14,7 +14,8 @@ import pytest
 from tests.fakes.stored import MemoryStored, asked, utc
 from unitcost.facts import Batch, Note
 from unitcost.sources.base import Context
-from unitcost.sources.bills.focus.source import Focus, FocusSettings
+from unitcost.sources.bills.focus.settings import FocusSettings
+from unitcost.sources.bills.focus.source import Focus
 
 NOW = utc(2026, 11, 20, 12)
 HEADER = "BillingPeriodStart,ChargePeriodStart,ChargePeriodEnd,BillingCurrency,EffectiveCost,ServiceName,Tags"

@@ -23,8 +23,10 @@ from unitcost.errors import SourceError
 from unitcost.facts import LARGEST_AMOUNT, LARGEST_QUANTITY, Batch, Note, Problem
 from unitcost.ledger.store import Ledger
 from unitcost.sources.base import Context, Source
-from unitcost.sources.bills.focus.source import Focus, FocusSettings
-from unitcost.sources.cluster.opencost.source import OpenCost, OpenCostSettings
+from unitcost.sources.bills.focus.settings import FocusSettings
+from unitcost.sources.bills.focus.source import Focus
+from unitcost.sources.cluster.opencost.settings import OpenCostSettings
+from unitcost.sources.cluster.opencost.source import OpenCost
 from unitcost.sources.http import Answer
 from unitcost.sources.revenue.csv_revenue import CsvRevenue, CsvRevenueSettings
 from unitcost.sources.usage.csv_usage import CsvUsage, CsvUsageSettings

@@ -24,7 +24,8 @@ from unitcost.errors import SourceError
 from unitcost.facts import Batch, Cost, Note, Problem
 from unitcost.sources.base import Context
 from unitcost.sources.cluster.opencost.answer import cloud_id, spread
-from unitcost.sources.cluster.opencost.source import OpenCost, OpenCostSettings
+from unitcost.sources.cluster.opencost.settings import OpenCostSettings
+from unitcost.sources.cluster.opencost.source import OpenCost
 
 NOW = utc(2026, 11, 23, 0, 5)
 FIRST = date(2026, 11, 19)

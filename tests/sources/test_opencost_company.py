@@ -19,7 +19,8 @@ from unitcost.errors import SourceError
 from unitcost.facts import Batch, Cost, Node, Note, Problem
 from unitcost.ledger.store import Ledger
 from unitcost.sources.base import Context
-from unitcost.sources.cluster.opencost.source import OpenCost, OpenCostSettings
+from unitcost.sources.cluster.opencost.settings import OpenCostSettings
+from unitcost.sources.cluster.opencost.source import OpenCost
 
 NOW = utc(2026, 11, 23, 0, 5)
 DAY = "2026-11-22"

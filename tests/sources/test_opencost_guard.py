@@ -18,7 +18,8 @@ from unitcost.facts import Batch, Cost, Note, Problem
 from unitcost.sources.base import Context
 from unitcost.sources.cluster.opencost.answer import COMPONENT, Assets
 from unitcost.sources.cluster.opencost.guard import PAUSES, Shape, settle, shape, suspicion
-from unitcost.sources.cluster.opencost.source import OpenCost, OpenCostSettings
+from unitcost.sources.cluster.opencost.settings import OpenCostSettings
+from unitcost.sources.cluster.opencost.source import OpenCost
 
 HALF = Decimal("0.5")
 DAY = date(2026, 11, 21)

@@ -21,6 +21,7 @@ from unitcost.facts import Usage
 from unitcost.metrics import catalogue as c
 from unitcost.metrics.exposition import Family
 from unitcost.metrics.history import Past
+from unitcost.run.model import terms
 
 DAYS = days_until(YESTERDAY, 45)
 CHANGED, LAUNCHED, RESTATED, LEFT = DAYS[20], DAYS[21], DAYS[10], DAYS[31]
@@ -103,7 +104,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PrometheusServe
     said(company, noon(DAYS[29]))
     deliver(company, [RESTATED], amount="90")
     said(company, noon(SCRAPED_FROM))
-    backfilled(Past(company.ledger, settings(), company.directory, noon(SCRAPED_FROM)), begun, folder)
+    backfilled(Past(company.ledger, terms(settings(), company.directory), noon(SCRAPED_FROM)), begun, folder)
     deliver(company, DAYS[len(begun) :])
     pages = []
     for day in [*DAYS[len(begun) :], NOW.date()]:

@@ -21,6 +21,7 @@ from unitcost.config.model import Budget, Config, Limits
 from unitcost.facts import Usage
 from unitcost.ledger.derive import derive
 from unitcost.metrics.history import Past
+from unitcost.run.model import terms
 
 pytestmark = pytest.mark.needs("prometheus", "promtool")
 
@@ -95,7 +96,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PrometheusServe
         budgets={"pro": Budget(dollars=Decimal(800)), "starter": Budget(share_of_mrr=Decimal("0.5"))},
     )
     derive(company.ledger, company.model, NOW, HISTORY)
-    past = Past(company.ledger, config, company.directory)
+    past = Past(company.ledger, terms(config, company.directory))
     for day in DAYS:
         past.add(day)
     with (folder / "past.om").open("wb") as file:

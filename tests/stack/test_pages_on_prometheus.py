@@ -26,13 +26,15 @@ from tests.fakes.processes import PrometheusServer, prometheus, wait_for
 from unitcost.cli.backfill import write
 from unitcost.config.model import Config, Limits
 from unitcost.economics.margin import ReportLine, read_lines
-from unitcost.ledger.derive import derive, look
+from unitcost.economics.windows import look
+from unitcost.ledger.derive import derive
 from unitcost.metrics.catalogue import SOURCE_DURATION
 from unitcost.metrics.exposition import Family, openmetrics_head, timed_lines
 from unitcost.metrics.external import ALERTS
 from unitcost.metrics.families import families
 from unitcost.metrics.history import Past
 from unitcost.metrics.recorded import LIVE_CPU_USED
+from unitcost.run.model import terms
 
 pytestmark = pytest.mark.needs("prometheus", "promtool")
 
@@ -80,7 +82,7 @@ def settings() -> Config:
 def said(company: Company, now: datetime) -> list[Family]:
     """Return what an exporter says that has just refreshed."""
     derive(company.ledger, company.model, now, timedelta(days=90))
-    look(company.ledger, settings(), company.directory, now)
+    look(company.ledger, terms(settings(), company.directory), now)
     return families(company.ledger, {}, now, with_directory=True)
 
 
@@ -158,7 +160,7 @@ def written_history(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Rep
     company.put("revenue", days(FIRST, LAST), revenue=[mrr("acme", "3000", day) for day in days(FIRST, LAST)])
     now = datetime(SCRAPED_FROM.year, SCRAPED_FROM.month, SCRAPED_FROM.day, 0, 5, tzinfo=UTC)
     derive(company.ledger, company.model, now, timedelta(days=90))
-    backfilled(Past(company.ledger, settings(), company.directory), begun, folder)
+    backfilled(Past(company.ledger, terms(settings(), company.directory)), begun, folder)
     lived_through(scraped(company), folder)
     return folder, {window: read_lines(company.ledger, window) for window in WINDOWS}
 

@@ -12,13 +12,14 @@ from unitcost.config.directory import Directory
 from unitcost.config.model import Config
 from unitcost.errors import LedgerError, LedgerInUseError, OutputError, UsageError
 from unitcost.ledger.copied import copied
-from unitcost.ledger.derive import Model, derive
+from unitcost.ledger.derive import derive
 from unitcost.ledger.files import FILE_NAME
 from unitcost.ledger.prune import first_kept
 from unitcost.ledger.store import Ledger
 from unitcost.metrics.exposition import openmetrics_head, timed_lines
 from unitcost.metrics.families import SELECTS
 from unitcost.metrics.history import Past, known_days
+from unitcost.run.model import counting, terms
 from unitcost.run.refresh import Refresher
 from unitcost.web.snapshot import Current
 
@@ -47,8 +48,8 @@ def backfill(
         good = not ours or _refreshed(config, directory, ledger, clock, remarks)
         counted = clock().date() - first_kept(ledger, clock(), config.history, config.windows)
         with ledger.alone():  # every day sees one state of the ledger
-            derive(ledger, Model.of(config, directory), clock(), counted)
-            past = Past(ledger, config, directory, clock())
+            derive(ledger, counting(config, directory), clock(), counted)
+            past = Past(ledger, terms(config, directory), clock())
             days = _days(ledger, first, last, remarks)
             for day in days:
                 past.add(day)

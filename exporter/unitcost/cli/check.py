@@ -13,7 +13,8 @@ from unitcost.ledger.files import copied_at, copies
 from unitcost.ledger.held import held
 from unitcost.ledger.store import Ledger
 from unitcost.redaction import say
-from unitcost.run.refresh import Desk, Refresher
+from unitcost.run.desk import Desk
+from unitcost.run.refresh import Refresher
 from unitcost.web.snapshot import Current
 
 RECENT = timedelta(days=7)

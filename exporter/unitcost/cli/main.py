@@ -25,7 +25,7 @@ from unitcost.errors import ConfigError, LedgerStoppedError, UnitcostError
 from unitcost.ledger.care import ledger_check, restored
 from unitcost.ledger.rewound import rewound
 from unitcost.ledger.store import Ledger
-from unitcost.metrics import catalogue
+from unitcost.metrics.reference import markdown
 from unitcost.redaction import LogFormatter, say, visible
 from unitcost.run.refresh import Refresher
 from unitcost.web.server import serve
@@ -262,5 +262,5 @@ def _ledger(args: argparse.Namespace) -> int:
 
 
 def _metrics(_: argparse.Namespace) -> int:
-    sys.stdout.write(catalogue.markdown())
+    sys.stdout.write(markdown())
     return FINE

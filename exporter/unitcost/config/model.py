@@ -44,6 +44,7 @@ from unitcost.errors import ConfigError
 from unitcost.facts import (
     COMPONENTS,
     LARGEST_AMOUNT,
+    MATCH_FIELDS,
     RESERVED,
 )
 from unitcost.sources.base import (
@@ -75,7 +76,6 @@ SUPPORT_SERVICES: Mapping[str, str] = {
     "AWS Premium Support": "support",
 }
 
-MATCH_FIELDS = ("source", "service", "component", "cluster")
 METHODS = ("direct_cost", "even")
 
 
@@ -246,7 +246,7 @@ class Config(Section):
     def kinds(self) -> dict[str, SourceKind]:
         """Return what each source brings; without those whose settings are wrong, while the file is read."""
         given = ((name, settings) for name, settings in self.sources.items() if settings is not None)
-        return {name: TYPES[settings.type].source.kind for name, settings in given}
+        return {name: TYPES[settings.type].kind for name, settings in given}
 
     def context(self) -> Context:
         """Return what the sources need to know of the rest of the file."""

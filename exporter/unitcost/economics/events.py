@@ -44,7 +44,7 @@ def tell_events(connection: duckdb.DuckDBPyConnection, currency: str) -> None:
     on one day is one event of the company (tenant ""), beside one of each customer. `events_left_out`: how many are not
     told. The other steps of look() must have been run.
     """
-    connection.execute(step("events"))
+    connection.execute(step("events", "economics"))
     companys = connection.execute(COMPANYS, {"named": NAMED, "most": OF_COMPANY}).fetchall()
     customers = connection.execute(CUSTOMERS, {"most": OF_CUSTOMERS}).fetchall()
     rows: list[tuple[object, ...]] = [

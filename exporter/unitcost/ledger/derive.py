@@ -14,12 +14,9 @@ from functools import partial
 
 import duckdb
 
-from unitcost.config.directory import Directory
-from unitcost.config.model import MATCH_FIELDS, METHODS, Config, Fixed, settings_digest
-from unitcost.days import days_in_month, served
-from unitcost.economics.events import tell_events
+from unitcost.days import days_in_month
 from unitcost.errors import LedgerError
-from unitcost.facts import RATE_PLACES
+from unitcost.facts import MATCH_FIELDS, RATE_PLACES
 from unitcost.ledger.bounds import Doubt, uncountable
 from unitcost.ledger.changes import keep_standing, remember_changes, remember_restated
 from unitcost.ledger.doubts import blame, remember
@@ -64,40 +61,6 @@ class Model:
     """So many days before today can still change; what changes an earlier one restates it."""
     folding: bool = False
     """Whether names fold (tenants.fold: case); the aliases are folded then, as names.Names.keys() has them."""
-
-    @classmethod
-    def of(cls, config: Config, directory: Directory) -> Model:
-        """Read the model off the configuration."""
-        kinds = config.kinds()
-        bills = [name for name, kind in kinds.items() if kind == "bill"]
-        billed_by = []
-        for name, kind in kinds.items():
-            if kind == "cluster":
-                named = getattr(config.settings(name), "billed_by", None)
-                billed_by += [(name, bill) for bill in (bills if named is None else named)]
-        names = directory.names(config.tenants.fold)
-        rules: list[tuple[int, dict[str, str], str, str | None]] = []
-        fixed = []
-        for number, rule in enumerate(config.sharing):
-            if isinstance(rule.by, Fixed):
-                rules.append((number, dict(rule.match), "fixed", None))
-                fixed += [(number, names.tenant(tenant), share) for tenant, share in rule.by.fixed.items()]
-            elif rule.by in METHODS:
-                rules.append((number, dict(rule.match), rule.by, None))
-            else:
-                rules.append((number, dict(rule.match), "measure", rule.by))
-        return cls(
-            sources=[(name, kind, config.settings(name).required) for name, kind in kinds.items()],
-            billed_by=billed_by,
-            rates=sorted(config.currency.all_rates().items()),
-            aliases=names.keys(),
-            rules=rules,
-            fixed=fixed,
-            dimensions=list(config.dimensions),
-            restate_days=config.refresh.restate_days,
-            folding=names.folding,
-            settings=[(name, settings_digest(config, name)) for name in kinds],
-        )
 
     def digest(self) -> str:
         """Return a digest; another one means that every day must be derived again."""
@@ -236,60 +199,6 @@ def _derive_days(connection: duckdb.DuckDBPyConnection, days: list[date]) -> Non
         connection.execute(step(name))
     connection.execute("INSERT INTO derived_day SELECT day FROM dirty")
     _check_conservation(connection)
-
-
-def look(
-    ledger: Ledger,
-    config: Config,
-    directory: Directory,
-    now: datetime,
-    *,
-    closed_months: bool = True,
-    events: bool = True,
-) -> None:
-    """Sum the days that derive() left up as seen at `now`: windows, budgets, forecast, events, as temporary tables.
-
-    Their .sql files say which. Days after now are left out, whatever the ledger holds. closed_months: whether they are
-    windows too. Without `events` those that were found before stay.
-    """
-    with ledger.transaction() as connection:
-        table = partial(temporary_table, connection)
-        spans = served(config.windows, now, config.history, config.months if closed_months else 0)
-        table(
-            "window_span",
-            {"name": "VARCHAR", "first_day": "DATE", "end_day": "DATE", "needs_until": "DATE"},
-            [(span.name, span.first, span.end, span.needs_until) for span in spans],
-        )
-        today = now.date()
-        month_days = days_in_month(today)
-        table(
-            "clock",
-            {**dict.fromkeys(("today", "first_day", "month_first", "month_last"), "DATE"), "month_days": "INTEGER"},
-            [(today, today - config.history, today.replace(day=1), today.replace(day=month_days), month_days)],
-        )
-        table("tenant_limit", {"tenants": "BIGINT"}, [(config.limits.tenants,)])
-        table(
-            "directory",
-            dict.fromkeys(("tenant", "name", "plan", "status"), "VARCHAR") | {"budget_dollars": "DECIMAL(38, 12)"},
-            [(t.id, t.name, t.plan or None, t.status, t.budget_dollars) for t in directory.tenants],
-        )
-        table(
-            "plan",
-            {"plan": "VARCHAR", "target_margin": "DOUBLE"},
-            [(name, plan.target_margin) for name, plan in config.plans.items()],
-        )
-        table(
-            "budget",
-            {"plan": "VARCHAR", "dollars": "DECIMAL(38, 12)", "factor": "HUGEINT", "divisor": "HUGEINT"},
-            [
-                (name, budget.dollars, *(fraction(budget.share_of_mrr) if budget.share_of_mrr else (None, None)))
-                for name, budget in config.budgets.items()
-            ],
-        )
-        for name in ("recent", "windows", "zeros", "outlook"):
-            connection.execute(step(name))
-        if events:
-            tell_events(connection, config.currency.code)
 
 
 def fraction(number: Decimal, places: int = 0) -> tuple[int, int]:

@@ -31,9 +31,9 @@ BROKEN = (
 
 
 @cache
-def step(name: str) -> str:
-    """Return the text of one of the .sql files of the steps."""
-    return resources.files(__package__).joinpath("steps", f"{name}.sql").read_text(encoding="utf-8")
+def step(name: str, folder: str = "ledger/steps") -> str:
+    """Return the text of a .sql file of a folder in this package."""
+    return resources.files("unitcost").joinpath(*folder.split("/"), f"{name}.sql").read_text(encoding="utf-8")
 
 
 def is_broken(error: Exception) -> bool:

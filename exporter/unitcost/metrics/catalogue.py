@@ -238,32 +238,3 @@ EVENTS_LEFT_OUT = Metric(
 BUILD_INFO = Metric("unitcost_build_info", "Always 1; the version that serves this page.", ("version",))
 
 ALL: tuple[Metric, ...] = tuple(value for value in list(globals().values()) if isinstance(value, Metric))
-
-
-def markdown() -> str:
-    """Return METRICS.md: every metric with type, unit, labels and meaning, then those our recording rules write."""
-    from unitcost.metrics.recorded import RECORDED  # noqa: PLC0415 - made of this module's Metric
-
-    lines = [
-        "# Metrics",
-        "",
-        "Made by `unitcost metrics` from the catalogue. Dollars mean the configured currency; days are UTC.",
-        "",
-        "| Metric | Type | Labels | Meaning |",
-        "|---|---|---|---|",
-    ]
-    lines += [
-        f"| `{metric.name}` | {metric.type} | {', '.join(metric.labels) or '-'} | {metric.help} |" for metric in ALL
-    ]
-    lines += [
-        "",
-        "## Recorded by the rules",
-        "",
-        "Gauges that Prometheus writes itself, from the day the rules are loaded on: `unitcost-recording.yml` over the",
-        "metrics above, `unitcost-opencost.yml` live over OpenCost's own metrics.",
-        "",
-        "| Series | Labels | Meaning |",
-        "|---|---|---|",
-    ]
-    lines += [f"| `{metric.name}` | {', '.join(metric.labels) or '-'} | {metric.help} |" for metric in RECORDED]
-    return "\n".join(lines) + "\n"

@@ -6,11 +6,9 @@ from collections.abc import Generator, Mapping, Sequence
 from datetime import UTC, date, datetime, time, timedelta
 from typing import Any
 
-from unitcost.config.directory import Directory
-from unitcost.config.model import Config
 from unitcost.days import served
+from unitcost.economics.windows import Terms, look
 from unitcost.ledger.changes import CLOCK_STEP
-from unitcost.ledger.derive import look
 from unitcost.ledger.files import step
 from unitcost.ledger.store import Ledger
 from unitcost.metrics import catalogue
@@ -57,14 +55,13 @@ def known_days(ledger: Ledger) -> list[date]:
 class Past:
     """Samples of past days in temporary tables of the ledger, one a metric: DuckDB spills them when they are many."""
 
-    def __init__(self, ledger: Ledger, config: Config, directory: Directory, now: datetime | None = None) -> None:
+    def __init__(self, ledger: Ledger, terms: Terms, now: datetime | None = None) -> None:
         """Find the events once, as seen at `now`; None: when the last known day is over. derive() must have been run.
 
         A day's sample tells those of the days until then, with the texts of today: one series an event.
         """
         self._ledger = ledger
-        self._config = config
-        self._directory = directory
+        self._terms = terms
         self._first_days = _first_known(ledger)
         for number, (metric, _) in enumerate(SELECTS):
             columns = "".join(f"{column} VARCHAR, " for column in _columns(metric))
@@ -72,14 +69,14 @@ class Past:
         known = known_days(ledger)
         if known:
             over = datetime.combine(known[-1] + timedelta(1), time(), UTC)
-            look(ledger, config, directory, over if now is None else now)
+            look(ledger, terms, over if now is None else now)
 
     def add(self, day: date) -> None:
         """Keep what the exporter would have said when `day` ended, had it known what the ledger knows now."""
         now = datetime.combine(day, time(23, 59, 59), UTC)
-        look(self._ledger, self._config, self._directory, now, closed_months=False, events=False)
-        named = sorted({*self._config.windows, *SPANS.values(), "last_month"})
-        spans = {one.name: one.first for one in served(named, now, self._config.history, months=0)}
+        look(self._ledger, self._terms, now, closed_months=False, events=False)
+        named = sorted({*self._terms.windows, *SPANS.values(), "last_month"})
+        spans = {one.name: one.first for one in served(named, now, self._terms.history, months=0)}
         at = self._time_of(day, min(spans.values()))
         allowed = [
             f"{need}|{name}" for need, first in self._first_days.items() for name in spans if spans[name] >= first
@@ -128,7 +125,7 @@ class Past:
 
 def _first_known(ledger: Ledger) -> dict[str, date]:
     """Return the first day since when costs, revenue and each measure are known as a whole."""
-    return dict(ledger.rows(step("first_known")))
+    return dict(ledger.rows(step("first_known", "metrics")))
 
 
 def _columns(metric: Metric) -> list[str]:

@@ -1,10 +1,9 @@
-"""Fills what the page shows (page_view.py) from the ledger's window tables and the state of the sources."""
+"""Fills what the page shows (web/pages/view.py) from the ledger's window tables and the state of the sources."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING
 
 from unitcost import __version__
 from unitcost.config.model import Config
@@ -12,6 +11,7 @@ from unitcost.days import window
 from unitcost.economics.margin import missing_days, read_lines
 from unitcost.ledger.store import Ledger
 from unitcost.redaction import visible
+from unitcost.run.desk import Desk
 from unitcost.web.pages.view import (
     ComponentCost,
     CustomerRow,
@@ -21,9 +21,6 @@ from unitcost.web.pages.view import (
     SourceRow,
     WindowTotals,
 )
-
-if TYPE_CHECKING:
-    from unitcost.run.refresh import Desk
 
 MAIN_WINDOWS = ("last_month", "30d", "mtd")
 """The page is about the first of these that is configured: whole periods before unfinished ones."""

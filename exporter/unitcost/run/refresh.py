@@ -5,27 +5,28 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
-from decimal import Decimal
 from math import inf
 from typing import Any
 
 from unitcost.config.directory import Directory
 from unitcost.config.model import Config, settings_digest
 from unitcost.economics.margin import leave_copy
-from unitcost.errors import LedgerError, LedgerLostError, LedgerStoppedError, SourceError, UnitcostError, describe
+from unitcost.economics.windows import look
+from unitcost.errors import LedgerError, LedgerLostError, LedgerStoppedError, SourceError, UnitcostError
 from unitcost.facts import Asked, Batch, Note, Problem
-from unitcost.ledger.derive import Model, derive, look
+from unitcost.ledger.derive import derive
 from unitcost.ledger.doubts import told
 from unitcost.ledger.kept import keep_copy
 from unitcost.ledger.prune import first_kept, prune
 from unitcost.ledger.store import Ledger
-from unitcost.metrics.families import SourceState, families
+from unitcost.metrics.families import families
+from unitcost.run.desk import Desk
+from unitcost.run.model import counting, terms
 from unitcost.run.overview import overview
-from unitcost.sources.base import HttpSettings, Source, Waiting
+from unitcost.sources.base import HttpSettings, Waiting
 from unitcost.sources.registry import TYPES
 from unitcost.web.pages.front import render_page
 from unitcost.web.snapshot import Current, Snapshot
@@ -51,77 +52,6 @@ POLL = 0.02
 """Seconds between two looks at whether the sources are done, or the exporter is stopping."""
 
 SHOWN_PROBLEMS = 5
-SLACK = 1.1
-"""How much longer than its timeout a source may be silent before it is said not to be up."""
-
-
-@dataclass
-class Desk:
-    """One source with its state; written by its own thread, read when a snapshot is made."""
-
-    name: str
-    source: Source
-    settings: str
-    rates: Mapping[str, Decimal]
-    waiting: Waiting
-    timeout: float | None = None
-    thread: threading.Thread | None = None
-    saw: object = None
-    """The nodes that were known when it was last asked."""
-    brought: bool = False
-    up: bool = False
-    last_success: datetime | None = None
-    duration: float | None = None
-    errors: Counter[str] = field(default_factory=Counter)
-    problems: list[str] = field(default_factory=list)
-    notes: list[Note] = field(default_factory=list)
-    left_out: list[Problem] = field(default_factory=list)
-    """What the ledger holds of it and cannot count, found when the numbers were derived."""
-
-    @property
-    def fine(self) -> bool:
-        """Whether the source answered, and all that it said is counted."""
-        return self.up and not self.left_out
-
-    def said(self) -> list[str]:
-        """Return all that is wrong, a line each."""
-        late = [self.overdue] if self.overdue else []
-        return [*late, *self.problems, *(problem.line for problem in self.left_out)]
-
-    @property
-    def running(self) -> bool:
-        """Whether the source is being asked."""
-        return self.thread is not None and self.thread.is_alive()
-
-    @property
-    def silent(self) -> float:
-        """Seconds that the source has waited for an answer of its server; 0 while it waits for none."""
-        return time.monotonic() - self.waiting.since if self.running and self.waiting.on_what else 0.0
-
-    @property
-    def overdue(self) -> str:
-        """What the source has waited for longer than its timeout, "" where that is not so."""
-        seconds = self.silent
-        if self.timeout is None or seconds <= self.timeout * SLACK:
-            return ""
-        late = f"no answer for {seconds:.0f} s, its timeout is {self.timeout:g} s"
-        return describe(self.waiting.on_what, late)
-
-    @property
-    def verdict(self) -> bool | None:
-        """Whether the source answers: in its last run, or so far in its first; None where that is not known yet."""
-        if self.overdue:
-            return False
-        return self.fine if self.brought or self.duration is not None else None
-
-    def state(self) -> SourceState:
-        """Return what the metrics say of this source."""
-        rates = self.rates
-        similar = sum(
-            (amount * rates.get(code, Decimal(0)) for note in self.notes for code, amount in note.similar.items()),
-            Decimal(0),
-        )
-        return SourceState(self.verdict, self.last_success, self.duration, dict(self.errors), similar)
 
 
 class Refresher:
@@ -135,7 +65,7 @@ class Refresher:
         self._ledger = ledger
         self._current = current
         self._clock = clock
-        self._model = Model.of(config, directory)
+        self._model = counting(config, directory)
         self._stop = threading.Event()
         self._lost: str | None = None
         self._kept: date | None = None
@@ -370,7 +300,7 @@ class Refresher:
             with self._ledger.alone():  # a batch is stored before all of this or after: no number without the others
                 derive(self._ledger, self._model, now, self._forget(now))
                 self._leave_out(told(self._ledger))
-                look(self._ledger, self._config, self._directory, now)
+                look(self._ledger, terms(self._config, self._directory), now)
                 found = families(
                     self._ledger,
                     {desk.name: desk.state() for desk in self.desks},

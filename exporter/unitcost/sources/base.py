@@ -27,6 +27,7 @@ from pydantic import (
     model_validator,
 )
 
+from unitcost.address import is_host
 from unitcost.errors import SourceError
 from unitcost.facts import Asked, Batch, Note, Problem
 from unitcost.names import Names
@@ -152,14 +153,6 @@ ExistingPath = Annotated[Path, AfterValidator(_existing)]
 FilePath = Annotated[ExistingPath, AfterValidator(_a_file)]
 ANumber = BeforeValidator(_no_bool)
 """For numbers of any kind: true is none."""
-
-_HOST = re.compile(r"(?!-)[a-z0-9_-]{1,63}(?:\.(?!-)[a-z0-9_-]{1,63})*\.?", re.IGNORECASE | re.ASCII)
-MAX_HOST = 253
-
-
-def is_host(name: str) -> bool:
-    """Whether a name can be one of DNS (or a dotted IPv4 address)."""
-    return len(name) <= MAX_HOST and _HOST.fullmatch(name) is not None
 
 
 def http_url(url: str) -> str:

@@ -1,27 +1,43 @@
-"""The table of sources: `type` in the configuration → settings and source. A new source is one line here."""
+"""The table of sources: `type` in the configuration → what it is, and where. A new source is one line here.
+
+Nothing is imported before it is used: whoever only reads a configuration loads no source, and no library of a vendor.
+"""
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from importlib import import_module
+from typing import Any, NamedTuple, cast
 
-from unitcost.sources.base import Settings, Source
-from unitcost.sources.bills.focus import source as focus
-from unitcost.sources.cluster.opencost import source as opencost
-from unitcost.sources.revenue import csv_revenue
-from unitcost.sources.usage import csv_usage, prometheus
+from unitcost.sources.base import Settings, Source, SourceKind
 
 
 class SourceType(NamedTuple):
-    """One line of the table."""
+    """One line of the table: what a source brings, and its two classes as "module:name", below unitcost.sources."""
 
-    settings: type[Settings]
-    source: type[Source]
+    kind: SourceKind
+    settings_at: str
+    source_at: str
+
+    @property
+    def settings(self) -> type[Settings]:
+        """Return the class of its settings."""
+        return cast("type[Settings]", _named(self.settings_at))
+
+    @property
+    def source(self) -> type[Source]:
+        """Return the class that asks."""
+        return cast("type[Source]", _named(self.source_at))
+
+
+def _named(place: str) -> Any:
+    module, _, name = place.partition(":")
+    return getattr(import_module(f"unitcost.sources.{module}"), name)
 
 
 TYPES: dict[str, SourceType] = {
-    "opencost": SourceType(opencost.OpenCostSettings, opencost.OpenCost),
-    "focus": SourceType(focus.FocusSettings, focus.Focus),
-    "csv_revenue": SourceType(csv_revenue.CsvRevenueSettings, csv_revenue.CsvRevenue),
-    "csv_usage": SourceType(csv_usage.CsvUsageSettings, csv_usage.CsvUsage),
-    "prometheus": SourceType(prometheus.PrometheusSettings, prometheus.Prometheus),
+    "opencost": SourceType("cluster", "cluster.opencost.settings:OpenCostSettings", "cluster.opencost.source:OpenCost"),
+    "focus": SourceType("bill", "bills.focus.settings:FocusSettings", "bills.focus.source:Focus"),
+    "csv_revenue": SourceType("revenue", "revenue.csv_revenue:CsvRevenueSettings", "revenue.csv_revenue:CsvRevenue"),
+    "csv_usage": SourceType("usage", "usage.csv_usage:CsvUsageSettings", "usage.csv_usage:CsvUsage"),
+    "prometheus": SourceType("usage", "usage.prometheus:PrometheusSettings", "usage.prometheus:Prometheus"),
 }

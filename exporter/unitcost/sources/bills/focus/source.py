@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import logging
 from calendar import monthrange
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from datetime import timedelta
 from itertools import pairwise
-from typing import ClassVar, Literal
+from typing import ClassVar
 
 import duckdb
-from pydantic import field_validator
 
 from unitcost.errors import SourceError
-from unitcost.facts import COMPONENTS, Asked, Batch, Note, Problem
-from unitcost.sources.base import NOBODY, OR_NONE, Context, ExistingPath, Settings, SourceKind
+from unitcost.facts import Asked, Batch, Note, Problem
+from unitcost.sources.base import NOBODY, OR_NONE, Context, SourceKind
 from unitcost.sources.bills.focus.contents import Facts, Options, any_tenant, frequent_keys, inspect, odd_values
 from unitcost.sources.bills.focus.costs import empty_cost, missing_costs
 from unitcost.sources.bills.focus.days import SINCE
@@ -22,6 +21,7 @@ from unitcost.sources.bills.focus.files import UNPACK, UNREAD, BillFile, Folder,
 from unitcost.sources.bills.focus.known import is_settled, known_days, restatement, tell_holes, told
 from unitcost.sources.bills.focus.parts import delivered_twice
 from unitcost.sources.bills.focus.query import Bill, build
+from unitcost.sources.bills.focus.settings import FocusSettings
 from unitcost.sources.bills.focus.similar import similar_keys, tell_similar, with_spellings
 
 log = logging.getLogger(__name__)
@@ -30,34 +30,6 @@ FORMAT = 3
 """Part of every fingerprint; raised when the same files would give other rows."""
 NAMED = 3
 """Of the files that are left out, so many are named."""
-
-
-class FocusSettings(Settings):
-    """A FOCUS export: one file, a folder, or a tree of folders by billing period.
-
-    cost: the cost column; BilledCost sums to the invoice, EffectiveCost spreads commitments. tenant: a column that
-    names the tenant, instead of the tag `tenants.key`; `none`: no charge has one, all are shared. components:
-    ServiceName or ServiceCategory → component, on top of the built-in table. overlapping_files: two files with charges
-    on the same day are an error, unless they are parts of one export, or are to be added up (`sum`, the very same rows
-    excepted). missing_days: what a day without usage is in a closed bill that has usage every day: `unknown`, or
-    `zero` where it really cost nothing.
-    """
-
-    type: Literal["focus"]
-    path: ExistingPath
-    cost: Literal["BilledCost", "EffectiveCost", "ContractedCost", "ListCost"] = "EffectiveCost"
-    tenant: str | None = None
-    components: Mapping[str, str] = {}
-    overlapping_files: Literal["error", "sum"] = "error"
-    missing_days: Literal["unknown", "zero"] = "unknown"
-
-    @field_validator("components")
-    @classmethod
-    def _known_components(cls, components: Mapping[str, str]) -> Mapping[str, str]:
-        for service, component in components.items():
-            if component not in COMPONENTS:
-                raise ValueError(f"{service}: {component} is no component; use one of {', '.join(COMPONENTS)}")
-        return components
 
 
 class Focus:

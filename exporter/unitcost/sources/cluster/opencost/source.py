@@ -10,13 +10,11 @@ from decimal import Decimal
 from functools import cache
 from http import HTTPStatus
 from itertools import pairwise
-from typing import Annotated, ClassVar, Literal
-
-from pydantic import Field, model_validator
+from typing import ClassVar
 
 from unitcost.errors import SourceError
 from unitcost.facts import Asked, Batch, Cost, Node, Note, Problem, Query, Stored
-from unitcost.sources.base import NOBODY, ANumber, Context, ExistingPath, HttpSettings, HttpUrl, SourceKind
+from unitcost.sources.base import NOBODY, Context, SourceKind
 from unitcost.sources.cluster.opencost import guard as opencost_guard
 from unitcost.sources.cluster.opencost import nulls as opencost_nulls
 from unitcost.sources.cluster.opencost.answer import (
@@ -45,6 +43,7 @@ from unitcost.sources.cluster.opencost.doubt import Doubts, doubt_note, mostly_i
 from unitcost.sources.cluster.opencost.errors import message_of
 from unitcost.sources.cluster.opencost.files import Recorded
 from unitcost.sources.cluster.opencost.names import CLUSTER, IDLE, Naming, odd_names, untagged
+from unitcost.sources.cluster.opencost.settings import OpenCostSettings
 from unitcost.sources.http import Client
 
 YOUNGEST = 10
@@ -60,41 +59,6 @@ COLLECTOR_DAYS = 15
 """How many days OpenCost keeps by itself in collector mode, unless it is told otherwise."""
 OF_ONE_DAY = ("http", "truncated", "too_large", "merged")
 """Errors that may be one day's own; with any other there is no point in asking for the next day."""
-
-
-TenantKey = Annotated[str, Field(pattern=r"^(namespace|(label|annotation):[^,\s]+)$")]
-
-
-class OpenCostSettings(HttpSettings):
-    """An OpenCost server (url), or answers of its /allocation and /assets recorded in files (path).
-
-    tenant: what names the tenant: label:NAME (default: each of tenants.key), annotation:NAME or namespace; of several,
-    the first that a workload has counts; `none`: no workload has one, all are shared. cluster: another name for the
-    one cluster that OpenCost answers for; default: what OpenCost says. collector: OpenCost runs without a Prometheus.
-    currency: of OpenCost's prices; default: the configured one. billed_by: names of the bill sources that hold this
-    cluster's nodes; default: every bill, []: none. partial_guard: a day whose workloads cost less than this part of
-    what was to be expected is not believed at once; 0 believes everything. aggregate: what the recorded answers are
-    aggregated by, in order; default: the tenant, then the dimensions.
-    """
-
-    type: Literal["opencost"]
-    url: HttpUrl = Field(default="", repr=False)
-    path: ExistingPath | None = None
-    tenant: TenantKey | Literal["none"] | Annotated[list[TenantKey], Field(min_length=1)] | None = None
-    cluster: Annotated[str, Field(min_length=1)] | None = None
-    currency: Annotated[str, Field(pattern=r"^[A-Z]{3}$")] | None = None
-    billed_by: list[str] | None = None
-    partial_guard: Annotated[float, ANumber, Field(ge=0, lt=1)] = 0.5
-    aggregate: Annotated[list[str], Field(min_length=1)] | None = None
-    collector: bool = False
-
-    @model_validator(mode="after")
-    def _one_place(self) -> OpenCostSettings:
-        if bool(self.url) == (self.path is not None):
-            raise ValueError("needs exactly one of url (an OpenCost server) and path (its recorded answers)")
-        if self.url and self.aggregate is not None:
-            raise ValueError("aggregate is for path only; with url it follows from tenant and dimensions")
-        return self
 
 
 @dataclass(frozen=True, slots=True)

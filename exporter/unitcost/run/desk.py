@@ -1,0 +1,88 @@
+"""One source with its state, from one asking to the next."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from decimal import Decimal
+
+from unitcost.errors import describe
+from unitcost.facts import Note, Problem
+from unitcost.metrics.families import SourceState
+from unitcost.sources.base import Source, Waiting
+
+SLACK = 1.1
+"""How much longer than its timeout a source may be silent before it is said not to be up."""
+
+
+@dataclass
+class Desk:
+    """One source with its state; written by its own thread, read when a snapshot is made."""
+
+    name: str
+    source: Source
+    settings: str
+    rates: Mapping[str, Decimal]
+    waiting: Waiting
+    timeout: float | None = None
+    thread: threading.Thread | None = None
+    saw: object = None
+    """The nodes that were known when it was last asked."""
+    brought: bool = False
+    up: bool = False
+    last_success: datetime | None = None
+    duration: float | None = None
+    errors: Counter[str] = field(default_factory=Counter)
+    problems: list[str] = field(default_factory=list)
+    notes: list[Note] = field(default_factory=list)
+    left_out: list[Problem] = field(default_factory=list)
+    """What the ledger holds of it and cannot count, found when the numbers were derived."""
+
+    @property
+    def fine(self) -> bool:
+        """Whether the source answered, and all that it said is counted."""
+        return self.up and not self.left_out
+
+    def said(self) -> list[str]:
+        """Return all that is wrong, a line each."""
+        late = [self.overdue] if self.overdue else []
+        return [*late, *self.problems, *(problem.line for problem in self.left_out)]
+
+    @property
+    def running(self) -> bool:
+        """Whether the source is being asked."""
+        return self.thread is not None and self.thread.is_alive()
+
+    @property
+    def silent(self) -> float:
+        """Seconds that the source has waited for an answer of its server; 0 while it waits for none."""
+        return time.monotonic() - self.waiting.since if self.running and self.waiting.on_what else 0.0
+
+    @property
+    def overdue(self) -> str:
+        """What the source has waited for longer than its timeout, "" where that is not so."""
+        seconds = self.silent
+        if self.timeout is None or seconds <= self.timeout * SLACK:
+            return ""
+        late = f"no answer for {seconds:.0f} s, its timeout is {self.timeout:g} s"
+        return describe(self.waiting.on_what, late)
+
+    @property
+    def verdict(self) -> bool | None:
+        """Whether the source answers: in its last run, or so far in its first; None where that is not known yet."""
+        if self.overdue:
+            return False
+        return self.fine if self.brought or self.duration is not None else None
+
+    def state(self) -> SourceState:
+        """Return what the metrics say of this source."""
+        rates = self.rates
+        similar = sum(
+            (amount * rates.get(code, Decimal(0)) for note in self.notes for code, amount in note.similar.items()),
+            Decimal(0),
+        )
+        return SourceState(self.verdict, self.last_success, self.duration, dict(self.errors), similar)

@@ -1,0 +1,56 @@
+"""What the configuration says, in the words of the ledger and of the questions to it."""
+
+from __future__ import annotations
+
+from unitcost.config.directory import Directory
+from unitcost.config.model import METHODS, Config, Fixed, settings_digest
+from unitcost.economics.windows import Terms
+from unitcost.ledger.derive import Model
+
+
+def counting(config: Config, directory: Directory) -> Model:
+    """Return what the configuration says about counting."""
+    kinds = config.kinds()
+    bills = [name for name, kind in kinds.items() if kind == "bill"]
+    billed_by = []
+    for name, kind in kinds.items():
+        if kind == "cluster":
+            named = getattr(config.settings(name), "billed_by", None)
+            billed_by += [(name, bill) for bill in (bills if named is None else named)]
+    names = directory.names(config.tenants.fold)
+    rules: list[tuple[int, dict[str, str], str, str | None]] = []
+    fixed = []
+    for number, rule in enumerate(config.sharing):
+        if isinstance(rule.by, Fixed):
+            rules.append((number, dict(rule.match), "fixed", None))
+            fixed += [(number, names.tenant(tenant), share) for tenant, share in rule.by.fixed.items()]
+        elif rule.by in METHODS:
+            rules.append((number, dict(rule.match), rule.by, None))
+        else:
+            rules.append((number, dict(rule.match), "measure", rule.by))
+    return Model(
+        sources=[(name, kind, config.settings(name).required) for name, kind in kinds.items()],
+        billed_by=billed_by,
+        rates=sorted(config.currency.all_rates().items()),
+        aliases=names.keys(),
+        rules=rules,
+        fixed=fixed,
+        dimensions=list(config.dimensions),
+        restate_days=config.refresh.restate_days,
+        folding=names.folding,
+        settings=[(name, settings_digest(config, name)) for name in kinds],
+    )
+
+
+def terms(config: Config, directory: Directory) -> Terms:
+    """Return what the configuration says of windows, budgets and plans."""
+    return Terms(
+        windows=config.windows,
+        history=config.history,
+        months=config.months,
+        tenants=config.limits.tenants,
+        currency=config.currency.code,
+        directory=[(t.id, t.name, t.plan or None, t.status, t.budget_dollars) for t in directory.tenants],
+        targets=[(name, plan.target_margin) for name, plan in config.plans.items()],
+        budgets=[(name, budget.dollars, budget.share_of_mrr) for name, budget in config.budgets.items()],
+    )

@@ -1,0 +1,39 @@
+"""What unitcost.yaml says of a FOCUS bill."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Literal
+
+from pydantic import field_validator
+
+from unitcost.facts import COMPONENTS
+from unitcost.sources.base import ExistingPath, Settings
+
+
+class FocusSettings(Settings):
+    """A FOCUS export: one file, a folder, or a tree of folders by billing period.
+
+    cost: the cost column; BilledCost sums to the invoice, EffectiveCost spreads commitments. tenant: a column that
+    names the tenant, instead of the tag `tenants.key`; `none`: no charge has one, all are shared. components:
+    ServiceName or ServiceCategory → component, on top of the built-in table. overlapping_files: two files with charges
+    on the same day are an error, unless they are parts of one export, or are to be added up (`sum`, the very same rows
+    excepted). missing_days: what a day without usage is in a closed bill that has usage every day: `unknown`, or
+    `zero` where it really cost nothing.
+    """
+
+    type: Literal["focus"]
+    path: ExistingPath
+    cost: Literal["BilledCost", "EffectiveCost", "ContractedCost", "ListCost"] = "EffectiveCost"
+    tenant: str | None = None
+    components: Mapping[str, str] = {}
+    overlapping_files: Literal["error", "sum"] = "error"
+    missing_days: Literal["unknown", "zero"] = "unknown"
+
+    @field_validator("components")
+    @classmethod
+    def _known_components(cls, components: Mapping[str, str]) -> Mapping[str, str]:
+        for service, component in components.items():
+            if component not in COMPONENTS:
+                raise ValueError(f"{service}: {component} is no component; use one of {', '.join(COMPONENTS)}")
+        return components

@@ -1,0 +1,43 @@
+"""What unitcost.yaml says of an OpenCost."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field, model_validator
+
+from unitcost.sources.base import ANumber, ExistingPath, HttpSettings, HttpUrl
+
+TenantKey = Annotated[str, Field(pattern=r"^(namespace|(label|annotation):[^,\s]+)$")]
+
+
+class OpenCostSettings(HttpSettings):
+    """An OpenCost server (url), or answers of its /allocation and /assets recorded in files (path).
+
+    tenant: what names the tenant: label:NAME (default: each of tenants.key), annotation:NAME or namespace; of several,
+    the first that a workload has counts; `none`: no workload has one, all are shared. cluster: another name for the
+    one cluster that OpenCost answers for; default: what OpenCost says. collector: OpenCost runs without a Prometheus.
+    currency: of OpenCost's prices; default: the configured one. billed_by: names of the bill sources that hold this
+    cluster's nodes; default: every bill, []: none. partial_guard: a day whose workloads cost less than this part of
+    what was to be expected is not believed at once; 0 believes everything. aggregate: what the recorded answers are
+    aggregated by, in order; default: the tenant, then the dimensions.
+    """
+
+    type: Literal["opencost"]
+    url: HttpUrl = Field(default="", repr=False)
+    path: ExistingPath | None = None
+    tenant: TenantKey | Literal["none"] | Annotated[list[TenantKey], Field(min_length=1)] | None = None
+    cluster: Annotated[str, Field(min_length=1)] | None = None
+    currency: Annotated[str, Field(pattern=r"^[A-Z]{3}$")] | None = None
+    billed_by: list[str] | None = None
+    partial_guard: Annotated[float, ANumber, Field(ge=0, lt=1)] = 0.5
+    aggregate: Annotated[list[str], Field(min_length=1)] | None = None
+    collector: bool = False
+
+    @model_validator(mode="after")
+    def _one_place(self) -> OpenCostSettings:
+        if bool(self.url) == (self.path is not None):
+            raise ValueError("needs exactly one of url (an OpenCost server) and path (its recorded answers)")
+        if self.url and self.aggregate is not None:
+            raise ValueError("aggregate is for path only; with url it follows from tenant and dimensions")
+        return self

@@ -17,7 +17,8 @@ from itertools import pairwise
 from pathlib import Path
 
 from unitcost.config.directory import Directory
-from unitcost.config.model import Config, Limits
+from unitcost.config.model import Config
+from unitcost.config.sections import Limits
 from unitcost.economics.windows import look
 from unitcost.facts import Batch, Query
 from unitcost.ledger.derive import Model, derive

@@ -32,7 +32,7 @@ from tests.fakes.faults import faults
 from tests.fakes.faulty import FULL, certificate, running
 from tests.fakes.server import Reply, serve
 from tests.fakes.stored import asked
-from unitcost.config.model import load
+from unitcost.config.load import load
 from unitcost.errors import SourceError
 from unitcost.facts import Problem
 from unitcost.ledger.store import Ledger

@@ -8,7 +8,8 @@ from pathlib import Path
 
 from dashboards.panels import Json, override, steps, values_as
 from rules.alerts import Runbooks, meanings, runbooks_of
-from unitcost.config.model import Config, load
+from unitcost.config.load import load
+from unitcost.config.model import Config
 from unitcost.days import DEFAULT_WINDOWS
 from unitcost.facts import COMPONENTS
 from unitcost.metrics.external import CLUSTER

@@ -13,7 +13,8 @@ from rules.model import RuleFile
 from rules.provisioning import grafana
 from rules.recording import WINDOWS, recording
 from rules.write import operator, prometheus
-from unitcost.config.model import Config, load
+from unitcost.config.load import load
+from unitcost.config.model import Config
 from unitcost.errors import ConfigError
 
 FINE, USAGE = 0, 2

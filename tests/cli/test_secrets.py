@@ -20,7 +20,7 @@ import yaml
 from tests.fakes.processes import exporter, wait_for
 from tests.fakes.server import Reply, Request, serve
 from unitcost.cli.main import main
-from unitcost.config.model import load
+from unitcost.config.load import load
 from unitcost.errors import ConfigError, SourceError, describe
 from unitcost.redaction import SECRETS, SHORTEST, LogFormatter, visible
 from unitcost.sources.base import read_secret

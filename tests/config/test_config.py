@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from unitcost.config.model import load
+from unitcost.config.load import load
 from unitcost.errors import ConfigError
 
 

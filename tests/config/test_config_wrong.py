@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from unitcost.cli.main import main
-from unitcost.config.model import load
+from unitcost.config.load import load
 
 FIXED = "sharing: [{match: {component: idle}, by: {fixed: %s}}]"
 PROMETHEUS = "sources: {usage: {type: prometheus, url: 'http://p:9090', measures: {r: 'x[$window]'}, %s}}"

@@ -12,7 +12,8 @@ from tests.fakes.company import NOW, YESTERDAY, Company, cost, days_until, mrr
 from tests.fakes.stored import utc
 from unitcost import sample
 from unitcost.config.directory import Directory, Tenant
-from unitcost.config.model import Budget, Plan, load
+from unitcost.config.load import load
+from unitcost.config.sections import Budget, Plan
 from unitcost.errors import ConfigError
 from unitcost.facts import Revenue
 from unitcost.ledger.store import Ledger

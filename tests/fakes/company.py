@@ -8,7 +8,8 @@ from decimal import Decimal
 
 from tests.fakes.stored import utc
 from unitcost.config.directory import Directory, Tenant
-from unitcost.config.model import Config, Limits
+from unitcost.config.model import Config
+from unitcost.config.sections import Limits
 from unitcost.economics.windows import look
 from unitcost.facts import Batch, Cost, Revenue
 from unitcost.ledger.derive import Model, derive

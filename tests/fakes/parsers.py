@@ -23,7 +23,8 @@ from tests.fakes.opencost import DATA, REAL, by_cluster
 from tests.fakes.server import Reply, Request, serve
 from tests.fakes.stored import utc
 from unitcost.config.directory import Directory
-from unitcost.config.model import Config, load, settings_digest
+from unitcost.config.load import load
+from unitcost.config.model import Config, settings_digest
 from unitcost.days import window
 from unitcost.economics.windows import look
 from unitcost.errors import ConfigError, UnitcostError, describe

@@ -14,7 +14,8 @@ import pytest
 from tests.fakes.company import NOW, RATES, YESTERDAY, Company, cost, days_until
 from tests.fakes.server import Fake, Reply, Request, serve
 from unitcost.cli.main import main
-from unitcost.config.model import load, settings_digest
+from unitcost.config.load import load
+from unitcost.config.model import settings_digest
 from unitcost.facts import Asked, Batch, Note, Problem
 from unitcost.ledger.rewound import rewound
 from unitcost.ledger.store import Ledger

@@ -13,7 +13,8 @@ import pytest
 
 from tests.fakes.company import NOW, YESTERDAY, Company, cost, days_until, mrr
 from unitcost.cli.check import check
-from unitcost.config.model import Budget, load
+from unitcost.config.load import load
+from unitcost.config.sections import Budget
 from unitcost.errors import ConfigError, LedgerError, SourceError
 from unitcost.facts import Batch, Cost, Revenue, Usage
 from unitcost.ledger import bounds

@@ -16,7 +16,7 @@ from tests.fakes.company import YESTERDAY, Company, cost, mrr
 from tests.fakes.stored import MemoryStored, asked, rows, utc
 from unitcost.cli.main import main
 from unitcost.config.directory import Directory, Tenant
-from unitcost.config.model import load
+from unitcost.config.load import load
 from unitcost.errors import ConfigError, SourceError
 from unitcost.facts import Batch, Note, Revenue, Usage
 from unitcost.ledger.store import Ledger

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from unitcost.cli.main import main
-from unitcost.config.model import load
+from unitcost.config.load import load
 from unitcost.ledger.store import Ledger
 from unitcost.run.refresh import Refresher
 from unitcost.web.snapshot import Current

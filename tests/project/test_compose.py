@@ -18,7 +18,7 @@ from demo.compose import text as compose_alertmanager
 from demo.settings import Ports
 from tests.fakes.pages import UIDS
 from unitcost.cli import healthy
-from unitcost.config.model import Web
+from unitcost.config.sections import Web
 
 ROOT = Path(__file__).resolve().parents[2]
 LASTING = {"exporter", "cluster", "prometheus", "alertmanager", "notices", "grafana"}

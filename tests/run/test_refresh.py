@@ -17,7 +17,7 @@ import yaml
 from tests.fakes.faulty import Fault, running, silent
 from tests.fakes.server import Reply, Request, serve
 from tests.fakes.stored import utc
-from unitcost.config.model import load
+from unitcost.config.load import load
 from unitcost.facts import Asked, Batch, Note, Problem
 from unitcost.ledger.store import Ledger
 from unitcost.run import refresh

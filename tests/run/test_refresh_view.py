@@ -14,7 +14,8 @@ import pytest
 from tests.fakes.company import NOW, RATES, YESTERDAY
 from tests.ledger.test_damage import batch
 from unitcost.config.directory import Directory
-from unitcost.config.model import Config, load, settings_digest
+from unitcost.config.load import load
+from unitcost.config.model import Config, settings_digest
 from unitcost.facts import Batch, Cost
 from unitcost.ledger.store import Ledger
 from unitcost.run.refresh import Refresher

@@ -20,7 +20,7 @@ from typing import Any
 import pytest
 import yaml
 
-from unitcost.config.model import load
+from unitcost.config.load import load
 from unitcost.sample import write
 
 ZERO = Decimal(0)

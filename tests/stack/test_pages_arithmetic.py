@@ -17,7 +17,8 @@ from tests.fakes.pages import filled, midnights, page, panel
 from tests.fakes.processes import PrometheusServer, prometheus
 from unitcost.cli.backfill import write
 from unitcost.config.directory import Directory, Tenant
-from unitcost.config.model import Budget, Config, Limits
+from unitcost.config.model import Config
+from unitcost.config.sections import Budget, Limits
 from unitcost.facts import Usage
 from unitcost.ledger.derive import derive
 from unitcost.metrics.history import Past

@@ -24,7 +24,8 @@ from tests.fakes.company import Company, cost, mrr
 from tests.fakes.pages import DAY, UIDS, Json, expressions, filled, midnights, page, panel, panels
 from tests.fakes.processes import PrometheusServer, prometheus, wait_for
 from unitcost.cli.backfill import write
-from unitcost.config.model import Config, Limits
+from unitcost.config.model import Config
+from unitcost.config.sections import Limits
 from unitcost.economics.margin import ReportLine, read_lines
 from unitcost.economics.windows import look
 from unitcost.ledger.derive import derive

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from unitcost.address import split_address
-from unitcost.config.model import Web
+from unitcost.config.sections import Web
 from unitcost.config.variables import fill_variables
 from unitcost.errors import ConfigError
 from unitcost.yaml_file import read_yaml

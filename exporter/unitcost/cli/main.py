@@ -18,7 +18,8 @@ from unitcost.cli.check import check
 from unitcost.cli.healthy import healthy
 from unitcost.cli.report import FORMATS, report
 from unitcost.config.directory import Directory
-from unitcost.config.model import Config, load
+from unitcost.config.load import load
+from unitcost.config.model import Config
 from unitcost.days import is_named
 from unitcost.ending import ENDING
 from unitcost.errors import ConfigError, LedgerStoppedError, UnitcostError

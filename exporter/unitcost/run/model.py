@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from unitcost.config.directory import Directory
-from unitcost.config.model import METHODS, Config, Fixed, settings_digest
+from unitcost.config.model import Config, settings_digest
+from unitcost.config.sections import METHODS, Fixed
 from unitcost.economics.windows import Terms
 from unitcost.ledger.derive import Model
 

@@ -11,9 +11,7 @@ from collections.abc import Iterable, Mapping
 
 import promql_parser as pp
 
-from unitcost.metrics import catalogue
-from unitcost.metrics import external as catalogue_external
-from unitcost.metrics import recorded as catalogue_recorded
+from unitcost.metrics import catalogue, external, recorded
 from unitcost.metrics.catalogue import Metric
 
 SET_OPERATORS = ("and", "or", "unless")
@@ -25,8 +23,8 @@ Labels = frozenset[str]
 
 def everything() -> dict[str, Metric]:
     """Return every metric that a rule or a page may read, by name; scraped ones with job and instance."""
-    known = {metric.name: metric for metric in (*catalogue.ALL, *catalogue_external.EXTERNAL)}
-    return known | {metric.name: metric for metric in catalogue_recorded.RECORDED}
+    known = {metric.name: metric for metric in (*catalogue.ALL, *external.EXTERNAL)}
+    return known | {metric.name: metric for metric in recorded.RECORDED}
 
 
 class Reading:
@@ -75,11 +73,11 @@ class Reading:
 
     def _stored(self, metric: Metric) -> tuple[str, ...]:
         """Return the labels that a metric has in Prometheus."""
-        if ":" in metric.name or metric in (catalogue_external.ALERTS, catalogue_external.ALERTS_FOR_STATE):
+        if ":" in metric.name or metric in (external.ALERTS, external.ALERTS_FOR_STATE):
             return metric.labels
-        if metric in catalogue_external.EXTERNAL:
-            return catalogue_external.stored_labels(metric)
-        return (*metric.labels, *catalogue_external.SCRAPED_LABELS)
+        if metric in external.EXTERNAL:
+            return external.stored_labels(metric)
+        return (*metric.labels, *external.SCRAPED_LABELS)
 
     def _aggregate(self, node: pp.AggregateExpr) -> Labels:
         inner = self._visit(node.expr)

@@ -30,7 +30,7 @@ from tests.sources.test_focus import (
 )
 from unitcost.errors import SourceError
 from unitcost.facts import Batch, Note, Problem
-from unitcost.sources.bills.focus import parts as focus_parts
+from unitcost.sources.bills.focus import parts
 
 Rows = list[dict[str, Any]]
 
@@ -109,7 +109,7 @@ def test_of_a_huge_export_a_sample_of_rows_is_enough(tmp_path: Path, monkeypatch
     charges = [day(at % 30 + 1, ResourceId=f"i-{at}", EffectiveCost="3") for at in range(400)]
     write_csv(tmp_path / "x-1.csv", charges)
     write_csv(tmp_path / "x-2.csv", charges[:350])
-    monkeypatch.setattr(focus_parts, "SAMPLED_BYTES", sum(path.stat().st_size for path in tmp_path.iterdir()) // 4)
+    monkeypatch.setattr(parts, "SAMPLED_BYTES", sum(path.stat().st_size for path in tmp_path.iterdir()) // 4)
     assert "rows twice" in refused(tmp_path)
     write_csv(tmp_path / "x-2.csv", [one | {"ResourceId": f"o-{at}"} for at, one in enumerate(charges[:350])])
     assert total(costs(tmp_path)) == 3 * 750

@@ -14,8 +14,7 @@ import bcrypt
 import pytest
 
 from tests.fakes.web_server import SNAPSHOT, ask, basic, filled, running
-from unitcost.web import checks as web_checks
-from unitcost.web import reload as web_reload
+from unitcost.web import checks, reload
 from unitcost.web.accept import party
 from unitcost.web.server import Server
 from unitcost.web.web_config import WebConfig
@@ -37,7 +36,7 @@ def checked(monkeypatch: pytest.MonkeyPatch) -> list[bytes]:
         return real(password, hashed)
 
     monkeypatch.setattr(bcrypt, "checkpw", slow)
-    monkeypatch.setattr(web_checks, "THREADS", 1)
+    monkeypatch.setattr(checks, "THREADS", 1)
     return found
 
 
@@ -200,7 +199,7 @@ def test_failures_are_held_against_an_address_or_the_network_that_a_host_has_to_
 
 @pytest.fixture
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(web_reload, "LOOK_SECONDS", 0.02)
+    monkeypatch.setattr(reload, "LOOK_SECONDS", 0.02)
 
 
 def write(path: Path, text: str) -> None:

@@ -21,9 +21,7 @@ import bcrypt
 import pytest
 
 from tests.fakes.web_server import SNAPSHOT, ask, basic, filled, running
-from unitcost.web import connections as web_connections
-from unitcost.web import log as web_log
-from unitcost.web import protocol as web_protocol
+from unitcost.web import connections, log, protocol
 from unitcost.web.log import SPARSE, thin_out
 from unitcost.web.snapshot import Current
 from unitcost.web.web_config import WebConfig
@@ -150,7 +148,7 @@ def test_readers_who_do_not_read_make_room_for_one_who_does() -> None:
 
 
 def test_a_connection_that_says_nothing_is_closed_without_an_answer(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(web_connections, "REQUEST_SECONDS", 0.2)
+    monkeypatch.setattr(connections, "REQUEST_SECONDS", 0.2)
     with running(filled()) as server:
         assert say(server.port, b"") == b""
 
@@ -278,7 +276,7 @@ def test_a_head_just_below_the_limits_is_served(port: int) -> None:
     ids=lambda begin: repr(begin[-30:]),
 )
 def test_a_connection_that_sends_without_end_costs_little_memory(begin: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(web_protocol, "LINGER_SECONDS", 0.3)
+    monkeypatch.setattr(protocol, "LINGER_SECONDS", 0.3)
     with running(filled()) as server, connect(server.port) as client:
         before = memory()
         sent = 0
@@ -380,7 +378,7 @@ def test_a_client_that_goes_on_sending_still_gets_its_refusal(port: int) -> None
 
 
 def test_every_answer_carries_the_configured_and_the_security_headers(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(web_connections, "REQUEST_SECONDS", 0.5)
+    monkeypatch.setattr(connections, "REQUEST_SECONDS", 0.5)
     config = replace(USERS, headers={"Strict-Transport-Security": "max-age=600", "X-Frame-Options": "SAMEORIGIN"})
     authorized = f"HTTP/1.1\r\nConnection: close\r\nAuthorization: {RIGHT['Authorization']}\r\n\r\n".encode()
     requests = {
@@ -468,6 +466,6 @@ def test_what_was_left_out_is_told_when_its_minute_is_over(
     for _ in range(20):
         say(port, b"?\r\n")
     assert len(caplog.messages) == 5
-    monkeypatch.setattr(web_log, "MINUTE", 0.0)
+    monkeypatch.setattr(log, "MINUTE", 0.0)
     wait_until(lambda: caplog.messages[-1].endswith("(and 14 more like it)"))  # the server does it by itself
     assert len(logged()) == 6

@@ -22,7 +22,7 @@ from tests.fakes.alert_rules import alerts_of
 from tests.fakes.promql_names import Reading, everything
 from tests.fakes.web_server import ask, basic, filled, running
 from unitcost.config.model import Config
-from unitcost.web import runbook_pages as web_runbooks
+from unitcost.web import runbook_pages
 from unitcost.web.markdown import to_html
 from unitcost.web.runbook_pages import INDEX, pages, texts
 from unitcost.web.snapshot import Current
@@ -178,7 +178,7 @@ def test_another_form_of_markdown_is_an_error_with_its_line(text: str, line: int
     ],
 )
 def test_a_runbook_that_leads_nowhere_is_an_error(monkeypatch: pytest.MonkeyPatch, text: str, problem: str) -> None:
-    monkeypatch.setattr(web_runbooks, "texts", lambda: {"Name": text})
+    monkeypatch.setattr(runbook_pages, "texts", lambda: {"Name": text})
     with pytest.raises(ValueError, match=re.escape(problem)):
         pages.__wrapped__()
 
@@ -242,8 +242,8 @@ def test_who_has_no_password_reads_no_runbook() -> None:
 
 
 def test_a_request_reads_no_file(port: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(web_runbooks, "_FOLDER", Path("/nowhere"))
-    monkeypatch.setattr(web_runbooks, "to_html", None)
+    monkeypatch.setattr(runbook_pages, "_FOLDER", Path("/nowhere"))
+    monkeypatch.setattr(runbook_pages, "to_html", None)
     assert ask(port, f"{INDEX}{NAMES[0]}")[1] == pages()[f"{INDEX}{NAMES[0]}"].plain
 
 

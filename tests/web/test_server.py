@@ -28,8 +28,7 @@ from unitcost.errors import ConfigError
 from unitcost.metrics.exposition import Family
 from unitcost.sources.base import HttpSettings
 from unitcost.sources.http import Client
-from unitcost.web import connections as web_connections
-from unitcost.web import reload as web_reload
+from unitcost.web import connections, reload
 from unitcost.web import server as web
 from unitcost.web.app import wants_gzip, wants_openmetrics
 from unitcost.web.server import Server, bind, serve
@@ -211,7 +210,7 @@ def memory() -> int:
 
 
 def test_a_request_that_never_ends_is_cut_off(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(web_connections, "REQUEST_SECONDS", 0.3)
+    monkeypatch.setattr(connections, "REQUEST_SECONDS", 0.3)
     with running(filled()) as server:
         address = ("127.0.0.1", server.port)
         with socket.create_connection(address, timeout=5) as slow, socket.create_connection(address, timeout=5) as mute:
@@ -230,7 +229,7 @@ def is_cut_off(client: socket.socket) -> bool:
 
 
 def test_an_idle_connection_is_kept_between_scrapes(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(web_connections, "REQUEST_SECONDS", 0.2)
+    monkeypatch.setattr(connections, "REQUEST_SECONDS", 0.2)
     with running(filled()) as server:
         connection = HTTPConnection("127.0.0.1", server.port, timeout=5)
         connection.auto_open = 0
@@ -522,7 +521,7 @@ def lets_in(server: Server, tls: ssl.SSLContext) -> bool:
 def test_a_renewed_certificate_is_used_without_a_restart_and_a_broken_one_is_not(
     certificates: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(web_reload, "LOOK_SECONDS", 0.02)
+    monkeypatch.setattr(reload, "LOOK_SECONDS", 0.02)
     for kind in ("crt", "key"):
         (tmp_path / f"server.{kind}").write_bytes((certificates / f"server.{kind}").read_bytes())
     config = WebConfig.load(web_file(tmp_path, TLS + "}"))

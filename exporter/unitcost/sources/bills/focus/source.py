@@ -36,7 +36,7 @@ class Focus:
     """One FOCUS export; a batch is a billing period ("YYYY-MM", by the month it starts in), replaced whole.
 
     Amounts are summed with 18 decimals and rounded to 12 per row. A charge of more than 25 hours is spread evenly over
-    its days inside its billing period, any other counts on one day; focus_days says which, focus_known what is known.
+    its days inside its billing period, any other counts on one day; days.py says which, known.py what is known.
     """
 
     kind: ClassVar[SourceKind] = "bill"

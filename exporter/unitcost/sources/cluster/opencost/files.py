@@ -12,7 +12,7 @@ from pathlib import Path
 
 from unitcost.errors import SourceError
 from unitcost.facts import Asked, Batch, Cost, Node, Note, Problem
-from unitcost.sources.cluster.opencost import nulls as opencost_nulls
+from unitcost.sources.cluster.opencost import nulls
 from unitcost.sources.cluster.opencost.answer import (
     Pieces,
     Step,
@@ -105,7 +105,7 @@ class Recorded:
     def _add(self, step: Step, file: str, where: str, folder: _Folder) -> None:
         pieces = days_of(step.start, step.end)
         at = f"{where}, {pieces[0][0]}"
-        problem = opencost_nulls.unknown_day(step.entries, at)
+        problem = nulls.unknown_day(step.entries, at)
         if problem is None:
             try:
                 entries = placed(step.entries, self._naming, self._cluster, self._name, None, at)
@@ -117,7 +117,7 @@ class Recorded:
             return
         days = read_costs(entries, self._naming, self._currency)
         folder.findings += odd_names(((entry.name, entry.cluster) for entry in entries), self._naming, where)
-        folder.findings += opencost_nulls.named(entries, [], None, at)
+        folder.findings += nulls.named(entries, [], None, at)
         if len(pieces) > 1:
             folder.findings.append(
                 Note(

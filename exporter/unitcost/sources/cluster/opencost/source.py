@@ -15,8 +15,7 @@ from typing import ClassVar
 from unitcost.errors import SourceError
 from unitcost.facts import Asked, Batch, Cost, Node, Note, Problem, Query, Stored
 from unitcost.sources.base import NOBODY, Context, SourceKind
-from unitcost.sources.cluster.opencost import guard as opencost_guard
-from unitcost.sources.cluster.opencost import nulls as opencost_nulls
+from unitcost.sources.cluster.opencost import guard, nulls
 from unitcost.sources.cluster.opencost.answer import (
     LOG_HINT,
     URL_HINT,
@@ -203,7 +202,7 @@ class OpenCost:
             yield from self._nothing(day, asked, known=known)
             return
         if known and covered(asked.stored.fingerprint(key)) >= minutes:
-            lost = opencost_nulls.lost_by(answer.entries, self._naming, asked.stored.costs(key))
+            lost = nulls.lost_by(answer.entries, self._naming, asked.stored.costs(key))
             if lost:
                 yield Note(
                     f"{self._where(day)}: OpenCost does not know the {lost[0]} any more (null); "
@@ -230,7 +229,7 @@ class OpenCost:
                     f"Until they are, a bill's rows are told to be Kubernetes by their tags alone. {error.hint}",
                 )
         yield Batch(key, [day], fingerprint_of(minutes, believed, nodes if found else None), cost=believed, nodes=nodes)
-        yield from opencost_nulls.named(answer.entries, believed, found, self._where(day))
+        yield from nulls.named(answer.entries, believed, found, self._where(day))
         if self._guard and reference_for(day, minutes, asked.stored) is None:
             yield from mostly_idle(believed, self._where(day))
 
@@ -263,7 +262,7 @@ class OpenCost:
             answer = self._allocation(day, minutes, assets)
             return [] if isinstance(answer, Problem) else answer.rows
 
-        return opencost_guard.settle(
+        return guard.settle(
             rows, reference, self._guard, again=again, assets=assets, pause=self._pause, where=self._where(day)
         )
 
@@ -287,7 +286,7 @@ class OpenCost:
                 "OpenCost does not know what it was asked to aggregate by: no name says more than the cluster",
                 "Check the source's tenant setting: label:NAME, annotation:NAME or namespace",
             )
-        problem = opencost_nulls.unknown_day(entries, where)
+        problem = nulls.unknown_day(entries, where)
         if problem is not None:
             return problem
         for entry in entries:

@@ -74,7 +74,9 @@ def ask(url: str, kind: str, timeout: float, ca_file: Path, out: Connection) -> 
 
 def alone(url: str, kind: str, timeout: float, ca_file: Path) -> tuple[str, float, int]:
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["unitcost.sources.prometheus", "unitcost.sources.opencost", "unitcost.refresh"])
+    context.set_forkserver_preload(
+        ["unitcost.sources.usage.prometheus", "unitcost.sources.cluster.opencost.source", "unitcost.run.fetch"]
+    )
     here, there = context.Pipe(duplex=False)
     process = context.Process(target=ask, args=(url, kind, timeout, ca_file, there))
     process.start()

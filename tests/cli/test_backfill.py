@@ -203,7 +203,7 @@ def test_backfilled_and_scraped_days_are_one_row_of_days_while_the_exporter_hold
     with exporter(tmp_path) as unitcost:
         wait_for(unitcost.ready, "the first snapshot")
         assert run(tmp_path, as_of=datetime.now(UTC)) == 0
-        assert "another process holds the ledger: written from a copy" in capfd.readouterr().err
+        assert "another process holds the ledger: this is of a copy of it" in capfd.readouterr().err
         imported(tmp_path)
         with prometheus(tmp_path, {"unitcost": unitcost.url.removeprefix("http://")}) as server:
             wait_for(lambda: server.has(catalogue.TENANT_COST.name), "a scrape")

@@ -130,7 +130,7 @@ def test_any_other_answer_is_not_healthy_and_is_shown(tmp_path: Path, status: in
 
 
 def test_a_server_that_does_not_answer_is_not_healthy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("unitcost.healthy.TIMEOUT_SECONDS", 0.2)
+    monkeypatch.setattr("unitcost.cli.healthy.TIMEOUT_SECONDS", 0.2)
 
     def slow(_: object) -> Reply:
         time.sleep(1)

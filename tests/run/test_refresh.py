@@ -20,7 +20,7 @@ from tests.fakes.stored import utc
 from unitcost.config.load import load
 from unitcost.facts import Asked, Batch, Note, Problem
 from unitcost.ledger.store import Ledger
-from unitcost.run import refresh
+from unitcost.run import fetch, refresh
 from unitcost.run.desk import Desk
 from unitcost.run.refresh import Refresher
 from unitcost.sources.base import SourceKind
@@ -35,7 +35,7 @@ HEADER = "BillingPeriodStart,ChargePeriodStart,BillingCurrency,EffectiveCost,Ser
 
 @pytest.fixture(autouse=True)
 def _short(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(refresh, "SILENCE", 0.5)
+    monkeypatch.setattr(fetch, "SILENCE", 0.5)
     monkeypatch.setattr(refresh, "LOOK", 0.5)
 
 
@@ -100,7 +100,7 @@ def test_a_hanging_source_does_not_hold_up_the_others(tmp_path: Path, kind: str)
 
 
 def test_a_cluster_whose_nodes_are_known_has_no_head_start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(refresh, "SILENCE", 20.0)
+    monkeypatch.setattr(fetch, "SILENCE", 20.0)
     gate = threading.Event()
     gate.set()
     (tmp_path / "bill.csv").write_text(f"{HEADER}\n2026-11-01,2026-11-18,USD,1,EC2,i-0a1\n")
@@ -149,7 +149,7 @@ def going(given: Refresher) -> Iterator[Callable[[], bytes]]:
     thread.start()
 
     def served() -> bytes:
-        snapshot = given._current.get()  # noqa: SLF001 - it is handed in, and read by the web server only
+        snapshot = given.current.get()
         return b"" if snapshot is None else snapshot.text
 
     try:
@@ -206,7 +206,7 @@ def test_a_source_that_is_stuck_behind_its_timeout_says_what_it_waits_for(tmp_pa
         assert desk.overdue.startswith("http://prometheus:9090/api/v1/query: no answer for")
         assert desk.overdue.endswith("its timeout is 0.2 s")
         assert desk.state().up is False
-        page = given._current.get()  # noqa: SLF001 - it is handed in, and read by the web server only
+        page = given.current.get()
         assert page is not None
         assert b"no answer for" in page.page
         gate.set()
@@ -269,7 +269,7 @@ def slowly(request: Request) -> Reply:
 def test_a_bill_learns_of_nodes_that_come_late_in_the_same_refresh(
     tmp_path: Path, bill: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(refresh, "HEAD_START", 0.3)
+    monkeypatch.setattr(fetch, "HEAD_START", 0.3)
     with serve(slowly) as fake:
         sources = {"cluster": {"type": "opencost", "url": fake.url}, "bill": bill}
         with refresher(tmp_path, sources) as (given, ledger):

@@ -3,25 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import closing, contextmanager
 from datetime import date, datetime, timedelta
 from pathlib import Path
 from typing import BinaryIO
 
 from unitcost.config.directory import Directory
 from unitcost.config.model import Config
-from unitcost.errors import LedgerError, LedgerInUseError, OutputError, UsageError
-from unitcost.ledger.copied import copied
+from unitcost.errors import LedgerError, OutputError, UsageError
+from unitcost.ledger.access import OF_A_COPY, access
 from unitcost.ledger.derive import derive
-from unitcost.ledger.files import FILE_NAME
+from unitcost.ledger.doubts import told
 from unitcost.ledger.prune import first_kept
 from unitcost.ledger.store import Ledger
 from unitcost.metrics.exposition import openmetrics_head, timed_lines
 from unitcost.metrics.families import SELECTS
 from unitcost.metrics.history import Past, known_days
+from unitcost.run.fetch import Fetcher
 from unitcost.run.model import counting, terms
-from unitcost.run.refresh import Refresher
-from unitcost.web.snapshot import Current
 
 
 def backfill(
@@ -44,45 +43,24 @@ def backfill(
     last = yesterday if last is None else last
     _check(first, last, yesterday, output)
     remarks: list[str] = []
-    with _ledger(state_dir, output.absolute().parent, remarks) as (ledger, ours):
-        good = not ours or _refreshed(config, directory, ledger, clock, remarks)
-        counted = clock().date() - first_kept(ledger, clock(), config.history, config.windows)
+    with access(state_dir, output.absolute().parent) as (ledger, ours):
+        fetcher = Fetcher(config, directory, ledger, clock)
+        if ours:
+            fetcher.fetch()
+        now = clock()
         with ledger.alone():  # every day sees one state of the ledger
-            derive(ledger, counting(config, directory), clock(), counted)
-            past = Past(ledger, terms(config, directory), clock())
+            kept = first_kept(ledger, now, config.history, config.windows)
+            derive(ledger, counting(config, directory), now, now.date() - kept)
+            fetcher.leave_out(told(ledger))
+            remarks += fetcher.said() if ours else [OF_A_COPY]
+            past = Past(ledger, terms(config, directory), now)
             days = _days(ledger, first, last, remarks)
             for day in days:
                 past.add(day)
         with _whole(output) as file:
             write(past, file)
         remarks += past.left_out(days[0])
-    return good, remarks
-
-
-@contextmanager
-def _ledger(state_dir: Path | None, beside: Path, remarks: list[str]) -> Iterator[tuple[Ledger, bool]]:
-    """Open the ledger, or a copy of it where another process holds it; yield it and whether it is ours to refresh."""
-    with ExitStack() as stack:
-        ours = True
-        try:
-            ledger = Ledger(state_dir)
-        except LedgerInUseError:
-            if state_dir is None:
-                raise
-            ours = False
-            ledger = Ledger(stack.enter_context(copied(state_dir / FILE_NAME, beside)))
-            remarks.append("another process holds the ledger: written from a copy of it, sources were not asked")
-        yield stack.enter_context(closing(ledger)), ours
-
-
-def _refreshed(
-    config: Config, directory: Directory, ledger: Ledger, clock: Callable[[], datetime], remarks: list[str]
-) -> bool:
-    """Ask every source once; return whether all is well."""
-    refresher = Refresher(config, directory, ledger, Current(), clock)
-    good = refresher.refresh()
-    remarks += [f"{desk.name}: {line}" for desk in refresher.desks for line in desk.said()]
-    return good
+    return not ours or fetcher.fine, remarks
 
 
 def _check(first: date | None, last: date, yesterday: date, output: Path) -> None:

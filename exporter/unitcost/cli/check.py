@@ -14,8 +14,8 @@ from unitcost.ledger.held import held
 from unitcost.ledger.store import Ledger
 from unitcost.redaction import say
 from unitcost.run.desk import Desk
-from unitcost.run.refresh import Refresher
-from unitcost.web.snapshot import Current
+from unitcost.run.fetch import Fetcher
+from unitcost.run.publish import count
 
 RECENT = timedelta(days=7)
 """How far back `check` asks: enough to hold a day against its neighbours, quick enough to wait for."""
@@ -36,9 +36,12 @@ def check(
     ledger = Ledger(None)
     try:
         recent = config.model_copy(update={"history": min(config.history, RECENT)})
-        refresher = Refresher(recent, directory, ledger, Current(), clock)
-        good = refresher.refresh()
-        for desk in refresher.desks:
+        fetcher = Fetcher(recent, directory, ledger, clock)
+        fetcher.fetch()
+        with ledger.alone():
+            count(ledger, recent, directory, fetcher, clock())
+        good = fetcher.fine
+        for desk in fetcher.desks:
             _describe(desk, config, ledger, out)
         _describe_similar(config, ledger, out)
         for source, cluster, ratio in ledger.rows(

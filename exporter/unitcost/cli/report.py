@@ -15,14 +15,14 @@ from pathlib import Path
 from unitcost.config.directory import Directory
 from unitcost.config.model import Config
 from unitcost.days import window as window_of
-from unitcost.economics.margin import ReportLine, missing_days, read_copy, read_lines
-from unitcost.errors import LedgerError, LedgerInUseError
-from unitcost.ledger.store import Ledger
+from unitcost.economics.margin import ReportLine, missing_days, read_lines
+from unitcost.errors import LedgerError
+from unitcost.ledger.access import OF_A_COPY, access
 from unitcost.redaction import say, visible
+from unitcost.run.fetch import Fetcher
 from unitcost.run.overview import overview
-from unitcost.run.refresh import Refresher
+from unitcost.run.publish import sum_up
 from unitcost.web.pages.front import render_page
-from unitcost.web.snapshot import Current
 
 FORMATS = ("table", "csv", "json", "html")
 CENT = Decimal("0.01")
@@ -33,36 +33,30 @@ def report(
 ) -> bool:
     """Print the margin table; return whether every source answered and the window is complete.
 
-    Refreshes first. When a running exporter holds the ledger, its last published numbers are printed instead.
+    Asks the sources first; when a running exporter holds the ledger, a copy of it is read instead.
     """
     if window not in config.windows:
         config = config.model_copy(update={"windows": (*config.windows, window)})
-    try:
-        ledger = Ledger(state_dir)
-    except LedgerInUseError:
-        if state_dir is None or form == "html":
-            raise
-        lines, missing = read_copy(state_dir, window)
-        remarks = [f"{missing} days are missing of its sources: not the whole window"] if missing else []
-        _print(config, clock(), window, form, lines, [*remarks, "as last published by the running exporter"])
-        return not missing
-    try:
-        refresher = Refresher(config, directory, ledger, Current(), clock)
-        good = refresher.refresh()
-        remarks = [f"{desk.name}: {line}" for desk in refresher.desks for line in desk.said()]
-        for source, days in missing_days(ledger, window):
-            remarks.append(f"{source}: {len(days)} days missing, {days[0]} to {days[-1]}: not the whole window")
-        lines = read_lines(ledger, window)
-        if not lines:
-            raise LedgerError("\n".join([f"no source knows anything of the window {window}", *remarks]))
-        if form == "html":
-            view = overview(ledger, config, refresher.desks, clock(), window)
-            sys.stdout.write(render_page(replace(view, links=())))  # a file has no server behind it
-        else:
-            _print(config, clock(), window, form, lines, remarks)
-        return good and not missing_days(ledger, window)
-    finally:
-        ledger.close()
+    now = clock()
+    with access(state_dir) as (ledger, ours):
+        fetcher = Fetcher(config, directory, ledger, clock)
+        if ours:
+            fetcher.fetch()
+        with ledger.alone():
+            sum_up(ledger, config, directory, fetcher, now)
+            lines = read_lines(ledger, window)
+            missing = missing_days(ledger, window)
+            view = overview(ledger, config, fetcher.desks, now, window)
+    remarks = fetcher.said() if ours else [OF_A_COPY]
+    for source, days in missing:
+        remarks.append(f"{source}: {len(days)} days missing, {days[0]} to {days[-1]}: not the whole window")
+    if not lines:
+        raise LedgerError("\n".join([f"no source knows anything of the window {window}", *remarks]))
+    if form == "html":
+        sys.stdout.write(render_page(replace(view, links=())))  # a file has no server behind it
+    else:
+        _print(config, now, window, form, lines, remarks)
+    return (not ours or fetcher.fine) and not missing
 
 
 def _print(

@@ -1,0 +1,93 @@
+"""From what the ledger holds to what is served: derived, summed up, read, rendered, and swapped in as a whole."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from datetime import datetime, timedelta
+
+from unitcost.config.directory import Directory
+from unitcost.config.model import Config
+from unitcost.economics.windows import look
+from unitcost.errors import LedgerLostError, LedgerStoppedError, UnitcostError
+from unitcost.ledger.derive import derive
+from unitcost.ledger.doubts import told
+from unitcost.ledger.prune import first_kept, prune
+from unitcost.ledger.store import Ledger
+from unitcost.metrics.families import families
+from unitcost.run.fetch import Fetcher
+from unitcost.run.model import counting, terms
+from unitcost.run.overview import overview
+from unitcost.web.pages.front import render_page
+from unitcost.web.snapshot import Current, Snapshot
+
+log = logging.getLogger(__name__)
+
+
+def count(ledger: Ledger, config: Config, directory: Directory, fetcher: Fetcher, now: datetime) -> None:
+    """Derive the days that changed, and let each source say what the ledger holds of it and cannot count."""
+    derive(ledger, counting(config, directory), now, _forget(ledger, config, fetcher, now))
+    fetcher.leave_out(told(ledger))
+
+
+def sum_up(ledger: Ledger, config: Config, directory: Directory, fetcher: Fetcher, now: datetime) -> None:
+    """Do the same, and sum up what days come to as seen at `now`. Who reads that holds `ledger.alone()` around it."""
+    count(ledger, config, directory, fetcher, now)
+    look(ledger, terms(config, directory), now)
+
+
+def _forget(ledger: Ledger, config: Config, fetcher: Fetcher, now: datetime) -> timedelta:
+    """Prune the ledger; return how far back its days count. One in memory (`check`, the sample) keeps them all."""
+    if ledger.path is None:
+        return config.history
+    fetcher.kept = first_kept(ledger, now, config.history, config.windows)
+    prune(ledger, fetcher.kept)
+    return now.date() - fetcher.kept
+
+
+class Publisher:
+    """Publishes snapshots of the ledger. lose: is told that the ledger cannot be used."""
+
+    def __init__(
+        self,
+        config: Config,
+        directory: Directory,
+        ledger: Ledger,
+        current: Current,
+        lose: Callable[[LedgerLostError], None],
+    ) -> None:
+        self._config = config
+        self._directory = directory
+        self._ledger = ledger
+        self._current = current
+        self._lose = lose
+
+    def publish(self, fetcher: Fetcher, now: datetime) -> bool:
+        """Swap in a new snapshot; on failure the last one stays. Return success."""
+        try:
+            self._ledger.refuse_lost()
+            self._current.publish(self._made(fetcher, now))
+        except LedgerStoppedError:
+            return False
+        except LedgerLostError as error:
+            self._lose(error)
+            return False
+        except UnitcostError as error:
+            log.error("the numbers were not renewed, the last good ones stay: %s", error)
+            return False
+        except Exception:
+            log.exception("the numbers were not renewed, the last good ones stay; please report this")
+            return False
+        return True
+
+    def _made(self, fetcher: Fetcher, now: datetime) -> Snapshot:
+        with self._ledger.alone():  # a batch is stored before all of this or after: no number without the others
+            sum_up(self._ledger, self._config, self._directory, fetcher, now)
+            found = families(
+                self._ledger,
+                {desk.name: desk.state() for desk in fetcher.desks},
+                now,
+                with_directory=self._config.tenants.directory is not None,
+            )
+            view = overview(self._ledger, self._config, fetcher.desks, now)
+        return Snapshot.of(found, render_page(view), now)

@@ -212,7 +212,7 @@ def cpu_seconds(pid: int) -> float:
 def test_all_the_files_that_a_process_may_open_are_allowed() -> None:
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     code = (
-        "import resource; from unitcost.web_accept import places;"
+        "import resource; from unitcost.web.accept import places;"
         f" resource.setrlimit(resource.RLIMIT_NOFILE, (128, {hard})); print(places(10), places({hard}));"
         " print(resource.getrlimit(resource.RLIMIT_NOFILE))"
     )

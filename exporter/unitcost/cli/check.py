@@ -15,7 +15,7 @@ from unitcost.ledger.store import Ledger
 from unitcost.redaction import say
 from unitcost.run.desk import Desk
 from unitcost.run.fetch import Fetcher
-from unitcost.run.publish import count
+from unitcost.run.publish import sum_up
 
 RECENT = timedelta(days=7)
 """How far back `check` asks: enough to hold a day against its neighbours, quick enough to wait for."""
@@ -39,7 +39,7 @@ def check(
         fetcher = Fetcher(recent, directory, ledger, clock)
         fetcher.fetch()
         with ledger.alone():
-            count(ledger, recent, directory, fetcher, clock())
+            sum_up(ledger, recent, directory, fetcher, clock())
         good = fetcher.fine
         for desk in fetcher.desks:
             _describe(desk, config, ledger, out)

@@ -24,15 +24,13 @@ from unitcost.web.snapshot import Current, Snapshot
 log = logging.getLogger(__name__)
 
 
-def count(ledger: Ledger, config: Config, directory: Directory, fetcher: Fetcher, now: datetime) -> None:
-    """Derive the days that changed, and let each source say what the ledger holds of it and cannot count."""
+def sum_up(ledger: Ledger, config: Config, directory: Directory, fetcher: Fetcher, now: datetime) -> None:
+    """Derive the days that changed, and sum up what days come to as seen at `now`.
+
+    Each source says what the ledger holds of it and cannot count. Who reads the sums holds `ledger.alone()` around it.
+    """
     derive(ledger, counting(config, directory), now, _forget(ledger, config, fetcher, now))
     fetcher.leave_out(told(ledger))
-
-
-def sum_up(ledger: Ledger, config: Config, directory: Directory, fetcher: Fetcher, now: datetime) -> None:
-    """Do the same, and sum up what days come to as seen at `now`. Who reads that holds `ledger.alone()` around it."""
-    count(ledger, config, directory, fetcher, now)
     look(ledger, terms(config, directory), now)
 
 

@@ -16,7 +16,9 @@ demo: .make/venv .make/servers ## The sample company with 90 days of history in 
 	$(BIN)/python -m demo $(DEMO)
 
 test: .make/dev .make/servers .make/tools-tried ## Run all tests, against real servers and a browser where they can be had
-	$(BIN)/pytest
+	$(BIN)/pytest -n $(PROCESSES) --dist loadfile
+
+PROCESSES := $(shell n=$$(nproc); echo $$((n + 1)))  # one more than processors: some tests wait most of their time
 
 check: .make/dev ## Lint, format check and types
 	$(BIN)/ruff check .

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from rules.expressions import OTHER, one
+from rules.expressions import one
 from rules.model import Alert
 from rules.promql import matches, over, select
 from rules.text import amount, phrase, words
 from unitcost.config.model import Config
+from unitcost.facts import OTHER
 from unitcost.metrics import catalogue as c
 
 PAGE = "unitcost-data"

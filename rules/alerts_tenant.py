@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from rules.expressions import OTHER, days, info, named, number, one
+from rules.expressions import days, info, named, number, one
 from rules.model import Alert
 from rules.promql import other_than, over
 from rules.text import NAME, PERCENT, VALUE, amount, listed, percent, phrase, this, words
 from unitcost.config.alerts import Burn
 from unitcost.config.model import Config
+from unitcost.facts import OTHER
 from unitcost.metrics import catalogue as c
 
 PAGE = "unitcost-tenant?var-tenant={{ $labels.tenant | urlquery }}"

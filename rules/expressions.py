@@ -7,9 +7,6 @@ from collections.abc import Callable
 from rules.promql import Match, over, select
 from unitcost.metrics.catalogue import TENANT_INFO, Metric
 
-OTHER = "__other__"
-"""The tenant that the cheapest ones beyond limits.tenants are folded into; records.RESERVED keeps the name free."""
-
 
 def one(metric: Metric, offset: str = "", /, **labels: str | Match) -> str:
     """Return a metric once however many replicas or jobs serve it: by its own labels less those fixed here.

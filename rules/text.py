@@ -5,18 +5,17 @@ from __future__ import annotations
 from rules.expressions import one
 from rules.promql import Match, over
 from unitcost.days import is_window
+from unitcost.figures import SYMBOLS
 from unitcost.metrics.catalogue import Metric
 
 NAME = "{{ or $labels.name $labels.tenant }}"
 """The tenant's name, or its id where the directory has none."""
 
-SYMBOLS = {"USD": "$", "EUR": "€", "GBP": "£"}
-
 _THOUSANDS = '| reReplaceAll "^(-?[0-9]+)([0-9]{3})$" "${1},${2}" | reReplaceAll "^(-?[0-9]+)([0-9]{3})," "${1},${2},"'
 
 
 class Money:
-    """How an amount is written: $4,107 from 10 up, $4.11 below; other currencies than $, € and £ by their code."""
+    """How an amount is written: $4,107 from 10 up, $4.11 below; a currency without a sign by its code."""
 
     def __init__(self, code: str) -> None:
         self._sign = SYMBOLS.get(code, f"{code} ")

@@ -21,6 +21,11 @@ def pytest_configure(config: pytest.Config) -> None:
     os.environ["PATH"] = f"{UNPACKED}{os.pathsep}{os.environ['PATH']}"  # as `make test` has it
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with what takes longest, so that no process of several waits for it at the end (pytest -n)."""
+    items.sort(key=lambda item: "stack" not in item.path.parts)
+
+
 def pytest_runtest_setup(item: pytest.Item) -> None:
     missing = [tool for marker in item.iter_markers("needs") for tool in marker.args if shutil.which(str(tool)) is None]
     if not missing:

@@ -45,6 +45,7 @@ from dashboards.style import (
 from dashboards.tables import CUSTOMER, Figure, Reckoned, by_tenant, joined, page_link
 from dashboards.words import NO_COSTS, NO_EARLIER, NO_REVENUE
 from rules.promql import other_than, over
+from unitcost.facts import OTHER
 from unitcost.metrics import catalogue as c
 
 UID = "unitcost-economics"
@@ -152,7 +153,7 @@ def _plans(settings: Settings) -> Panel:
         " its margin is the money it costs. Target: the plan's target_margin of the configuration.",
         "plan",
         [
-            Figure("Customers", f"count by (plan) ({info('plan', tenant=other_than('__other__'))})", COUNT | wide(82)),
+            Figure("Customers", f"count by (plan) ({info('plan', tenant=other_than(OTHER))})", COUNT | wide(82)),
             Figure(revenue, by_plan(c.TENANT_REVENUE), MONEY | wide(84)),
             Figure(margin, by_plan(c.TENANT_MARGIN), MONEY | COLOURED_LOSS | wide(92)),
             Figure("Target", now(c.PLAN_TARGET_MARGIN, ("plan",)), RATIO | wide(60)),
@@ -207,9 +208,9 @@ def _changed(settings: Settings) -> Panel:
 
 def _concentration() -> Panel:
     cost = now(c.ALLOCATED_COST, window=PERIOD)
-    named = now(c.TENANT_COST, TENANTS, window=PERIOD, tenant=other_than("__other__"))
+    named = now(c.TENANT_COST, TENANTS, window=PERIOD, tenant=other_than(OTHER))
     revenue = now(c.TENANT_REVENUE, TENANTS, window=PERIOD)
-    margin = now(c.TENANT_MARGIN, TENANTS, window=PERIOD, tenant=other_than("__other__"))
+    margin = now(c.TENANT_MARGIN, TENANTS, window=PERIOD, tenant=other_than(OTHER))
 
     def part(of: str, whole: str) -> str:
         return f"sum({of}) / {whole}"

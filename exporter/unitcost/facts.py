@@ -18,7 +18,10 @@ COMPONENTS = ("compute", "gpu", "database", "storage", "network", "ai", "idle", 
 CHARGES = ("usage", "purchase", "tax", "credit", "adjustment", "correction")
 """What kind of charge a cost is: FOCUS ChargeCategory in lower case, or `correction` (ChargeClass) whatever that is.
 Only usage says that its day was delivered: a fee, a refund or a correction tells nothing of what else the day cost."""
-RESERVED = ("__idle__", "__unallocated__", "__unmounted__", "__other__")
+IDLE, UNALLOCATED, UNMOUNTED = "__idle__", "__unallocated__", "__unmounted__"
+OTHER = "__other__"
+"""The tenant that the cheapest ones beyond limits.tenants are folded into."""
+RESERVED = (IDLE, UNALLOCATED, UNMOUNTED, OTHER)
 """Names that sources or unitcost invent; never tenants."""
 
 MATCH_FIELDS = ("source", "service", "component", "cluster")

@@ -16,12 +16,12 @@ AROUND = "\t\n\r "
 def fold(text: str) -> str:
     """Return what names have in common that differ only by case, Unicode form (NFC) or white space.
 
-    White space includes no-break spaces and characters without width. Letters fold one by one, so that ß stays ß.
+    White space includes no-break spaces and characters without width. Letters fold one by one, so that ß stays ß, and İ is i.
     """
     seen = "".join(char for char in text if unicodedata.category(char) != "Cf")
     spaced = "".join(" " if char in SPACES or unicodedata.category(char)[0] == "Z" else char for char in seen)
     composed = unicodedata.normalize("NFC", " ".join(filter(None, spaced.split(" "))))
-    return "".join(char.lower() if len(char.lower()) == 1 else char for char in composed)
+    return "".join(char.lower()[0] for char in composed)
 
 
 @dataclass(frozen=True)

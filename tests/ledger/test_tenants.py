@@ -9,7 +9,7 @@ from decimal import Decimal
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from tests.fakes.company import YESTERDAY, Company, cost, mrr
@@ -77,6 +77,7 @@ def test_composed_and_decomposed_letters_fold_to_one() -> None:
 
 
 @settings(max_examples=300, deadline=None)
+@example(["İzmir", "ß"])
 @given(st.lists(st.text(st.characters(exclude_categories=["Cs", "Cn", "Co"], max_codepoint=0x24FF)), max_size=30))
 def test_names_fold_the_same_in_python_and_in_the_ledger(names: list[str]) -> None:
     given_names = [name for name in names if "\0" not in name]

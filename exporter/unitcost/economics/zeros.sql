@@ -1,4 +1,5 @@
--- reads: shown_cost, window_dimension, window_counted, window_unallocated, told_day, shown_window, and of this run: source
+-- reads: shown_cost, window_dimension, window_counted, window_unallocated, told_day, shown_window, and of this run:
+--        source, window_span
 -- writes: served_cost, served_dimension, served_platform, served_unallocated, served_bill: costs by window with the zeros
 --         that are known
 

@@ -1,4 +1,5 @@
--- reads: line, opencost_line, kubernetes_pool, portion, pool_cluster, billed_now, and of this run: billed_by
+-- reads: line, opencost_line, kubernetes_pool, portion, pool_cluster, billed_now, and of this run:
+--        billed_by, source
 -- writes: counted (each dollar of the dirty days once, with its tenant if it has one), counted_day, reconciled_day
 
 -- A pool that OpenCost gave no weights for stays as the bill said it.

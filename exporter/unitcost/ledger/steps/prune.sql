@@ -1,4 +1,4 @@
--- reads: batch, cost, usage, revenue, node, known_day, and of this run: pruned_before (the first day that is kept, and
+-- reads: batch, cost, usage, node, known_day, and of this run: pruned_before (the first day that is kept, and
 --        how many batches go at once)
 -- writes: all tables, without the batches of which every day is older, and what was derived of older days
 

@@ -1,6 +1,6 @@
--- reads: line, pool_cluster, billed_now, and of this run: billed_by
--- writes: pool and weight (for apportion.sql): the bill's Kubernetes money of a day and cluster, weighted by what
---         OpenCost says its workloads, idle included, cost that day
+-- reads: line, pool_cluster, and of this run: billed_by
+-- writes: opencost_line (what OpenCost says its workloads, idle included, cost that day), kubernetes_pool (the bill's
+--         Kubernetes money of a day and cluster); pool and weight (for apportion.sql), these weighted by those
 
 -- Summed up first, so that a correction lowers what its own workload weighs, whatever names it was spelt by.
 CREATE OR REPLACE TEMP TABLE opencost_line AS

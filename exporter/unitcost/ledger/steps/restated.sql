@@ -1,4 +1,4 @@
--- reads: stood_day (of this run: what was counted of the days before they were derived again, since when that stood, the
+-- reads: stood_day (of this run: what each day amounted to before it was derived again, since when that stood, the
 --        first day that is not closed yet, and now), counted_day, derived_day
 -- writes: restated_day
 

@@ -1,4 +1,4 @@
--- reads: batch, and of this run: cut_at (now, today)
+-- reads: batch, cost, known_day, and of this run: cut_at (now, today)
 -- writes: cost, usage, revenue, node, known_day, batch, source_state and derived_day, without what was stored after now
 --         of today and of later days; restated_day, without what was restated after now
 

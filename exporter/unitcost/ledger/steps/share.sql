@@ -1,6 +1,7 @@
 -- reads: counted, usage_day, revenue_day, dirty, and of this run: rule, fixed_share
--- writes: pool and weight (for apportion.sql): costs without a tenant under the first rule that matches them, and
---         how much of each measure every tenant has that day
+-- writes: tenantless (costs without a tenant, with the first rule that matches them), shared_pool (these by rule and
+--         component), tenant_number; pool and weight (for apportion.sql): by how much of each measure, say, every tenant
+--         has that day
 
 CREATE OR REPLACE TEMP TABLE direct AS
 SELECT day, tenant, CAST(sum(amount) AS DECIMAL(38, 12)) AS amount FROM counted WHERE tenant IS NOT NULL GROUP BY ALL;

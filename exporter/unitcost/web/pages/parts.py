@@ -6,9 +6,9 @@ from collections.abc import Iterable
 from decimal import Decimal
 from html import escape
 
-from unitcost.facts import COMPONENTS
+from unitcost.facts import COMPONENTS, OTHER
 from unitcost.figures import SYMBOLS, UNKNOWN, count, cut, day_range, is_small, money, percent, plural, unit_cost
-from unitcost.web.pages.view import FOLDED, CustomerRow, PageView, WindowTotals
+from unitcost.web.pages.view import CustomerRow, PageView, WindowTotals
 
 TOP_CUSTOMERS = 50
 TOP_LOSERS = 8
@@ -106,7 +106,7 @@ def losers(view: PageView) -> str:
 
 def _name(row: CustomerRow) -> str:
     """Return a customer's name as HTML: cut, with more of it in the title, and safe from odd directions."""
-    if row.tenant == FOLDED:
+    if row.tenant == OTHER:
         return '<span title="Beyond limits.tenants the cheapest customers are summed up">All other customers</span>'
     text = row.name or row.tenant
     title = f' title="{escape(cut(text, TITLE))}"' if len(text) > NAME else ""
@@ -119,7 +119,7 @@ def _plan(plan: str) -> str:
 
 def customers(view: PageView, main: WindowTotals) -> str:
     """Return the margin table: the dearest customers, all others in a line, unallocated, and the total."""
-    ordered = sorted(view.customers, key=lambda row: (row.tenant == FOLDED, -row.cost, row.tenant))
+    ordered = sorted(view.customers, key=lambda row: (row.tenant == OTHER, -row.cost, row.tenant))
     table = _CustomerTable(view, ordered)
     shown, rest = ordered[:TOP_CUSTOMERS], ordered[TOP_CUSTOMERS:]
     body = "".join(
@@ -145,7 +145,7 @@ def customers(view: PageView, main: WindowTotals) -> str:
 
 def _key(row: CustomerRow) -> str:
     """Return the tenant's key where it is not the name itself."""
-    if not row.name or row.tenant in {row.name, FOLDED}:
+    if not row.name or row.tenant in {row.name, OTHER}:
         return ""
     return f' <span class="under key wide"><bdi>{escape(cut(row.tenant, SHORT))}</bdi></span>'
 

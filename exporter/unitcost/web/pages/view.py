@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import Decimal
 
+from unitcost.facts import OTHER
 from unitcost.figures import day_range
 
 
@@ -146,9 +147,8 @@ class PageView:
 
     def losing(self) -> list[CustomerRow]:
         """Return the customers whose margin is below 0, the greatest loss first."""
-        found = [row for row in self.customers if row.margin is not None and row.margin < 0 and row.tenant != FOLDED]
+        found = [row for row in self.customers if row.margin is not None and row.margin < 0 and row.tenant != OTHER]
         return sorted(found, key=lambda row: (row.margin or 0, row.tenant))
 
 
-FOLDED = "__other__"
 """The tenant that stands for all beyond limits.tenants."""

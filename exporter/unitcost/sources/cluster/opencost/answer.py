@@ -15,9 +15,9 @@ from http import HTTPStatus
 from typing import Any
 
 from unitcost.errors import SourceError
-from unitcost.facts import LARGEST_AMOUNT, Cost, Node
+from unitcost.facts import IDLE, LARGEST_AMOUNT, Cost, Node
 from unitcost.sources.cluster.opencost.errors import in_plain_words
-from unitcost.sources.cluster.opencost.names import IDLE, Naming
+from unitcost.sources.cluster.opencost.names import Naming
 from unitcost.sources.json_pieces import Opened, Path
 from unitcost.sources.values import EXACT, LEDGER, plain, spelt
 

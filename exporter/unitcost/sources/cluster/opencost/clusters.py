@@ -12,8 +12,9 @@ from dataclasses import replace
 from decimal import Decimal
 
 from unitcost.errors import SourceError
+from unitcost.facts import IDLE
 from unitcost.sources.cluster.opencost.answer import Assets, Entry
-from unitcost.sources.cluster.opencost.names import IDLE, Naming
+from unitcost.sources.cluster.opencost.names import Naming
 from unitcost.sources.values import EXACT, LEDGER
 
 COMPUTE = ("cpu", "ram", "gpu")

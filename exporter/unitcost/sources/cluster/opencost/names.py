@@ -7,10 +7,9 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import NamedTuple
 
-from unitcost.facts import RESERVED, Cost, Note, Problem
+from unitcost.facts import IDLE, RESERVED, Cost, Note, Problem
 from unitcost.sources.base import OR_NONE
 
-IDLE = "__idle__"
 CLUSTER = "cluster"
 
 

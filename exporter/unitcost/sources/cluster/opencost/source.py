@@ -13,7 +13,7 @@ from itertools import pairwise
 from typing import ClassVar
 
 from unitcost.errors import SourceError
-from unitcost.facts import Asked, Batch, Cost, Node, Note, Problem, Query, Stored
+from unitcost.facts import IDLE, Asked, Batch, Cost, Node, Note, Problem, Query, Stored
 from unitcost.sources.base import NOBODY, Context, SourceKind
 from unitcost.sources.cluster.opencost import guard, nulls
 from unitcost.sources.cluster.opencost.answer import (
@@ -41,7 +41,7 @@ from unitcost.sources.cluster.opencost.day import (
 from unitcost.sources.cluster.opencost.doubt import Doubts, doubt_note, mostly_idle
 from unitcost.sources.cluster.opencost.errors import message_of
 from unitcost.sources.cluster.opencost.files import Recorded
-from unitcost.sources.cluster.opencost.names import CLUSTER, IDLE, Naming, odd_names, untagged
+from unitcost.sources.cluster.opencost.names import CLUSTER, Naming, odd_names, untagged
 from unitcost.sources.cluster.opencost.settings import OpenCostSettings
 from unitcost.sources.http import Client
 

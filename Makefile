@@ -3,6 +3,8 @@ SHELL := /bin/sh
 BIN := .venv/bin
 export PATH := $(CURDIR)/.make/tools/usr/bin:$(PATH)
 AS_OF := 2026-11-23T12:00:00Z
+# Of tests: one more than processors, as some tests wait most of their time.
+PROCESSES = $(shell expr $$(nproc) + 1)
 
 .PHONY: help run demo test check golden dashboards rules bench clean
 
@@ -17,8 +19,6 @@ demo: .make/venv .make/servers ## The sample company with 90 days of history in 
 
 test: .make/dev .make/servers .make/tools-tried ## Run all tests, against real servers and a browser where they can be had
 	$(BIN)/pytest -n $(PROCESSES) --dist loadfile
-
-PROCESSES := $(shell n=$$(nproc); echo $$((n + 1)))  # one more than processors: some tests wait most of their time
 
 check: .make/dev ## Lint, format check and types
 	$(BIN)/ruff check .

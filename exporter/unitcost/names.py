@@ -16,7 +16,7 @@ AROUND = "\t\n\r "
 def fold(text: str) -> str:
     """Return what names have in common that differ only by case, Unicode form (NFC) or white space.
 
-    White space includes no-break spaces and characters without width. Letters fold one by one, so that ß stays ß, and İ is i.
+    White space includes no-break spaces and characters without width. Letters fold one by one: ß stays ß, and İ is i.
     """
     seen = "".join(char for char in text if unicodedata.category(char) != "Cf")
     spaced = "".join(" " if char in SPACES or unicodedata.category(char)[0] == "Z" else char for char in seen)

@@ -271,7 +271,9 @@ class Desk:
         counting(config, directory).digest()
         assert NOW.date() - config.history < min(window(name, NOW).end for name in config.windows)
         for name, settings in config.sources.items():
-            TYPES[settings.type].source(name, settings, replace(config.context(), names=directory.names("case")))
+            TYPES[settings.type].source(
+                name, settings, replace(config.context(), names=lambda: directory.names("case"))
+            )
             assert settings_digest(config, name)
 
     def _web(self, data: bytes, _: random.Random) -> None:

@@ -117,7 +117,7 @@ def revenue(tmp_path: Path, text: str, names: Names = ALIASES, **given_settings:
     path = tmp_path / "mrr.csv"
     path.write_text(text)
     read = CsvRevenueSettings.model_validate({"type": "csv_revenue", "path": path, **given_settings})
-    return CsvRevenue("revenue", read, Context(names=names))
+    return CsvRevenue("revenue", read, Context(names=lambda: names))
 
 
 def on(source: CsvRevenue, day: date) -> tuple[dict[str, Decimal], list[str]]:

@@ -43,7 +43,7 @@ def report(
         if ours:
             fetcher.fetch()
         with ledger.alone():
-            sum_up(ledger, config, directory, fetcher, now)
+            sum_up(ledger, config, fetcher, now)
             lines = read_lines(ledger, window)
             missing = missing_days(ledger, window)
             view = overview(ledger, config, fetcher.desks, now, window)

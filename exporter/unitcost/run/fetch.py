@@ -37,7 +37,7 @@ SHOWN_PROBLEMS = 5
 class Fetcher:
     """Asks the sources of a configuration. lose: is told that the ledger cannot be used, at each thing that it fails.
 
-    kept: days before it are forgotten, and not stored again.
+    directory: the tenants as they are known now. kept: days before it are forgotten, and not stored again.
     """
 
     def __init__(
@@ -49,12 +49,13 @@ class Fetcher:
         lose: Callable[[LedgerLostError], None] = log.error,
     ) -> None:
         self._config = config
+        self.know(directory)
         self._ledger = ledger
         self._clock = clock
         self._lose = lose
         self._stop = threading.Event()
         self.kept: date | None = None
-        context = replace(config.context(), names=directory.names(config.tenants.fold))
+        context = replace(config.context(), names=lambda: self._names)
         seen = {
             name: datetime.fromtimestamp(at, UTC)
             for name, at in ledger.rows("SELECT source, epoch(last_success) FROM source_state")
@@ -66,6 +67,11 @@ class Fetcher:
             digest, rates = settings_digest(config, name), config.currency.all_rates()
             timeout = settings.timeout if isinstance(settings, HttpSettings) and settings.url else None
             self.desks.append(Desk(name, source, digest, rates, waiting, timeout, last_success=seen.get(name)))
+
+    def know(self, directory: Directory) -> None:
+        """Take another tenant directory from here on."""
+        self.directory = directory
+        self._names = directory.names(self._config.tenants.fold)
 
     @property
     def fine(self) -> bool:

@@ -6,7 +6,6 @@ import logging
 from collections.abc import Callable
 from datetime import datetime, timedelta
 
-from unitcost.config.directory import Directory
 from unitcost.config.model import Config
 from unitcost.economics.windows import look
 from unitcost.errors import LedgerLostError, LedgerStoppedError, UnitcostError
@@ -24,14 +23,14 @@ from unitcost.web.snapshot import Current, Snapshot
 log = logging.getLogger(__name__)
 
 
-def sum_up(ledger: Ledger, config: Config, directory: Directory, fetcher: Fetcher, now: datetime) -> None:
+def sum_up(ledger: Ledger, config: Config, fetcher: Fetcher, now: datetime) -> None:
     """Derive the days that changed, and sum up what days come to as seen at `now`.
 
     Each source says what the ledger holds of it and cannot count. Who reads the sums holds `ledger.alone()` around it.
     """
-    derive(ledger, counting(config, directory), now, _forget(ledger, config, fetcher, now))
+    derive(ledger, counting(config, fetcher.directory), now, _forget(ledger, config, fetcher, now))
     fetcher.leave_out(told(ledger))
-    look(ledger, terms(config, directory), now)
+    look(ledger, terms(config, fetcher.directory), now)
 
 
 def _forget(ledger: Ledger, config: Config, fetcher: Fetcher, now: datetime) -> timedelta:
@@ -49,13 +48,11 @@ class Publisher:
     def __init__(
         self,
         config: Config,
-        directory: Directory,
         ledger: Ledger,
         current: Current,
         lose: Callable[[LedgerLostError], None],
     ) -> None:
         self._config = config
-        self._directory = directory
         self._ledger = ledger
         self._current = current
         self._lose = lose
@@ -80,7 +77,7 @@ class Publisher:
 
     def _made(self, fetcher: Fetcher, now: datetime) -> Snapshot:
         with self._ledger.alone():  # a batch is stored before all of this or after: no number without the others
-            sum_up(self._ledger, self._config, self._directory, fetcher, now)
+            sum_up(self._ledger, self._config, fetcher, now)
             found = families(
                 self._ledger,
                 {desk.name: desk.state() for desk in fetcher.desks},

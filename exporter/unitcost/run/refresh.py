@@ -11,6 +11,7 @@ from math import inf
 
 from unitcost.config.directory import Directory
 from unitcost.config.model import Config
+from unitcost.config.watched import WatchedDirectory
 from unitcost.errors import LedgerError, LedgerLostError, LedgerStoppedError, UnitcostError
 from unitcost.ledger.kept import keep_copy
 from unitcost.ledger.store import Ledger
@@ -42,8 +43,9 @@ class Refresher:
         self.current = current
         self._clock = clock
         self._lost: str | None = None
+        self._directory = WatchedDirectory(directory, config.tenants.fold)
         self._fetcher = Fetcher(config, directory, ledger, clock, self._lose)
-        self._publisher = Publisher(config, directory, ledger, current, self._lose)
+        self._publisher = Publisher(config, ledger, current, self._lose)
 
     @property
     def desks(self) -> Sequence[Desk]:
@@ -70,6 +72,7 @@ class Refresher:
     def refresh(self, patience: float | None = None) -> bool:
         """Ask every source once, then publish; return whether everything went well. patience: see `Fetcher.fetch`."""
         self._lost = None
+        self._fetcher.know(self._directory.look())
         self._fetcher.fetch(patience)
         return not self._fetcher.stopping and self.publish() and self._fetcher.fine
 

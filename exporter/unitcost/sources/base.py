@@ -7,7 +7,7 @@ import os
 import re
 import ssl
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from decimal import Decimal
@@ -67,8 +67,8 @@ class Context:
     whether names that differ only by case, Unicode form or white space are one. dimensions: further keys whose
     values are kept. currency: the configured code, the default for sources that say none. components: FOCUS
     ServiceCategory or ServiceName → component, users' overrides included. bills: whether any source is a
-    bill, so that provider ids are worth asking for. names: which tenant a spelling means. waiting: where the source
-    says what it waits for.
+    bill, so that provider ids are worth asking for. names: gives which tenant a spelling means, as the
+    directory says now. waiting: where the source says what it waits for.
     """
 
     tenant_keys: tuple[str, ...] = ("tenant",)
@@ -77,7 +77,7 @@ class Context:
     currency: str = "USD"
     components: Mapping[str, str] = field(default_factory=dict)
     bills: bool = False
-    names: Names = field(default_factory=Names)
+    names: Callable[[], Names] = Names
     waiting: Waiting = field(default_factory=Waiting)
 
 

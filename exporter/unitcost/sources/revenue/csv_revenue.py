@@ -175,7 +175,7 @@ class CsvRevenue:
             as_of = mistakes.parse(number, names["as_of"], cells["as_of"], values.day)
         if tenant is None or mrr is None or currency is None or as_of is None:
             return None
-        whose = self._names.tenant(tenant), cells.get("subscription", "").strip()
+        whose = self._names().tenant(tenant), cells.get("subscription", "").strip()
         return Line(as_of, whose, tenant, mrr, currency, cells.get("plan", "").strip() or None)
 
 

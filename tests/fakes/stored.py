@@ -25,7 +25,7 @@ def rows(kind: type[T], given: Iterable[T] | Query) -> list[T]:
 
 
 class MemoryStored:
-    """Keeps batches as a ledger would; satisfies records.Stored."""
+    """Keeps batches as a ledger would; satisfies facts.Stored."""
 
     def __init__(self, now: datetime) -> None:
         self.now = now

@@ -24,7 +24,7 @@ import hashlib
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from datetime import UTC, date, datetime, time, timedelta
+from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from typing import ClassVar, Literal
 
@@ -34,6 +34,7 @@ from unitcost.errors import SourceError, describe
 from unitcost.facts import Asked, Batch, Note, Problem, Usage
 from unitcost.sources import values
 from unitcost.sources.base import Context, HttpSettings, SourceKind
+from unitcost.sources.daily import MAX_FAILED_DAYS, due, is_closed, midnight
 from unitcost.sources.http import Client
 from unitcost.sources.usage.promql import read_vector
 
@@ -41,8 +42,6 @@ PATH = "/api/v1/query"
 WINDOW = re.compile(r"\$\{window\}|\$window\b")
 DAY = timedelta(days=1)
 SHORTEST = timedelta(minutes=5)
-ASK_AGAIN = timedelta(hours=24)
-MAX_FAILED_DAYS = 3
 SHOWN_REMARKS = 5
 
 
@@ -84,7 +83,7 @@ class Window:
     @property
     def seconds(self) -> int:
         """The length of the window."""
-        return int((self.end - _midnight(self.day)).total_seconds())
+        return int((self.end - midnight(self.day)).total_seconds())
 
     @property
     def until(self) -> str:
@@ -177,7 +176,7 @@ def _settled(window: Window, usage: list[Usage], asked: Asked) -> Iterator[Batch
     key = window.day.isoformat()
     stored = asked.stored.fingerprint(key)
     if not usage:
-        closed = (asked.today - window.day).days > asked.restate_days
+        closed = is_closed(window.day, asked)
         if stored is None or closed:
             yield Batch(key=key, days=[])
         if stored is not None and closed:
@@ -197,25 +196,13 @@ def _settled(window: Window, usage: list[Usage], asked: Asked) -> Iterator[Batch
 
 
 def _windows(asked: Asked) -> Iterator[Window]:
-    """Yield what to ask, newest first."""
+    """Return what to ask, newest first."""
     now = asked.now.astimezone(UTC).replace(second=0, microsecond=0)
-    if now - _midnight(asked.today) >= SHORTEST:
-        yield Window(asked.today, now)
-    for back in range(1, (asked.today - asked.first_day).days + 1):
-        day = asked.today - back * DAY
-        window = Window(day, _midnight(day + DAY))
-        if back <= asked.restate_days or not _known(window, asked):
-            yield window
 
+    def window(day: date) -> Window:
+        return Window(day, min(now, midnight(day + DAY)))
 
-def _known(window: Window, asked: Asked) -> bool:
-    """Say whether the whole day is stored, or there was nothing of it when it was asked within the last 24 hours."""
-    key = window.day.isoformat()
-    if (asked.stored.fingerprint(key) or "").startswith(window.until):
-        return True
-    empty = asked.stored.asked_empty(key)
-    return empty is not None and asked.now - empty < ASK_AGAIN
+    def is_whole(day: date) -> bool:
+        return (asked.stored.fingerprint(day.isoformat()) or "").startswith(window(day).until)
 
-
-def _midnight(day: date) -> datetime:
-    return datetime.combine(day, time(), UTC)
+    return map(window, due(asked, SHORTEST, is_whole))

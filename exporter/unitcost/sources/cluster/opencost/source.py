@@ -43,17 +43,16 @@ from unitcost.sources.cluster.opencost.errors import message_of
 from unitcost.sources.cluster.opencost.files import Recorded
 from unitcost.sources.cluster.opencost.names import CLUSTER, Naming, odd_names, untagged
 from unitcost.sources.cluster.opencost.settings import OpenCostSettings
+from unitcost.sources.daily import MAX_FAILED_DAYS, due, is_closed
 from unitcost.sources.http import Client
 
-YOUNGEST = 10
-"""Minutes of the current day that must be over before it is asked; so few samples say nothing."""
-ASK_EMPTY_AGAIN = timedelta(hours=24)
+YOUNGEST, YOUNGEST_HOUR = timedelta(minutes=10), timedelta(hours=1)
+"""How much of the current day must be over before it is asked, as fewer samples say nothing; in collector mode."""
 ASK_FAILED_AGAIN = timedelta(hours=1)
-"""When a day that can no longer change is asked again after it was empty, or could not be used."""
+"""When a day that can no longer change is asked again after it could not be used."""
 NODES_AROUND = timedelta(days=7)
 """Where /assets fails, nodes of days as near as this stand in. A day of the bill on which none of its rows is known to
 be Kubernetes would else look like one that the bill does not cover yet, and OpenCost's estimate would come on top."""
-MAX_FAILURES = 3
 COLLECTOR_DAYS = 15
 """How many days OpenCost keeps by itself in collector mode, unless it is told otherwise."""
 OF_ONE_DAY = ("http", "truncated", "too_large", "merged")
@@ -113,7 +112,7 @@ class OpenCost:
         answered = False
         seen: list[Sequence[Cost]] = []
         for day in self._due(asked, self._doubts.due([*doubted], asked.now)):
-            closed = (asked.today - day).days > asked.restate_days
+            closed = is_closed(day, asked)
             since, findings = self._unusable.get(day, (asked.now, []))
             if closed and findings and asked.now - since < ASK_FAILED_AGAIN:
                 yield from findings
@@ -128,7 +127,7 @@ class OpenCost:
                     yield from failed
                     raise
                 failed.append(problem)
-                if len(failed) == MAX_FAILURES:
+                if len(failed) == MAX_FAILED_DAYS:
                     raise _all_failed(failed) from error
                 continue
             yield from failed
@@ -157,18 +156,12 @@ class OpenCost:
 
     def _due(self, asked: Asked, doubted: Collection[date]) -> Iterator[date]:
         stored = asked.stored.keys()
-        for back in range((asked.today - asked.first_day).days + 1):
-            day = asked.today - timedelta(days=back)
+
+        def is_whole(day: date) -> bool:
             key = day.isoformat()
-            if back == 0 and self._minutes(day, asked.now) < YOUNGEST:
-                continue
-            if back > asked.restate_days and day not in doubted:
-                if key in stored and is_final(asked.stored.fingerprint(key), with_nodes=self._bills):
-                    continue
-                empty = asked.stored.asked_empty(key)
-                if empty is not None and asked.now - empty < ASK_EMPTY_AGAIN:
-                    continue
-            yield day
+            return key in stored and is_final(asked.stored.fingerprint(key), with_nodes=self._bills)
+
+        return due(asked, YOUNGEST_HOUR if self.settings.collector else YOUNGEST, is_whole, doubted)
 
     def _minutes(self, day: date, now: datetime) -> int:
         """Return how many minutes of a day are asked for: in collector mode whole hours, which have a store."""
@@ -235,7 +228,7 @@ class OpenCost:
 
     def _nothing(self, day: date, asked: Asked, *, known: bool) -> Iterator[Batch | Problem | Note]:
         """Say that OpenCost has nothing of a day, and whether that is remembered until it is asked a day later."""
-        closed = (asked.today - day).days > asked.restate_days
+        closed = is_closed(day, asked)
         lost = closed and not is_final(asked.stored.fingerprint(day.isoformat()), with_nodes=self._bills)
         if not known or lost:
             yield Batch(day.isoformat(), [])

@@ -31,7 +31,7 @@ INTERRUPT_SECONDS = 0.02
 
 @dataclass(frozen=True)
 class StoredBatches:
-    """What the ledger holds of one source under its present settings; satisfies records.Stored."""
+    """What the ledger holds of one source under its present settings; satisfies facts.Stored."""
 
     ledger: Ledger
     source: str
@@ -223,7 +223,7 @@ class Ledger:
         clusters: the configured sources that are clusters; a cluster's day is told by one of them only.
 
         Raises SourceError when its rows cannot be read, are in a currency without a rate, are too large to be counted
-        (records.LARGEST_AMOUNT and those around it), or tell of a cluster that another source tells of already, and
+        (facts.LARGEST_AMOUNT and those around it), or tell of a cluster that another source tells of already, and
         LedgerError when they cannot be written; either way the batch that was stored stays as it was.
         """
         with self.transaction() as connection:

@@ -4,7 +4,7 @@ BIN := .venv/bin
 export PATH := $(CURDIR)/.make/tools/usr/bin:$(PATH)
 AS_OF := 2026-11-23T12:00:00Z
 # Of tests: one more than processors, as some tests wait most of their time.
-PROCESSES = $(shell expr $$(nproc) + 1)
+PROCESSES = $(shell expr $$(nproc 2>/dev/null || echo 2) + 1)
 
 .PHONY: help run demo test check golden dashboards rules bench clean
 

@@ -10,8 +10,8 @@ from unitcost.ending import ENDING, leave
 
 def script() -> None:
     """Run the command line of this process."""
-    ENDING.watch(graceful="serve" in sys.argv and "--once" not in sys.argv)
     try:
+        ENDING.watch(graceful="serve" in sys.argv and "--once" not in sys.argv)
         from unitcost.cli.main import main  # noqa: PLC0415 - see above
 
         code = main(sys.argv[1:])

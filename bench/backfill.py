@@ -23,7 +23,7 @@ from unitcost.facts import Batch, Query
 from unitcost.ledger.derive import Model, derive
 from unitcost.ledger.store import Ledger
 from unitcost.metrics.history import Past
-from unitcost.run.model import terms
+from unitcost.run.setup import terms
 
 DAYS = 90
 NOW = datetime(2026, 11, 23, 12, tzinfo=UTC)

@@ -24,7 +24,7 @@ from unitcost.facts import Batch, Query
 from unitcost.ledger.derive import Model, derive
 from unitcost.ledger.store import Ledger
 from unitcost.metrics.families import families
-from unitcost.run.model import terms
+from unitcost.run.setup import terms
 from unitcost.web.snapshot import Snapshot
 
 TENANTS, DAYS = 10_000, 90

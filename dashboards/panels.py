@@ -392,8 +392,6 @@ def table(
     )
 
 
-def text(content: str, description: str | None = None, *, title: str = "", transparent: bool = True) -> Panel:
-    """Return a text in Markdown; it may use variables."""
-    return Panel(
-        "text", title, description, (), None, {"content": content, "mode": "markdown"}, transparent=transparent
-    )
+def text(content: str, description: str) -> Panel:
+    """Return a text in Markdown, without a frame; it may use variables."""
+    return Panel("text", "", description, options={"content": content, "mode": "markdown"}, transparent=True)

@@ -33,7 +33,7 @@ from unitcost.ledger.store import Ledger
 from unitcost.metrics import catalogue
 from unitcost.metrics.families import SELECTS
 from unitcost.metrics.history import Past
-from unitcost.run.model import terms
+from unitcost.run.setup import terms
 
 NOW = utc(2026, 11, 23, 9)
 FIRST = date(2026, 9, 20)

@@ -16,7 +16,7 @@ from unitcost.ledger.derive import Model, derive
 from unitcost.ledger.store import Ledger
 from unitcost.metrics.exposition import Family
 from unitcost.metrics.families import families
-from unitcost.run.model import terms
+from unitcost.run.setup import terms
 
 NOW = utc(2026, 11, 23, 12)
 YESTERDAY = date(2026, 11, 22)

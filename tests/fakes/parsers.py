@@ -32,7 +32,7 @@ from unitcost.facts import Asked, Batch, Problem
 from unitcost.ledger.derive import Model, derive
 from unitcost.ledger.store import Ledger
 from unitcost.metrics.families import families
-from unitcost.run.model import counting, terms
+from unitcost.run.setup import Setup, terms
 from unitcost.sources.base import Context, Source
 from unitcost.sources.bills.focus.settings import FocusSettings
 from unitcost.sources.bills.focus.source import Focus
@@ -268,7 +268,7 @@ class Desk:
 
     def _configuration(self, data: bytes, _: random.Random) -> None:
         config, directory = load(self._written("fuzzed.yaml", data))
-        counting(config, directory).digest()
+        Setup.of(config, directory).model.digest()
         assert NOW.date() - config.history < min(window(name, NOW).end for name in config.windows)
         for name, settings in config.sources.items():
             TYPES[settings.type].source(

@@ -21,7 +21,7 @@ from unitcost.facts import Usage
 from unitcost.metrics import catalogue as c
 from unitcost.metrics.exposition import Family
 from unitcost.metrics.history import Past
-from unitcost.run.model import terms
+from unitcost.run.setup import terms
 
 DAYS = days_until(YESTERDAY, 45)
 CHANGED, LAUNCHED, RESTATED, LEFT = DAYS[20], DAYS[21], DAYS[10], DAYS[31]

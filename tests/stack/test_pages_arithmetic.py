@@ -22,7 +22,7 @@ from unitcost.config.sections import Budget, Limits
 from unitcost.facts import Usage
 from unitcost.ledger.derive import derive
 from unitcost.metrics.history import Past
-from unitcost.run.model import terms
+from unitcost.run.setup import terms
 
 pytestmark = pytest.mark.needs("prometheus", "promtool")
 

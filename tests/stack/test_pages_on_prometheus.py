@@ -35,7 +35,7 @@ from unitcost.metrics.external import ALERTS
 from unitcost.metrics.families import families
 from unitcost.metrics.history import Past
 from unitcost.metrics.recorded import LIVE_CPU_USED
-from unitcost.run.model import terms
+from unitcost.run.setup import terms
 
 pytestmark = pytest.mark.needs("prometheus", "promtool")
 

@@ -20,7 +20,6 @@ from unitcost.metrics.exposition import openmetrics_head, timed_lines
 from unitcost.metrics.families import SELECTS
 from unitcost.metrics.history import Past, known_days
 from unitcost.run.fetch import Fetcher
-from unitcost.run.model import counting, terms
 
 
 def backfill(
@@ -50,10 +49,10 @@ def backfill(
         now = clock()
         with ledger.alone():  # every day sees one state of the ledger
             kept = first_kept(ledger, now, config.history, config.windows)
-            derive(ledger, counting(config, directory), now, now.date() - kept)
+            derive(ledger, fetcher.setup.model, now, now.date() - kept)
             fetcher.leave_out(told(ledger))
             remarks += fetcher.said() if ours else [OF_A_COPY]
-            past = Past(ledger, terms(config, directory), now)
+            past = Past(ledger, fetcher.setup.terms, now)
             days = _days(ledger, first, last, remarks)
             for day in days:
                 past.add(day)

@@ -37,22 +37,22 @@ def report(
     """
     if window not in config.windows:
         config = config.model_copy(update={"windows": (*config.windows, window)})
-    now = clock()
     with access(state_dir) as (ledger, ours):
         fetcher = Fetcher(config, directory, ledger, clock)
         if ours:
             fetcher.fetch()
+        now = clock()
         with ledger.alone():
-            sum_up(ledger, config, fetcher, now)
+            sum_up(ledger, fetcher, now)
             lines = read_lines(ledger, window)
             missing = missing_days(ledger, window)
-            view = overview(ledger, config, fetcher.desks, now, window)
+            view = overview(ledger, config, fetcher.desks, now, window) if form == "html" else None
     remarks = fetcher.said() if ours else [OF_A_COPY]
     for source, days in missing:
         remarks.append(f"{source}: {len(days)} days missing, {days[0]} to {days[-1]}: not the whole window")
     if not lines:
         raise LedgerError("\n".join([f"no source knows anything of the window {window}", *remarks]))
-    if form == "html":
+    if view is not None:
         sys.stdout.write(render_page(replace(view, links=())))  # a file has no server behind it
     else:
         _print(config, now, window, form, lines, remarks)

@@ -62,8 +62,8 @@ class Directory:
         return wrong
 
     @classmethod
-    def read(cls, path: Path) -> tuple[Directory, list[str]]:
-        """Read the CSV; return the directory and every mistake in it, each with its line.
+    def read(cls, path: Path, fold: Literal["case", "none"] = "none") -> tuple[Directory, list[str]]:
+        """Read the CSV; return the directory and every mistake in it, each with its line. fold: tenants.fold.
 
         Columns: id (required), name, plan, budget_dollars, aliases (separated by ;), status; others are ignored.
         """
@@ -93,7 +93,8 @@ class Directory:
                         " an id or alias may stand in one line only"
                     )
                 owners.setdefault(spelling, tenant.id)
-        return cls(tuple(tenants), path), mistakes
+        directory = cls(tuple(tenants), path)
+        return directory, mistakes + (directory.clashes() if fold == "case" else [])
 
 
 def _shifted(row: Mapping[str, str]) -> str | None:

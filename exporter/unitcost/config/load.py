@@ -38,9 +38,8 @@ def load(path: Path) -> tuple[Config, Directory]:
     if config is not None:
         mistakes += _cross_checks(config)
         if config.tenants.directory is not None:
-            directory, wrong = Directory.read(config.tenants.directory)
+            directory, wrong = Directory.read(config.tenants.directory, config.tenants.fold)
             mistakes += wrong
-            mistakes += directory.clashes() if config.tenants.fold == "case" else []
     if mistakes or config is None:
         raise ConfigError([f"{path}: {mistake}" for mistake in mistakes])
     return config, directory

@@ -7,43 +7,29 @@ from pathlib import Path
 from typing import Literal
 
 from unitcost.config.directory import Directory
+from unitcost.stamps import stamp
 
 log = logging.getLogger(__name__)
 
-Stamp = tuple[int, int, int] | None
-
 
 class WatchedDirectory:
-    """A directory, and its file. One that is wrong or gone changes nothing, and is told of once. fold: tenants.fold."""
+    """The file of a directory. One that is wrong or gone changes nothing, and is told of once. fold: tenants.fold."""
 
-    def __init__(self, directory: Directory, fold: Literal["case", "none"]) -> None:
-        self._now = directory
+    def __init__(self, path: Path | None, fold: Literal["case", "none"]) -> None:
+        self._path = path
         self._fold = fold
-        self._seen = _stamp(directory.path)
+        self._seen = stamp(path) if path is not None else None
 
-    def look(self) -> Directory:
-        """Return what the file says, or said last when it was right."""
-        path = self._now.path
-        found = _stamp(path)
-        if path is None or found == self._seen:
-            return self._now
+    def look(self) -> Directory | None:
+        """Return what the file says where it has changed and is right."""
+        if self._path is None or (found := stamp(self._path)) == self._seen:
+            return None
         self._seen = found
-        read, mistakes = Directory.read(path)
-        mistakes += read.clashes() if self._fold == "case" else []
+        directory, mistakes = Directory.read(self._path, self._fold)
         if mistakes:
-            log.warning("%s changed and is wrong, what it said before stays in use: %s", path, "; ".join(mistakes))
-        else:
-            self._now = read
-            log.info("%s was read again: %d tenants", path, len(read.tenants))
-        return self._now
-
-
-def _stamp(path: Path | None) -> Stamp:
-    """Return what changes with the content of a file; None where it cannot be seen."""
-    if path is None:
-        return None
-    try:
-        status = path.stat()
-    except OSError:
-        return None
-    return status.st_mtime_ns, status.st_ino, status.st_size
+            log.warning(
+                "%s changed and is wrong, what it said before stays in use: %s", self._path, "; ".join(mistakes)
+            )
+            return None
+        log.info("%s was read again: %d tenants", self._path, len(directory.tenants))
+        return directory

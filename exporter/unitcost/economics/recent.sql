@@ -15,7 +15,7 @@ CREATE OR REPLACE TEMP TABLE current_day AS SELECT source, day FROM told_day EXC
 -- and the last 28: what a forecast is made of. Without a required cost source no day is complete.
 CREATE OR REPLACE TEMP TABLE complete_day AS
 WITH
-needed AS (SELECT source FROM source WHERE required AND kind IN ('cluster', 'bill')),
+needed AS (SELECT source FROM source WHERE required AND told_kind(kind) = 'cost'),
 known AS (
     SELECT k.day FROM current_day k
     JOIN needed USING (source) JOIN derived_day USING (day)

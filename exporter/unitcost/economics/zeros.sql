@@ -8,12 +8,12 @@
 CREATE OR REPLACE TEMP TABLE source_window AS
 SELECT DISTINCT w.name AS span, k.source
 FROM told_day k JOIN shown_window w ON w.kind = 'cost' AND k.day >= w.first_day AND k.day < w.end_day
-WHERE k.source IN (SELECT source FROM source WHERE kind IN ('cluster', 'bill'));
+WHERE k.source IN (SELECT source FROM source WHERE told_kind(kind) = 'cost');
 
 CREATE OR REPLACE TEMP TABLE zero_window AS
 SELECT DISTINCT span FROM source_window WHERE span NOT IN (
     SELECT w.name FROM window_span w
-    CROSS JOIN (SELECT source FROM source WHERE required AND kind IN ('cluster', 'bill')) s
+    CROSS JOIN (SELECT source FROM source WHERE required AND told_kind(kind) = 'cost') s
     ANTI JOIN source_window k ON k.span = w.name AND k.source = s.source
 );
 

@@ -7,7 +7,7 @@ first AS (
     SELECT s.source, CASE WHEN s.kind = 'revenue' THEN 'revenue' ELSE 'costs' END AS need, s.required,
         coalesce(min(k.day), DATE '9999-12-31') AS day
     FROM source s LEFT JOIN told_day k USING (source)
-    WHERE s.kind IN ('cluster', 'bill', 'revenue')
+    WHERE told_kind(s.kind) IN ('cost', 'revenue')
     GROUP BY ALL
 )
 SELECT need, coalesce(max(day) FILTER (required), min(day)) FROM first GROUP BY need

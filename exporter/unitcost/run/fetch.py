@@ -17,6 +17,7 @@ from unitcost.errors import LedgerLostError, SourceError, UnitcostError
 from unitcost.facts import Asked, Batch, Note, Problem
 from unitcost.ledger.store import Ledger
 from unitcost.run.desk import Desk
+from unitcost.run.setup import Setup
 from unitcost.sources.base import HttpSettings, Waiting
 from unitcost.sources.registry import TYPES
 
@@ -37,7 +38,7 @@ SHOWN_PROBLEMS = 5
 class Fetcher:
     """Asks the sources of a configuration. lose: is told that the ledger cannot be used, at each thing that it fails.
 
-    directory: the tenants as they are known now. kept: days before it are forgotten, and not stored again.
+    setup: the tenants and settings as they are known now. kept: days before it are forgotten, and not stored again.
     """
 
     def __init__(
@@ -49,13 +50,13 @@ class Fetcher:
         lose: Callable[[LedgerLostError], None] = log.error,
     ) -> None:
         self._config = config
-        self.know(directory)
+        self.setup = Setup.of(config, directory)
         self._ledger = ledger
         self._clock = clock
         self._lose = lose
         self._stop = threading.Event()
         self.kept: date | None = None
-        context = replace(config.context(), names=lambda: self._names)
+        context = replace(config.context(), names=lambda: self.setup.names)
         seen = {
             name: datetime.fromtimestamp(at, UTC)
             for name, at in ledger.rows("SELECT source, epoch(last_success) FROM source_state")
@@ -70,8 +71,7 @@ class Fetcher:
 
     def know(self, directory: Directory) -> None:
         """Take another tenant directory from here on."""
-        self.directory = directory
-        self._names = directory.names(self._config.tenants.fold)
+        self.setup = Setup.of(self._config, directory)
 
     @property
     def fine(self) -> bool:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from datetime import datetime, timedelta
 
 from unitcost.config.model import Config
-from unitcost.economics.windows import look
+from unitcost.economics.windows import Terms, look
 from unitcost.errors import LedgerLostError, LedgerStoppedError, UnitcostError
 from unitcost.ledger.derive import derive
 from unitcost.ledger.doubts import told
@@ -15,7 +15,6 @@ from unitcost.ledger.prune import first_kept, prune
 from unitcost.ledger.store import Ledger
 from unitcost.metrics.families import families
 from unitcost.run.fetch import Fetcher
-from unitcost.run.model import counting, terms
 from unitcost.run.overview import overview
 from unitcost.web.pages.front import render_page
 from unitcost.web.snapshot import Current, Snapshot
@@ -23,21 +22,22 @@ from unitcost.web.snapshot import Current, Snapshot
 log = logging.getLogger(__name__)
 
 
-def sum_up(ledger: Ledger, config: Config, fetcher: Fetcher, now: datetime) -> None:
+def sum_up(ledger: Ledger, fetcher: Fetcher, now: datetime) -> None:
     """Derive the days that changed, and sum up what days come to as seen at `now`.
 
     Each source says what the ledger holds of it and cannot count. Who reads the sums holds `ledger.alone()` around it.
     """
-    derive(ledger, counting(config, fetcher.directory), now, _forget(ledger, config, fetcher, now))
+    setup = fetcher.setup
+    derive(ledger, setup.model, now, _forget(ledger, setup.terms, fetcher, now))
     fetcher.leave_out(told(ledger))
-    look(ledger, terms(config, fetcher.directory), now)
+    look(ledger, setup.terms, now)
 
 
-def _forget(ledger: Ledger, config: Config, fetcher: Fetcher, now: datetime) -> timedelta:
+def _forget(ledger: Ledger, terms: Terms, fetcher: Fetcher, now: datetime) -> timedelta:
     """Prune the ledger; return how far back its days count. One in memory (`check`, the sample) keeps them all."""
     if ledger.path is None:
-        return config.history
-    fetcher.kept = first_kept(ledger, now, config.history, config.windows)
+        return terms.history
+    fetcher.kept = first_kept(ledger, now, terms.history, terms.windows)
     prune(ledger, fetcher.kept)
     return now.date() - fetcher.kept
 
@@ -46,11 +46,7 @@ class Publisher:
     """Publishes snapshots of the ledger. lose: is told that the ledger cannot be used."""
 
     def __init__(
-        self,
-        config: Config,
-        ledger: Ledger,
-        current: Current,
-        lose: Callable[[LedgerLostError], None],
+        self, config: Config, ledger: Ledger, current: Current, lose: Callable[[LedgerLostError], None]
     ) -> None:
         self._config = config
         self._ledger = ledger
@@ -77,7 +73,7 @@ class Publisher:
 
     def _made(self, fetcher: Fetcher, now: datetime) -> Snapshot:
         with self._ledger.alone():  # a batch is stored before all of this or after: no number without the others
-            sum_up(self._ledger, self._config, fetcher, now)
+            sum_up(self._ledger, fetcher, now)
             found = families(
                 self._ledger,
                 {desk.name: desk.state() for desk in fetcher.desks},

@@ -43,7 +43,7 @@ class Refresher:
         self.current = current
         self._clock = clock
         self._lost: str | None = None
-        self._directory = WatchedDirectory(directory, config.tenants.fold)
+        self._directory = WatchedDirectory(directory.path, config.tenants.fold)
         self._fetcher = Fetcher(config, directory, ledger, clock, self._lose)
         self._publisher = Publisher(config, ledger, current, self._lose)
 
@@ -72,7 +72,9 @@ class Refresher:
     def refresh(self, patience: float | None = None) -> bool:
         """Ask every source once, then publish; return whether everything went well. patience: see `Fetcher.fetch`."""
         self._lost = None
-        self._fetcher.know(self._directory.look())
+        directory = self._directory.look()
+        if directory is not None:
+            self._fetcher.know(directory)
         self._fetcher.fetch(patience)
         return not self._fetcher.stopping and self.publish() and self._fetcher.fine
 

@@ -8,6 +8,7 @@ import threading
 from collections.abc import Callable
 
 from unitcost.errors import ConfigError
+from unitcost.stamps import Stamp, stamp
 from unitcost.web.web_config import WebConfig
 
 log = logging.getLogger(__name__)
@@ -15,7 +16,7 @@ log = logging.getLogger(__name__)
 LOOK_SECONDS = 1.0
 """How often the files are looked at: a user who was removed is out after so long."""
 
-Stamps = list[tuple[int, int, int] | None]
+Stamps = list[Stamp]
 Use = Callable[[WebConfig, ssl.SSLContext | None], None]
 
 
@@ -87,12 +88,4 @@ def changed_in_kind(before: WebConfig, after: WebConfig) -> str:
 
 def stamps(config: WebConfig) -> Stamps:
     """Return what changes with the content of its files."""
-    found: Stamps = []
-    for path in config.files():
-        try:
-            status = path.stat()
-        except OSError:
-            found.append(None)
-        else:
-            found.append((status.st_mtime_ns, status.st_ino, status.st_size))
-    return found
+    return [stamp(path) for path in config.files()]

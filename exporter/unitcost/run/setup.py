@@ -2,14 +2,32 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from unitcost.config.directory import Directory
 from unitcost.config.model import Config, settings_digest
 from unitcost.config.sections import METHODS, Fixed
 from unitcost.economics.windows import Terms
 from unitcost.ledger.derive import Model
+from unitcost.names import Names
 
 
-def counting(config: Config, directory: Directory) -> Model:
+@dataclass(frozen=True)
+class Setup:
+    """What configuration and tenant directory say together. names: which tenant a spelling means."""
+
+    names: Names
+    model: Model
+    terms: Terms
+
+    @classmethod
+    def of(cls, config: Config, directory: Directory) -> Setup:
+        """Put it together."""
+        names = directory.names(config.tenants.fold)
+        return cls(names, counting(config, names), terms(config, directory))
+
+
+def counting(config: Config, names: Names) -> Model:
     """Return what the configuration says about counting."""
     kinds = config.kinds()
     bills = [name for name, kind in kinds.items() if kind == "bill"]
@@ -18,7 +36,6 @@ def counting(config: Config, directory: Directory) -> Model:
         if kind == "cluster":
             named = getattr(config.settings(name), "billed_by", None)
             billed_by += [(name, bill) for bill in (bills if named is None else named)]
-    names = directory.names(config.tenants.fold)
     rules: list[tuple[int, dict[str, str], str, str | None]] = []
     fixed = []
     for number, rule in enumerate(config.sharing):

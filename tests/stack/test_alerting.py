@@ -76,6 +76,7 @@ def raise_budget(directory: Path, tenant: str, dollars: int) -> None:
         writer.writerows(rows)
 
 
+@pytest.mark.alone
 @pytest.mark.needs("prometheus", "prometheus-alertmanager")
 def test_an_over_budget_customer_arrives_once_a_stale_source_silences_margins_and_a_raised_budget_resolves(
     tmp_path: Path,

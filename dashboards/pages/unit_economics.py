@@ -193,8 +193,8 @@ def _changed(settings: Settings) -> Panel:
         "What changed most: cost against the period before",
         "The ten customers whose cost differs most from that of the period before.",
         [
-            Figure(f"Before {sign}", before, MONEY | wide(85)),
-            Figure(f"Now {sign}", f"({now(c.TENANT_COST, TENANTS, window=PERIOD)} and {before})", MONEY | wide(85)),
+            Figure(f"Before {sign}", before, MONEY | wide(80)),
+            Figure(f"Now {sign}", f"({now(c.TENANT_COST, TENANTS, window=PERIOD)} and {before})", MONEY | wide(80)),
         ],
         reckoned=changes_of(sign, f"Before {sign}", f"Now {sign}"),
         tenants=before,
@@ -247,9 +247,9 @@ def _customers(settings: Settings) -> Panel:
         " before. Budget used is this calendar month's cost divided by the month's budget, whatever the period. Click a"
         " header to sort, its funnel to filter, a name for the customer's page.",
         [
-            Figure(f"Cost {sign}", each(c.TENANT_COST), MONEY | wide(100)),
+            Figure(f"Cost {sign}", each(c.TENANT_COST), MONEY | wide(98)),
             Figure("Before", each(c.TENANT_COST, BEFORE), UNSEEN),
-            Figure(f"Revenue {sign}", each(c.TENANT_REVENUE), MONEY | wide(105)),
+            Figure(f"Revenue {sign}", each(c.TENANT_REVENUE), MONEY | wide(103)),
             Figure(f"Margin {sign}", each(c.TENANT_MARGIN), MONEY | COLOURED_LOSS | wide(95)),
             Figure("Margin %", each(c.MARGIN_RATIO), MARGIN | wide(95)),
             Figure("Budget used", now(c.TENANT_BUDGET_USED, TENANTS), BUDGET_BAR),

@@ -1,0 +1,48 @@
+"""A ledger that an earlier version wrote: all that it holds goes on to count, also what the sources have forgotten."""
+
+from __future__ import annotations
+
+import gzip
+import shutil
+from pathlib import Path
+
+import pytest
+
+from unitcost.cli.main import main
+
+OLD = Path(__file__).parents[1] / "data" / "schema1"
+NOON = "2026-11-20T12:00:00Z"
+
+
+@pytest.fixture
+def company(tmp_path: Path) -> Path:
+    """Return the folder of a company with the ledger that schema 1 left; its sources hold November only."""
+    folder = tmp_path / "company"
+    shutil.copytree(OLD, folder)
+    (folder / "state").mkdir()
+    (folder / "state" / "ledger.duckdb").write_bytes(gzip.decompress((folder / "ledger.duckdb.gz").read_bytes()))
+    return folder
+
+
+def served(folder: Path, capsys: pytest.CaptureFixture[str]) -> dict[str, float]:
+    """Refresh once; return what is served about the company, by series."""
+    assert main(["serve", "--config", str(folder / "unitcost.yaml"), "--once", "--as-of", NOON]) == 0
+    return read(capsys.readouterr().out)
+
+
+def read(text: str) -> dict[str, float]:
+    lines = [line for line in text.splitlines() if not line.startswith(("#", "unitcost_", "process_", "python_"))]
+    return {series: float(value) for series, _, value in (line.rpartition(" ") for line in lines)}
+
+
+def test_what_it_served_is_served_again_and_it_goes_on(company: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    before = read((OLD / "served.txt").read_text())
+    assert served(company, capsys) == before
+    assert served(company, capsys) == before, "once migrated it is opened as it is"
+    bill = company / "bill" / "2026-11.csv"
+    more = bill.read_text().splitlines()[-1].replace("-19T", "-20T").replace("-18T", "-19T")
+    bill.write_text(f"{bill.read_text()}{more}\n")
+    after = served(company, capsys)
+    grown = {series for series in before if after[series] != before[series]}
+    assert 'platform_cost_dollars{component="storage",window="mtd"}' in grown
+    assert not any('window="last_month"' in series for series in grown), "days that the sources forgot stay"

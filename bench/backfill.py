@@ -46,26 +46,27 @@ def fill(ledger: Ledger, tenants: int) -> list[date]:
     span = [FIRST, days[-1]]
     cost = Query(
         f"""
-        SELECT d::DATE, 't' || t, 's', c, (hash(d, t, c) % 100000 / 7.0)::DECIMAL(38, 12), 'USD', NULL,
-            MAP {{}}, 'usage'
+        SELECT d::DATE AS day, 't' || t AS tenant, 's' AS service, c AS category,
+            (hash(d, t, c) % 100000 / 7.0)::DECIMAL(38, 12) AS amount, 'USD' AS currency
         FROM generate_series(?::DATE, ?::DATE, INTERVAL 1 DAY) a(d), range({tenants}) b(t), unnest({COMPONENTS}) e(c)
         UNION ALL
-        SELECT d::DATE, NULL, 's', c, (hash(d, c) % 100000000 / 7.0)::DECIMAL(38, 12), 'USD', NULL,
-            MAP {{}}, 'usage'
+        SELECT d::DATE, NULL, 's', c, (hash(d, c) % 100000000 / 7.0)::DECIMAL(38, 12), 'USD'
         FROM generate_series(?::DATE, ?::DATE, INTERVAL 1 DAY) a(d), unnest(['idle', 'database']) e(c)
         """,
         [*span, *span],
     )
     usage = Query(
         f"""
-        SELECT d::DATE, 't' || t, m, (hash(d, t, m) % 100000)::DECIMAL(38, 12)
+        SELECT d::DATE AS day, 't' || t AS tenant, m AS measure, (hash(d, t, m) % 100000)::DECIMAL(38, 12) AS quantity
         FROM generate_series(?::DATE, ?::DATE, INTERVAL 1 DAY) a(d), range({tenants}) b(t),
             unnest(['requests', 'active_users', 'ai_requests']) e(m)
         """,
         span,
     )
     mrr = Query(
-        f"SELECT ?::DATE, NULL::DATE, 't' || t, 100::DECIMAL(38, 12), 'USD', 'pro' FROM range({tenants}) b(t)", [FIRST]
+        "SELECT ?::DATE AS first_day, 't' || t AS tenant, 100::DECIMAL(38, 12) AS mrr, 'USD' AS currency, 'pro' AS plan"
+        f" FROM range({tenants}) b(t)",
+        [FIRST],
     )
     rates = {"USD": Decimal(1)}
     ledger.put("bill", "", Batch("all", days, cost=cost), NOW, rates)

@@ -52,12 +52,11 @@ def cost(first: date, last: date, salt: int) -> Query:
     """Three components of direct cost a tenant and day, and three to share: six components for every tenant."""
     return Query(
         f"""
-        SELECT d::DATE, 't' || t, 's', c, (hash(d, t, c, {salt}) % 100000 / 7.0)::DECIMAL(38, 12), 'USD', NULL,
-            MAP {{}}, 'usage'
+        SELECT d::DATE AS day, 't' || t AS tenant, 's' AS service, c AS category,
+            (hash(d, t, c, {salt}) % 100000 / 7.0)::DECIMAL(38, 12) AS amount, 'USD' AS currency
         FROM generate_series(?::DATE, ?::DATE, INTERVAL 1 DAY) a(d), range({TENANTS}) b(t), unnest({COMPONENTS}) e(c)
         UNION ALL
-        SELECT d::DATE, NULL, 's', c, (hash(d, c, {salt}) % 100000000 / 7.0)::DECIMAL(38, 12), 'USD', NULL,
-            MAP {{}}, 'usage'
+        SELECT d::DATE, NULL, 's', c, (hash(d, c, {salt}) % 100000000 / 7.0)::DECIMAL(38, 12), 'USD'
         FROM generate_series(?::DATE, ?::DATE, INTERVAL 1 DAY) a(d), unnest({SHARED}) e(c)
         """,
         [first, last, first, last],
@@ -68,7 +67,8 @@ def usage(first: date, last: date) -> Query:
     """One measure a tenant and day."""
     return Query(
         f"""
-        SELECT d::DATE, 't' || t, 'requests', (hash(d, t) % 100000)::DECIMAL(38, 12)
+        SELECT d::DATE AS day, 't' || t AS tenant, 'requests' AS measure,
+            (hash(d, t) % 100000)::DECIMAL(38, 12) AS quantity
         FROM generate_series(?::DATE, ?::DATE, INTERVAL 1 DAY) a(d), range({TENANTS}) b(t)
         """,
         [first, last],
@@ -84,7 +84,11 @@ def fill(ledger: Ledger, first: date, last: date, salt: int) -> None:
         ledger.put("usage", "", Batch(day.isoformat(), [day], usage=usage(day, day)), NOW, RATES)
     days = [first + timedelta(n) for n in range((last - first).days + 1)]
     mrr = Query(
-        f"SELECT ?::DATE, NULL::DATE, 't' || t, 100::DECIMAL(38, 12), 'USD', 'pro' FROM range({TENANTS}) b(t)", [FIRST]
+        f"""
+        SELECT ?::DATE AS first_day, 't' || t AS tenant, 100::DECIMAL(38, 12) AS mrr, 'USD' AS currency, 'pro' AS plan
+        FROM range({TENANTS}) b(t)
+        """,
+        [FIRST],
     )
     ledger.put("revenue", "", Batch("all", days if salt == 0 else [*all_days()], revenue=mrr), NOW, RATES)
 
@@ -112,7 +116,7 @@ def timed(case: str) -> None:
         laps.append(time.perf_counter())
         assert len(days) == (3 if case == "refresh" else DAYS), days
         before = time.perf_counter()
-        ledger.rows("SELECT day, tenant, component, sum(amount) FROM cost GROUP BY ALL ORDER BY ALL LIMIT 1")
+        ledger.rows("SELECT day, tenant, category, sum(amount) FROM cost GROUP BY ALL ORDER BY ALL LIMIT 1")
         plain = time.perf_counter() - before
         ledger.close()
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024

@@ -149,8 +149,8 @@ def _reconciliation(config: Config) -> Alert:
         f"round({ratio} < {number(settings.low)} or {ratio} > {number(settings.high)}, 0.001)",
         "warning",
         config.alerts.owners.data,
-        f"The bill {{{{ $labels.source }}}} is {PERCENT} of what OpenCost says about the cluster"
-        f" {{{{ $labels.cluster }}}} {words(window)}.",
+        f"The bill {{{{ $labels.source }}}} is {PERCENT} of what OpenCost says about"
+        f" {{{{ $labels.scope }}}} {words(window)}.",
         f"Between {settings.low:.0%} and {settings.high:.0%} is usual. OpenCost's list prices know no discounts (below)"
         " and no licences or data transfer (above); 0% is a bill that does not show the cluster at all.",
         DATA,

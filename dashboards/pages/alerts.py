@@ -72,14 +72,14 @@ def alerts(settings: Settings) -> Panel:
     ALERTS knows which fire, ALERTS_FOR_STATE since when their conditions hold. Neither has the rules' sentences, so an
     alert is told in the few words that its rule has for lists.
     """
-    kept = ("severity", "alertname", "tenant", "name", "plan", "source", "window", "cluster")
+    kept = ("severity", "alertname", "tenant", "name", "plan", "source", "window", "cluster", "scope")
     since = select(e.ALERTS_FOR_STATE, alertname=matches("Unitcost.*"), severity=NOT_INFO, tenant=CHOSEN)
     firing = select(e.ALERTS, alertstate="firing")
     found = over("min", kept, f"1000 * {since} and ignoring (alertstate) {firing}")  # Grafana's times are milliseconds
     # A customer that the directory does not know has no name.
     found = f'label_replace({found}, "who", "$1", "tenant", "(.+)")'
     found = f'label_replace({found}, "who", "$1", "name", "(.+)")'
-    found = f'label_join({found}, "about", " ", "plan", "window", "source", "cluster")'
+    found = f'label_join({found}, "about", " ", "plan", "window", "source", "cluster", "scope")'
     found = f'label_replace({found}, "about", "$1", "about", " *(.*?) *")'
     runbooks = settings.runbooks
     shown = "$1" if runbooks.can_be_opened else "$1.md"

@@ -81,7 +81,7 @@ def _part(metric: c.Metric, window: str) -> tuple[str, str]:
 def _figures() -> list[Panel]:
     """Return what tells at a glance whether something is wrong."""
     up = now(c.SOURCE_UP, BY_SOURCE)
-    agreed = now(c.RECONCILIATION, ("source", "cluster"), window=PERIOD)
+    agreed = now(c.RECONCILIATION, ("source", "scope"), window=PERIOD)
     return [
         figure(
             "Sources down",
@@ -131,8 +131,8 @@ def _figures() -> list[Panel]:
             "The bill's Kubernetes rows divided by what OpenCost says of the same cluster and days, 1 when they agree."
             " Where there are several clusters, those with the lowest and the highest figure.",
             [
-                Query(f"bottomk(1, {agreed})", "{{cluster}}"),
-                Query(f"topk(1, {agreed}) unless bottomk(1, {agreed})", "{{cluster}}"),
+                Query(f"bottomk(1, {agreed})", "{{scope}}"),
+                Query(f"topk(1, {agreed}) unless bottomk(1, {agreed})", "{{scope}}"),
             ],
             unit="none",
             decimals=3,
@@ -301,7 +301,7 @@ def _reconciliation() -> Panel:
         "Bill divided by cluster, day by day",
         "Each day's Kubernetes rows of the bill divided by OpenCost's costs of the same cluster on that day; 1 when"
         " they agree, more when OpenCost misses costs.",
-        [Query(daily(c.RECONCILIATION, ("source", "cluster"), window=DAY), "{{source}}, {{cluster}}")],
+        [Query(daily(c.RECONCILIATION, ("source", "scope"), window=DAY), "{{source}}, {{scope}}")],
         unit="none",
         decimals=3,
         calcs=("lastNotNull", "min", "max"),

@@ -49,36 +49,57 @@ SMALLEST_RATE, LARGEST_RATE = Decimal("1e-9"), Decimal("1e10")
 """From the weakest currency in ounces of gold to the reverse."""
 
 
+K8S = "k8s/"
+"""What the scopes of Kubernetes clusters begin with; the rest is the cluster's name, empty where it is not said."""
+
+
+def cluster_scope(cluster: str | None) -> str | None:
+    """Return the scope that a Kubernetes cluster is; None where there is none."""
+    return None if cluster is None else f"{K8S}{cluster}"
+
+
 @dataclass(frozen=True, slots=True)
 class Cost:
     """What one service cost on one UTC day, for one tenant or (tenant None) for nobody in particular.
 
-    service: the source's own finer name (FOCUS ServiceName; OpenCost's cpu, ram, gpu, pv, network, …).
-    component: one of COMPONENTS. cluster: the Kubernetes cluster that the money was spent on, if the
-    source knows it; on a bill it marks the row as Kubernetes, so that OpenCost's figures for the same nodes
-    are not added on top. dimensions: the values of the configured dimensions, those that are known.
-    charge: one of CHARGES.
+    service: the source's own finer name (FOCUS ServiceName; OpenCost's cpu, ram, gpu, pv, network, …). category: one of
+    COMPONENTS, or FOCUS ServiceCategory, from which the component is told later. scope: what a meter measures and a
+    bill charges, a Kubernetes cluster say (cluster_scope): where it is known, the meter's figures are not added on top
+    of the bill's. dimensions: the values of the configured dimensions, those that are known. charge: one of CHARGES.
+    resource: the cloud's id of what was used, as the source spells it; by it a scope is found that a bill does not
+    name. item: what was bought (a SKU, a model, a plan), unit and quantity: of what it was so much. list_amount: at
+    list prices, in the same currency.
     """
 
     day: date
     tenant: str | None
     service: str
-    component: str
+    category: str
     amount: Decimal
     currency: str
-    cluster: str | None = None
+    scope: str | None = None
     dimensions: Mapping[str, str] = field(default_factory=dict)
     charge: str = "usage"
+    resource: str | None = None
+    item: str | None = None
+    unit: str | None = None
+    quantity: Decimal | None = None
+    list_amount: Decimal | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """How much of a named measure (requests, active_users, …) one tenant used on one UTC day."""
+    """How much of a named measure (requests, active_users, …) one tenant used on one UTC day.
+
+    item: of what (a model, an endpoint); dimensions: as of a Cost.
+    """
 
     day: date
     tenant: str
     measure: str
     quantity: Decimal
+    item: str | None = None
+    dimensions: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,25 +118,28 @@ class Revenue:
 
 
 @dataclass(frozen=True, slots=True)
-class Node:
-    """A cloud resource (node, disk, load balancer) that a Kubernetes cluster used on a UTC day.
+class Resource:
+    """A cloud resource that a scope used on a UTC day: a node, a disk or a load balancer of a Kubernetes cluster.
 
-    provider_id: the cloud's own id as a bill's ResourceId would hold or end with it.
+    provider_id: the cloud's own id as a bill's ResourceId would hold or end with it. kind: one of RESOURCES.
     """
 
     day: date
     provider_id: str
-    cluster: str
+    scope: str
+    kind: str = "node"
+
+
+RESOURCES = ("node", "disk", "load_balancer")
 
 
 @dataclass(frozen=True, slots=True)
 class Query:
-    """Rows that DuckDB reads by itself: a SELECT whose columns are named and ordered like the record's fields.
+    """Rows that DuckDB reads by itself: a SELECT whose columns are named like the record's fields.
 
-    For Cost: day DATE, tenant VARCHAR, service VARCHAR, component VARCHAR, amount DECIMAL(38,12),
-    currency VARCHAR, cluster VARCHAR, dimensions MAP(VARCHAR, VARCHAR), charge VARCHAR. For Usage and Revenue
-    likewise, with quantity DECIMAL(38,12) and mrr DECIMAL(38,12). failed turns the error DuckDB raised while
-    reading into one that names the file and the row.
+    Types: DATE for days, DECIMAL(38,12) for amount, list_amount, quantity and mrr, MAP(VARCHAR, VARCHAR) for
+    dimensions, else VARCHAR. Fields with a default may be left out. failed turns the error DuckDB raised while reading
+    into one that names the file and the row.
     """
 
     sql: str
@@ -129,9 +153,12 @@ class Batch:
 
     key: unique within its source ("2026-11-19", "2026-11", "mrr.csv"). days: the UTC days the batch speaks
     for, with or without rows; a day is known to the source once such a batch is stored. Rows of other days count
-    too, and leave them unknown. A batch without days and rows says that the source was asked and had nothing (the key
-    is asked again a day later; what is stored of it stays). fingerprint: what the batch was made from; the same one
-    again means nothing changed.
+    too, and leave them unknown. says: what it makes these days known for, of SAYS; None: of what it
+    has rows. A batch
+    without days and rows says that the source was asked and had nothing (the key is asked again a day later; what is
+    stored of it stays). fingerprint: what the batch was made from; the same one again means nothing changed. until: up
+    to when it speaks of its last day (UTC), None: to its end. lacks: what it should hold besides and could not get, in
+    a word of the source's own; "" for nothing.
     """
 
     key: str
@@ -140,12 +167,27 @@ class Batch:
     cost: Sequence[Cost] | Query = ()
     usage: Sequence[Usage] | Query = ()
     revenue: Sequence[Revenue] | Query = ()
-    nodes: Sequence[Node] = ()
+    resources: Sequence[Resource] = ()
+    says: Sequence[str] | None = None
+    until: datetime | None = None
+    lacks: str = ""
 
     @property
     def empty(self) -> bool:
         """Whether the source had nothing: no day and no row (a Query always counts as rows)."""
-        return not (self.days or self.cost or self.usage or self.revenue or self.nodes)
+        return not (self.days or self.cost or self.usage or self.revenue or self.resources)
+
+    @property
+    def known_for(self) -> Sequence[str]:
+        """What its days are known for."""
+        if self.says is not None:
+            return self.says
+        return [name for name in SAYS if getattr(self, name)]
+
+
+COST, USAGE, REVENUE = ("cost",), ("usage",), ("revenue",)
+SAYS = (*COST, *USAGE, *REVENUE)
+"""What a source may say of a day."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,8 +225,20 @@ class Note:
     similar: Mapping[str, Decimal] = field(default_factory=dict)
 
 
+@dataclass(frozen=True, slots=True)
+class StoredBatch:
+    """What is noted of a stored batch; see Batch."""
+
+    fingerprint: str
+    until: datetime | None = None
+    lacks: str = ""
+
+
 class Stored(Protocol):
     """What the ledger already holds of one source; read-only."""
+
+    def batch(self, key: str) -> StoredBatch | None:
+        """Return what is noted of a stored batch, or None if it is not stored."""
 
     def fingerprint(self, key: str) -> str | None:
         """Return the fingerprint of the stored batch, or None if that batch is not stored."""
@@ -201,8 +255,8 @@ class Stored(Protocol):
     def totals(self, key: str) -> dict[str, Decimal]:
         """Return what the cost rows of a stored batch sum to, by currency."""
 
-    def nodes(self, first_day: date, last_day: date) -> list[tuple[str, str]]:
-        """Return (provider_id, cluster) of every Node that any source reported in these days, sorted."""
+    def resources(self, first_day: date, last_day: date) -> list[Resource]:
+        """Return the resources of these days that any source reported, sorted."""
 
 
 @dataclass(frozen=True, slots=True)

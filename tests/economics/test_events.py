@@ -282,7 +282,8 @@ def test_ten_thousand_customers_that_all_change_are_one_event_and_the_largest_fe
     found = Company(sources=[("revenue", "revenue", True)])
     everyone = "FROM range(10000) t(n)"
     changed = Query(
-        f"SELECT DATE '{DAYS[0]}', DATE '{DAYS[19]}', 't' || n, 100::DECIMAL(38, 12), 'USD', 'pro' {everyone} UNION ALL"
+        f"SELECT DATE '{DAYS[0]}' AS first_day, DATE '{DAYS[19]}' AS last_day, 't' || n AS tenant,"
+        f" 100::DECIMAL(38, 12) AS mrr, 'USD' AS currency, 'pro' AS plan {everyone} UNION ALL"
         f" SELECT DATE '{CHANGE}', NULL, 't' || n, (101 + n)::DECIMAL(38, 12), 'USD', 'pro' {everyone}"
     )
     found.ledger.put("revenue", "", Batch("all", DAYS, revenue=changed), NOW, RATES)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import date, datetime, timedelta
 from decimal import Decimal
 
@@ -11,7 +12,7 @@ from unitcost.config.directory import Directory, Tenant
 from unitcost.config.model import Config
 from unitcost.config.sections import Limits
 from unitcost.economics.windows import look
-from unitcost.facts import Batch, Cost, Revenue
+from unitcost.facts import SAYS, Batch, Cost, Revenue, cluster_scope
 from unitcost.ledger.derive import Model, derive
 from unitcost.ledger.store import Ledger
 from unitcost.metrics.exposition import Family
@@ -52,11 +53,15 @@ class Company:
         """Store a batch for each day, with the records of that day."""
         for day in days:
             mine = {kind: [row for row in rows if getattr(row, "day", day) == day] for kind, rows in records.items()}
-            self.ledger.put(source, "", Batch(day.isoformat(), [day], **mine), NOW, RATES)  # type: ignore[arg-type]
+            self._store(source, Batch(day.isoformat(), [day], **mine))  # type: ignore[arg-type]
 
     def put_all(self, source: str, days: Sequence[date], **records: Sequence[object]) -> None:
         """Store everything as one batch, which is faster."""
-        self.ledger.put(source, "", Batch("all", [*days], **records), NOW, RATES)  # type: ignore[arg-type]
+        self._store(source, Batch("all", [*days], **records))  # type: ignore[arg-type]
+
+    def _store(self, source: str, batch: Batch) -> None:
+        says = [kind if kind in SAYS else "cost" for name, kind, _ in self.model.sources if name == source]
+        self.ledger.put(source, "", replace(batch, says=says), NOW, RATES)
 
     def gauges(
         self,
@@ -104,7 +109,7 @@ def cost(
     tenant: str | None, amount: str, component: str = "compute", day: date = YESTERDAY, cluster: str | None = None
 ) -> Cost:
     """Build a cost in dollars."""
-    return Cost(day, tenant, "s", component, Decimal(amount), "USD", cluster, {})
+    return Cost(day, tenant, "s", component, Decimal(amount), "USD", cluster_scope(cluster), {})
 
 
 def mrr(tenant: str, amount: str, day: date = YESTERDAY, plan: str | None = None) -> Revenue:

@@ -79,11 +79,11 @@ def count_day(
     rows = [(c, "bill", name_of(c.tenant, aliases), converted(c)) for c in bill if c.day == day]
     workloads = [(c, "cluster", name_of(c.tenant, aliases), converted(c)) for c in cluster if c.day == day]
     counted: list[Line] = []
-    pool = [row for row in rows if row[0].cluster is not None]
+    pool = [row for row in rows if row[0].scope is not None]
     weights: dict[str, Fraction] = defaultdict(Fraction)
     kinds: dict[str, Line] = {}
     for row in workloads:
-        key = repr((row[2], row[0].component, row[0].service))
+        key = repr((row[2], row[0].category, row[0].service))
         weights[key] += Fraction(row[3])
         kinds[key] = row
     portions = split(sum((row[3] for row in pool), Decimal(0)), weights) if pool else {}
@@ -91,7 +91,7 @@ def count_day(
         counted += [(kinds[key][0], "bill", kinds[key][2], amount) for key, amount in portions.items()]
     else:
         counted += pool
-    counted += [row for row in rows if row[0].cluster is None]
+    counted += [row for row in rows if row[0].scope is None]
     if not billed:
         counted += workloads
     total = sum((row[3] for row in rows), Decimal(0))
@@ -114,15 +114,15 @@ def share(
     unallocated = Decimal(0)
     for cost, source, tenant, amount in counted:
         if tenant is not None:
-            tenants[tenant, cost.component] += amount
+            tenants[tenant, cost.category] += amount
             direct[tenant] += Fraction(amount)
             continue
-        facts = {"source": source, "component": cost.component, "service": cost.service}
+        facts = {"source": source, "component": cost.category, "service": cost.service}
         number = next((n for n, r in enumerate(rules) if all(facts[k] == v for k, v in r.match.items())), None)
         if number is None:
             unallocated += amount
         else:
-            pools[number, cost.component] += amount
+            pools[number, cost.category] += amount
     used: dict[str, dict[str, Fraction]] = defaultdict(lambda: defaultdict(Fraction))
     for tenant, row in usage:
         if tenant is not None:

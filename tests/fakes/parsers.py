@@ -90,7 +90,7 @@ class Books:
         Snapshot.of(families(self.ledger, {}, NOW, with_directory=False), "", NOW)
 
 
-CONTEXT = Context(tenant_keys=("tenant", "namespace"), dimensions=("feature",), bills=True)
+CONTEXT = Context(tenant_keys=("tenant", "namespace"), dimensions=("feature",), billed=True)
 ALLOCATION = str(by_cluster(Reply((REAL / "tenant-2026-11-22.json").read_bytes())).body).encode()
 ASSETS = (REAL / "assets-2026-11-22.json").read_bytes()
 

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import replace
+from dataclasses import astuple, replace
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from typing import TypeVar
 
 import duckdb
 
-from unitcost.facts import Asked, Batch, Cost, Note, Problem, Query, Revenue, Usage
+from unitcost.facts import Asked, Batch, Cost, Note, Problem, Query, Resource, Revenue, StoredBatch, Usage
 
 T = TypeVar("T", Cost, Usage, Revenue)
 
@@ -20,8 +20,9 @@ def rows(kind: type[T], given: Iterable[T] | Query) -> list[T]:
     if not isinstance(given, Query):
         return list(given)
     with duckdb.connect() as connection:
-        found = connection.execute(given.sql, list(given.params)).fetchall()
-    return [kind(*row) for row in found]
+        found = connection.execute(given.sql, list(given.params))
+        names = [column[0] for column in found.description or []]
+        return [kind(**dict(zip(names, row, strict=True))) for row in found.fetchall()]
 
 
 class MemoryStored:
@@ -31,6 +32,10 @@ class MemoryStored:
         self.now = now
         self.batches: dict[str, Batch] = {}
         self.empty: dict[str, datetime] = {}
+
+    def batch(self, key: str) -> StoredBatch | None:
+        batch = self.batches.get(key)
+        return StoredBatch(batch.fingerprint, batch.until, batch.lacks) if batch else None
 
     def fingerprint(self, key: str) -> str | None:
         batch = self.batches.get(key)
@@ -52,14 +57,9 @@ class MemoryStored:
             found[cost.currency] = found.get(cost.currency, Decimal(0)) + cost.amount
         return found
 
-    def nodes(self, first_day: date, last_day: date) -> list[tuple[str, str]]:
-        found = {
-            (node.provider_id, node.cluster)
-            for batch in self.batches.values()
-            for node in batch.nodes
-            if first_day <= node.day <= last_day
-        }
-        return sorted(found)
+    def resources(self, first_day: date, last_day: date) -> list[Resource]:
+        found = {one for batch in self.batches.values() for one in batch.resources if first_day <= one.day <= last_day}
+        return sorted(found, key=astuple)
 
     def take(self, given: Iterable[Batch | Problem | Note]) -> list[Problem]:
         """Store every batch at once, as the refresh does; return the problems."""

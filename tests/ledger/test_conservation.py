@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from tests.fakes.model import Rule, count_day
 from tests.fakes.stored import utc
-from unitcost.facts import Batch, Cost, Usage
+from unitcost.facts import COST, Batch, Cost, Usage
 from unitcost.ledger.derive import Model, derive
 from unitcost.ledger.store import Ledger
 
@@ -39,18 +39,18 @@ def costs(component: st.SearchStrategy[str], cluster: st.SearchStrategy[str | No
             day=st.sampled_from(DAYS),
             tenant=tenants,
             service=st.sampled_from(["ec2", "rds"]),
-            component=component,
+            category=component,
             amount=amounts,
             currency=st.sampled_from(["USD", "EUR"]),
-            cluster=cluster,
+            scope=cluster,
             charge=st.sampled_from(["usage", "usage", "purchase", "correction"]),
         ),
         max_size=12,
     )
 
 
-bills = costs(st.sampled_from(["compute", "database", "support"]), st.sampled_from([None, None, "prod"]))
-clusters = costs(st.sampled_from(["compute", "idle", "network"]), st.just("prod"))
+bills = costs(st.sampled_from(["compute", "database", "support"]), st.sampled_from([None, None, "k8s/prod"]))
+clusters = costs(st.sampled_from(["compute", "idle", "network"]), st.just("k8s/prod"))
 delivered = st.sets(st.sampled_from(DAYS), min_size=1)
 usages = st.lists(
     st.builds(
@@ -105,14 +105,14 @@ def test_every_dollar_of_random_companies_is_served_once_and_the_plain_model_agr
 ) -> None:
     ledger = Ledger(None)
     for bill, cluster, usage, known in statements:  # each one restates the one before
-        ledger.put("bill", "", Batch("2026-03", sorted(known), cost=bill), NOW, RATES)
+        ledger.put("bill", "", Batch("2026-03", sorted(known), cost=bill, says=COST), NOW, RATES)
         for day in DAYS:
             rows = [cost for cost in cluster if cost.day == day]
             ledger.put("cluster", "", Batch(day.isoformat(), [day], cost=rows), NOW, RATES)
         ledger.put("usage", "", Batch("all", DAYS, usage=usage), NOW, RATES)
         derive(ledger, model(chosen), NOW, timedelta(days=30))
     bill, cluster, usage, known = statements[-1]
-    marked = {cost.day for cost in bill if cost.cluster is not None and cost.charge == "usage"}
+    marked = {cost.day for cost in bill if cost.scope is not None and cost.charge == "usage"}
     billed = marked & known if marked else known
     for day in DAYS:
         expected = count_day(day, bill, cluster, usage, chosen, ALIASES, RATES, billed=day in billed)

@@ -76,7 +76,7 @@ def test_a_cluster_that_the_bill_never_shows_is_not_added_on_top_of_delivered_da
     plain = [cost(None, "80", day=day) for day in OVER[:10]]
     found = company([*plain, fee(date(2026, 11, 15), "99", "prod")], OVER[:10]).gauges(("mtd",))
     assert month_to_date(found) == (10 * 80 + 99 + 12 * 100, 1200)
-    assert found["reconciliation_ratio"]["cluster", "prod", "mtd"] == 0
+    assert found["reconciliation_ratio"]["cluster", "k8s/prod", "mtd"] == 0
 
 
 def test_when_a_hole_is_delivered_late_the_bill_takes_its_days_over() -> None:

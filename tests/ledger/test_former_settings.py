@@ -181,7 +181,7 @@ GIVEN = {"key": "tenant", "code": "USD", "component": "storage", "dimension": "t
         ({"key": "customer"}, {"cluster", "bill", "usage"}),
         ({"key": "[tenant, customer]"}, {"cluster", "bill", "usage"}),
         ({"code": "EUR"}, {"cluster", "revenue"}),
-        ({"component": "other"}, {"bill"}),
+        ({"component": "other"}, set()),
         ({"dimension": "feature"}, {"cluster", "bill"}),
         ({"url": "http://b"}, set()),
     ],

@@ -15,7 +15,7 @@ import pytest
 
 from tests.fakes.stored import utc
 from unitcost.errors import LedgerError, LedgerInUseError, SourceError
-from unitcost.facts import Batch, Cost, Node, Query, Revenue, Usage
+from unitcost.facts import Batch, Cost, Query, Resource, Revenue, Usage
 from unitcost.ledger.derive import DAY_TABLES, Model, derive
 from unitcost.ledger.files import FILE_NAME
 from unitcost.ledger.store import Ledger
@@ -51,11 +51,11 @@ def run_python(code: str, *args: str) -> subprocess.CompletedProcess[str]:
 def test_records_come_back_to_the_last_digit(tmp_path: Path) -> None:
     rows = [cost("0.000000000001"), cost("-99999999999999.999999999999", tenant=None)]
     ledger = Ledger(tmp_path)
-    put(ledger, Batch("k", [DAY], "f", cost=rows, nodes=[Node(DAY, "i-1", "prod")]))
+    put(ledger, Batch("k", [DAY], "f", cost=rows, resources=[Resource(DAY, "i-1", "k8s/prod")]))
     stored = ledger.stored("bill", "s")
     assert sorted(stored.costs("k"), key=lambda row: row.amount) == sorted(rows, key=lambda row: row.amount)
     assert stored.fingerprint("k") == "f"
-    assert stored.nodes(DAY, DAY) == [("i-1", "prod")]
+    assert stored.resources(DAY, DAY) == [Resource(DAY, "i-1", "k8s/prod")]
     assert ledger.stored("bill", "other settings").keys() == set()
     ledger.close()
     again = Ledger(tmp_path)
@@ -120,7 +120,10 @@ def test_a_currency_without_a_rate_is_refused_and_the_old_batch_stays() -> None:
 def test_a_query_that_fails_in_the_middle_leaves_the_old_batch() -> None:
     ledger = Ledger(None)
     put(ledger, Batch("k", [DAY], usage=[Usage(DAY, "acme", "requests", Decimal(7))]))
-    bad = Query("SELECT DATE '2026-11-22', 't', 'requests', CAST(x AS DECIMAL(38, 12)) FROM (VALUES ('1'), ('x')) v(x)")
+    bad = Query(
+        "SELECT DATE '2026-11-22' AS day, 't' AS tenant, 'requests' AS measure, x::DECIMAL(38, 12) AS quantity"
+        " FROM (VALUES ('1'), ('x')) v(x)"
+    )
     with pytest.raises(SourceError, match="cannot be read"):
         put(ledger, Batch("k", [DAY], usage=bad))
     assert ledger.rows("SELECT sum(quantity) FROM usage") == [(Decimal(7),)]
@@ -170,7 +173,7 @@ def test_a_ledger_of_another_version_is_refused_with_both_versions(tmp_path: Pat
     with duckdb.connect(str(tmp_path / FILE_NAME)) as connection:
         connection.execute("UPDATE meta SET value = '0' WHERE key = 'schema'")
     with pytest.raises(
-        LedgerError, match=r"another version of unitcost \(schema 0, this one reads 1\); start that version"
+        LedgerError, match=r"another version of unitcost \(schema 0, this one reads 2\); start that version"
     ):
         Ledger(tmp_path)
 

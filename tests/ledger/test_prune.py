@@ -12,7 +12,7 @@ from tests.fakes.company import NOW, RATES, YESTERDAY
 from tests.fakes.stored import utc
 from tests.ledger.test_damage import MODEL, batch
 from unitcost.cli.main import main
-from unitcost.facts import Batch, Cost, Node, Revenue, Usage
+from unitcost.facts import COST, Batch, Cost, Resource, Revenue, Usage
 from unitcost.ledger.derive import DAY_TABLES, derive
 from unitcost.ledger.files import FILE_NAME
 from unitcost.ledger.prune import first_kept, prune
@@ -64,13 +64,14 @@ def test_of_what_is_older_nothing_is_left_in_any_table() -> None:
         ledger.put("usage", "s", Batch(day.isoformat(), [day], usage=[Usage(day, "acme", "r", Decimal(1))]), NOW, RATES)
         mrr = [Revenue(day, day, "acme", Decimal(1), "USD")]
         ledger.put("revenue", "s", Batch(day.isoformat(), [day], revenue=mrr), NOW, RATES)
-        ledger.put("cluster", "s", Batch(day.isoformat(), [day], nodes=[Node(day, "i-1", "prod")]), NOW, RATES)
+        ids = [Resource(day, "i-1", "k8s/prod")]
+        ledger.put("cluster", "s", Batch(day.isoformat(), [day], resources=ids, says=COST), NOW, RATES)
     ledger.put("cluster", "s", Batch("2026-06-29", []), utc(2026, 6, 30), RATES)
     derive(ledger, MODEL, NOW, timedelta(400))
     prune(ledger, first_kept(ledger, NOW, DAYS, DEFAULT))
     derive(ledger, MODEL, NOW, NOW.date() - kept)
     assert held(ledger) == [kept, YESTERDAY]
-    for table in ("cost", "usage", "node", "derived_day", "changed_day", *DAY_TABLES):
+    for table in ("cost", "usage", "resource", "derived_day", "changed_day", *DAY_TABLES):
         assert ledger.rows(f"SELECT count(*) FROM {table} WHERE day < ?", [kept]) == [(0,)], table
     assert ledger.rows("SELECT count(*) FROM revenue WHERE first_day < ?", [kept]) == [(0,)]
     assert ledger.rows("SELECT count(*) FROM batch") == [(8,)]

@@ -186,7 +186,7 @@ def test_the_bill_and_opencost_count_the_same_nodes_once_and_discounts_reach_ten
     assert found["tenant_cost_dollars"] == {("acme", "compute", "1d"): 48.0}
     assert found["unallocated_cost_dollars"] == {("bill", "database", "1d"): 20.0, ("bill", "idle", "1d"): 32.0}
     assert found["bill_dollars"] == {("bill", "compute", "1d"): 80.0, ("bill", "database", "1d"): 20.0}
-    assert found["reconciliation_ratio"] == {("cluster", "prod", "1d"): 0.8}
+    assert found["reconciliation_ratio"] == {("cluster", "k8s/prod", "1d"): 0.8}
     assert found["estimated_cost_dollars"] == {}
 
 
@@ -213,7 +213,7 @@ def test_a_bill_that_marks_no_kubernetes_row_keeps_opencost_out_and_shows_ratio_
     found = company.gauges()
     assert found["tenant_cost_dollars"] == {}
     assert found["unallocated_cost_dollars"] == {("bill", "compute", "1d"): 90.0}
-    assert found["reconciliation_ratio"] == {("cluster", "prod", "1d"): 0.0}
+    assert found["reconciliation_ratio"] == {("cluster", "k8s/prod", "1d"): 0.0}
 
 
 def test_a_cluster_that_is_on_no_bill_is_added() -> None:

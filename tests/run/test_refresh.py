@@ -99,29 +99,6 @@ def test_a_hanging_source_does_not_hold_up_the_others(tmp_path: Path, kind: str)
             assert ledger.known("good").days == 4
 
 
-def test_a_cluster_whose_nodes_are_known_has_no_head_start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(fetch, "SILENCE", 20.0)
-    gate = threading.Event()
-    gate.set()
-    (tmp_path / "bill.csv").write_text(f"{HEADER}\n2026-11-01,2026-11-18,USD,1,EC2,i-0a1\n")
-    with serve(lambda request: opencost(request, gate)) as cluster, serve(lambda _: USAGE) as fake:
-        sources = {
-            "cluster": {"type": "opencost", "url": cluster.url},
-            "usage": usage_of(fake.url),
-            "bill": {"type": "focus", "path": "bill.csv"},
-        }
-        with refresher(tmp_path, sources) as (given, ledger):
-            assert given.refresh()
-            assert ledger.rows("SELECT count(*) > 0 FROM node") == [(True,)]
-            gate.clear()
-            fake.requests.clear()
-            started = time.monotonic()
-            given.refresh(1)
-            assert time.monotonic() - started < 10
-            assert fake.requests
-            gate.set()
-
-
 def test_what_a_slow_source_brings_is_published_when_it_comes(tmp_path: Path) -> None:
     gate = threading.Event()
     every = {"every": "1h"}
@@ -266,21 +243,18 @@ def slowly(request: Request) -> Reply:
     return opencost(request)
 
 
-def test_a_bill_learns_of_nodes_that_come_late_in_the_same_refresh(
-    tmp_path: Path, bill: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+def test_nodes_that_come_after_the_bill_are_found_in_it_in_the_same_refresh(
+    tmp_path: Path, bill: dict[str, Any]
 ) -> None:
-    monkeypatch.setattr(fetch, "HEAD_START", 0.3)
     with serve(slowly) as fake:
         sources = {"cluster": {"type": "opencost", "url": fake.url}, "bill": bill}
         with refresher(tmp_path, sources) as (given, ledger):
-            given.refresh(20)
-            assert until(lambda: not any(desk.running for desk in given.desks))
             given.refresh(20)
             assert [counted(ledger)[day] for day in (17, 18, 19)] == [17, 17, 17]
             assert ledger.rows("SELECT sum(billed) FROM reconciled_day") == [(36,)]
 
 
-def test_a_bill_learns_of_nodes_that_come_after_the_refresh_before_they_are_published(
+def test_nodes_that_come_after_the_refresh_are_found_in_the_bill_before_they_are_published(
     tmp_path: Path, bill: dict[str, Any]
 ) -> None:
     gate = threading.Event()

@@ -41,7 +41,7 @@ class Moments(Ledger):
         self.thread: threading.Thread | None = None
 
     def first_load(self) -> None:
-        rows = [Cost(YESTERDAY, "acme", "cpu", "compute", Decimal(1000), "USD", "prod")]
+        rows = [Cost(YESTERDAY, "acme", "cpu", "compute", Decimal(1000), "USD", "k8s/prod")]
         self.put("cluster", self.settings, Batch("day", [YESTERDAY], cost=rows), NOW, RATES)
 
     @contextmanager

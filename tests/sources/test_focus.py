@@ -21,8 +21,12 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from tests.fakes.stored import MemoryStored, asked, rows, utc
+from unitcost.config.load import load
 from unitcost.errors import SourceError
-from unitcost.facts import Asked, Batch, Cost, Node, Note, Problem, Query
+from unitcost.facts import Asked, Batch, Cost, Note, Problem, Query, Resource, cluster_scope
+from unitcost.ledger.derive import Model, derive
+from unitcost.ledger.store import Ledger
+from unitcost.run.setup import Setup
 from unitcost.sources.base import Context
 from unitcost.sources.bills.focus.files import BillFile, export_name, find
 from unitcost.sources.bills.focus.settings import FocusSettings
@@ -31,9 +35,7 @@ from unitcost.sources.bills.focus.source import Focus
 SAMPLE = Path(__file__).parents[1] / "data" / "focus-1.0-sample.csv"
 NOW = utc(2026, 11, 20)
 FIRST = date(2026, 1, 1)
-CONTEXT = Context(
-    tenant_keys=("tenant",), components={"Compute": "compute", "Storage": "storage", "AI and Machine Learning": "ai"}
-)
+CONTEXT = Context(tenant_keys=("tenant",), metered=True)
 HEADER = [
     "BilledCost",
     "EffectiveCost",
@@ -209,17 +211,18 @@ def test_an_unchanged_bill_is_handed_over_once_and_its_problems_each_time(
         told = list(again.batches(asked(NOW, FIRST, stored)))
         assert {one.reason for one in told if isinstance(one, Problem)} == {"tags", "untagged"}
         assert not any(isinstance(one, Batch) for one in told)
-    stored.batches["nodes"] = Batch("nodes", [FIRST], nodes=[Node(date(2026, 10, 3), "i-1", "prod")])
-    assert [one.key for one in source.batches(asked(NOW, FIRST, stored)) if isinstance(one, Batch)] == ["2026-10"]
+    stored.batches["nodes"] = Batch("nodes", [FIRST], resources=[Resource(date(2026, 10, 3), "i-1", "k8s/prod")])
+    assert not any(isinstance(one, Batch) for one in source.batches(asked(NOW, FIRST, stored))), "a node is no matter"
     write_csv(path, [charge(EffectiveCost="7"), november()])
     stored.take(source.batches(asked(NOW, FIRST, stored)))
     assert total(stored.costs("2026-10")) == 7
 
 
-@pytest.mark.parametrize("change", [{"cost": "BilledCost"}, {"components": {"Amazon EC2": "ai"}}])
-def test_a_changed_setting_changes_the_fingerprint(tmp_path: Path, change: dict[str, Any]) -> None:
+def test_a_changed_setting_changes_the_fingerprint_but_that_of_components(tmp_path: Path) -> None:
     path = write_csv(tmp_path / "bill.csv", [charge()])
-    assert bills(path)["2026-10"].fingerprint != bills(path, **change)["2026-10"].fingerprint
+    before = bills(path)["2026-10"].fingerprint
+    assert bills(path, cost="BilledCost")["2026-10"].fingerprint != before
+    assert bills(path, components={"Amazon EC2": "ai"})["2026-10"].fingerprint == before
 
 
 def test_a_period_settling_changes_the_fingerprint_because_its_days_do(tmp_path: Path) -> None:
@@ -345,7 +348,7 @@ def test_service_name_or_category_is_enough_but_one_is_needed(tmp_path: Path) ->
     neither = [name for name in by_name if name != "ServiceName"]
     assert one_cost(write_csv(tmp_path / "a.csv", [charge()], by_name)).service == "Amazon EC2"
     found = one_cost(write_csv(tmp_path / "b.csv", [charge()], by_category))
-    assert (found.service, found.component) == ("Compute", "compute")
+    assert (found.service, found.category) == ("Compute", "Compute")
     with pytest.raises(SourceError, match="ServiceName or ServiceCategory"):
         items(write_csv(tmp_path / "c.csv", [charge()], neither))
 
@@ -479,7 +482,7 @@ def test_the_string_null_is_null_everywhere_and_a_missing_cost_is_noted(tmp_path
         batch, note = items(path)
         found = {cost.amount: cost for cost in rows(Cost, batch.cost)}
         assert set(found) == {0, 1}
-        assert (found[Decimal(0)].tenant, found[Decimal(0)].service, found[Decimal(0)].cluster) == (
+        assert (found[Decimal(0)].tenant, found[Decimal(0)].service, found[Decimal(0)].scope) == (
             None,
             "Compute",
             None,
@@ -523,12 +526,19 @@ def test_currencies_are_never_mixed(tmp_path: Path) -> None:
 
 
 def test_service_name_wins_over_category_and_settings_over_the_table(tmp_path: Path) -> None:
-    context = Context(components={"Compute": "compute", "Amazon EC2": "ai"})
-    path = write_csv(tmp_path / "bill.csv", [charge()])
-    unmapped = write_csv(tmp_path / "other.csv", [charge(ServiceName="Zed", ServiceCategory="Web")])
-    assert one_cost(path, context=context).component == "ai"
-    assert one_cost(path, context=context, components={"Amazon EC2": "gpu"}).component == "gpu"
-    assert one_cost(unmapped, context=context).component == "other"
+    charges = [charge(), charge(ServiceName="Zed", ServiceCategory="Web"), charge(ServiceName="", ServiceCategory="X")]
+    write_csv(tmp_path / "bill.csv", charges)
+    settings = "sources: {bill: {type: focus, path: bill.csv%s}}\ncomponents: {Amazon EC2: ai, X: gpu}\n"
+    for own, component in (("", "ai"), (", components: {Amazon EC2: gpu}", "gpu")):
+        (tmp_path / "unitcost.yaml").write_text(settings % own)
+        config, directory = load(tmp_path / "unitcost.yaml")
+        model = Setup.of(config, directory).model
+        ledger = Ledger(None)
+        for batch in bills(tmp_path / "bill.csv").values():
+            ledger.put("bill", "", batch, NOW, {"USD": Decimal(1)})
+        derive(ledger, model, NOW, timedelta(days=90))
+        found = dict(ledger.rows("SELECT service, component FROM line"))
+        assert found == {"Amazon EC2": component, "Zed": "other", "X": "gpu"}
 
 
 def test_an_unknown_component_is_a_mistake_in_the_settings(tmp_path: Path) -> None:
@@ -681,23 +691,33 @@ NODES = {
 
 @pytest.mark.parametrize("tags", ["CSV", "Tags", AWS_TAGS, GCP_TAGS])
 def test_kubernetes_rows_carry_their_cluster(tmp_path: Path, tags: str) -> None:
-    stored = MemoryStored(NOW)
-    nodes = [Node(date(2026, 10, 5), one, name) for one, name in NODES.items()]
-    stored.batches["nodes"] = Batch("nodes", [date(2026, 10, 5)], nodes=nodes)
     charges = [charge(SubAccountId=f"{at:02}", **given_) for at, (given_, _) in enumerate(CLUSTERS)]
     path = write_csv(tmp_path / "a.csv", charges)
     if tags != "CSV":
         path = write_parquet(tmp_path / "a.parquet", charges, Tags=tags)
-    found = costs(path, asked(NOW, FIRST, stored), tenant="SubAccountId")
-    by_case = {cost.tenant: (cost.cluster, cost.amount) for cost in found}
-    assert by_case == {f"{at:02}": (cluster, Decimal(1)) for at, (_, cluster) in enumerate(CLUSTERS)}
+    ledger = Ledger(None)
+    [batch] = bills(path, tenant="SubAccountId").values()
+    ledger.put("bill", "", batch, NOW, {"USD": Decimal(1)})
+    model = Model([("bill", "bill", True)], [], [("USD", Decimal(1))], [], [], [], [])
+    derive(ledger, model, NOW, timedelta(days=90))
+    nodes = [Resource(date(2026, 11, 5), one, f"k8s/{name}") for one, name in NODES.items()]
+    ledger.put("cluster", "", Batch("2026-11-05", [date(2026, 11, 5)], resources=nodes), NOW, {})
+    derive(ledger, model, NOW, timedelta(days=90))
+    by_case = {
+        tenant: (scope, amount) for tenant, scope, amount in ledger.rows("SELECT tenant, scope, amount FROM line")
+    }
+    assert by_case == {f"{at:02}": (cluster_scope(name), Decimal(1)) for at, (_, name) in enumerate(CLUSTERS)}
 
 
 def test_clusters_are_found_without_any_node_and_without_resource_ids(tmp_path: Path) -> None:
     header = [name for name in HEADER if name != "ResourceId"]
     tagged = charge(Tags='{"tenant": "a", "eks:cluster-name": "b"}')
     path = write_csv(tmp_path / "bill.csv", [tagged, charge(ServiceName="AmazonEKS"), charge(ServiceName="S3")], header)
-    assert {cost.service: cost.cluster for cost in costs(path)} == {"Amazon EC2": "b", "AmazonEKS": "", "S3": None}
+    assert {cost.service: cost.scope for cost in costs(path)} == {
+        "Amazon EC2": "k8s/b",
+        "AmazonEKS": "k8s/",
+        "S3": None,
+    }
 
 
 # ------------------------------------------------------------------------------------------ what cannot be read
@@ -871,5 +891,5 @@ def test_no_money_is_lost_or_made_whatever_the_format_of_the_file_and_of_its_tag
 
 def key(cost: Cost) -> tuple[Any, ...]:
     """All that makes a row one row; no two rows of a batch share it."""
-    named = (cost.day, cost.tenant, cost.service, cost.component, cost.currency, cost.cluster)
+    named = (cost.day, cost.tenant, cost.service, cost.category, cost.currency, cost.scope, cost.resource)
     return (*named, sorted(cost.dimensions.items()))

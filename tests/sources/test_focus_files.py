@@ -260,7 +260,7 @@ def test_a_json_list_of_tags_names_clusters_and_dimensions_too(tmp_path: Path) -
     tags = '[{"Key":"tenant","Value":"a"},{"Key":"eks:cluster-name","Value":"prod"},{"Key":"feature","Value":"chat"}]'
     context = Context(tenant_keys=("tenant",), dimensions=("feature",))
     found = one_cost(write_csv(tmp_path / "bill.csv", [charge(Tags=tags)]), context=context)
-    assert (found.tenant, found.cluster, found.dimensions) == ("a", "prod", {"feature": "chat"})
+    assert (found.tenant, found.scope, found.dimensions) == ("a", "k8s/prod", {"feature": "chat"})
 
 
 @pytest.mark.parametrize("tags", ['["tenant=acme"]', '[{"Key":"tenant"}]', "[1, 2]", '[{"Key":"a","Value":1}' * 2])

@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 from tests.fakes.stored import MemoryStored, asked, utc
 from unitcost.config.directory import Directory
 from unitcost.errors import SourceError
-from unitcost.facts import LARGEST_AMOUNT, LARGEST_QUANTITY, Batch, Note, Problem
+from unitcost.facts import LARGEST_AMOUNT, LARGEST_QUANTITY, Batch, Note, Problem, cluster_scope
 from unitcost.ledger.store import Ledger
 from unitcost.sources.base import Context, Source
 from unitcost.sources.bills.focus.settings import FocusSettings
@@ -96,7 +96,7 @@ class Taken:
 def take(source: Source, ledger: Ledger) -> Taken:
     """Ask a source and store what it says, as a refresh does; no other error than SourceError may come."""
     taken = Taken(ledger)
-    for table in ("cost", "usage", "revenue", "node", "known_day", "batch"):
+    for table in ("cost", "usage", "revenue", "resource", "known_day", "batch"):
         ledger.rows(f"DELETE FROM {table}")
     try:
         for item in source.batches(asked(NOW, NOW.date() - timedelta(days=30), MemoryStored(NOW))):
@@ -258,9 +258,9 @@ def test_any_field_of_an_opencost_answer_is_read_exactly_or_named(
         known = [] if said is None else [EXACT.add(*(one.quantize(LEDGER, context=EXACT) for one in both.values()))]
         assert cpu == [amount for amount in known if amount]
     if name in {"cluster", "properties"} and not taken.problems:
-        clusters = [one for (one,) in ledger.rows("SELECT DISTINCT cluster FROM cost")]
+        clusters = [one for (one,) in ledger.rows("SELECT DISTINCT scope FROM cost")]
         given = exact_json(odd["properties"].encode())
-        assert clusters == [(given or {}).get("cluster") or "cluster"]
+        assert clusters == [cluster_scope((given or {}).get("cluster") or "cluster")]
 
 
 ASSETS = """{"code": 200, "data": {"node-1": {"type": @type, "properties": @properties, "totalCost": @total,

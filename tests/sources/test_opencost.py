@@ -7,6 +7,7 @@ import shutil
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
@@ -84,7 +85,7 @@ def test_four_recorded_days_sum_to_their_components_to_the_last_digit() -> None:
     for day in DAYS:
         document = loaded(f"tenant-{day}.json")
         assert total(stored.costs(day)) == components_of(document)
-        idle = [row for row in stored.costs(day) if row.component == "idle"]
+        idle = [row for row in stored.costs(day) if row.category == "idle"]
         assert total(idle) == components_of(document, idle=True)
         assert all(row.tenant is None and row.service in {"cpu", "ram", "gpu"} for row in idle)
     assert stored.total() == sum(components_of(loaded(f"tenant-{day}.json")) for day in DAYS)
@@ -99,7 +100,7 @@ def test_each_cost_stands_with_its_tenant_service_component_and_cluster() -> Non
         batch = next(reader.batches(asked(NOW, FIRST)))
     assert isinstance(batch, Batch)
     assert {row.tenant for row in costs(batch)} == {None, "acme", "beta", "gamma", "Gamma-Corp", "delta"}
-    acme = {(row.service, row.component): row.amount for row in costs(batch) if row.tenant == "acme"}
+    acme = {(row.service, row.category): row.amount for row in costs(batch) if row.tenant == "acme"}
     assert acme == {
         ("cpu", "compute"): Decimal("3.82111"),
         ("ram", "compute"): Decimal("2.86224"),
@@ -107,9 +108,9 @@ def test_each_cost_stands_with_its_tenant_service_component_and_cluster() -> Non
         ("network", "network"): Decimal("7.69922"),
         ("load_balancer", "network"): Decimal("0.60208"),
     }
-    nobody = {row.service: row.component for row in costs(batch) if row.tenant is None and row.component != "idle"}
+    nobody = {row.service: row.category for row in costs(batch) if row.tenant is None and row.category != "idle"}
     assert nobody["gpu"] == "gpu"
-    assert {(row.day, row.currency, row.cluster) for row in costs(batch)} == {(date(2026, 11, 22), "USD", "prod-us")}
+    assert {(row.day, row.currency, row.scope) for row in costs(batch)} == {(date(2026, 11, 22), "USD", "k8s/prod-us")}
 
 
 def test_dimensions_are_asked_for_and_read_and_change_no_sum() -> None:
@@ -123,7 +124,7 @@ def test_dimensions_are_asked_for_and_read_and_change_no_sum() -> None:
     assert ("acme", "search") in found
     assert (None, "assistant") in found
     assert ("acme", None) in found
-    assert {(row.currency, row.cluster) for row in costs(batch)} == {("EUR", "eu-1")}
+    assert {(row.currency, row.scope) for row in costs(batch)} == {("EUR", "k8s/eu-1")}
 
 
 def test_other_services_and_adjustments_are_counted() -> None:
@@ -133,7 +134,7 @@ def test_other_services_and_adjustments_are_counted() -> None:
     with opencost(replay) as (reader, _):
         batch = next(reader.batches(asked(NOW, date(2026, 11, 22))))
     assert isinstance(batch, Batch)
-    acme = {row.service: (row.component, row.amount) for row in costs(batch) if row.tenant == "acme"}
+    acme = {row.service: (row.category, row.amount) for row in costs(batch) if row.tenant == "acme"}
     assert acme["shared"] == ("other", Decimal("1.5"))
     assert acme["external"] == ("other", Decimal("2.25"))
     assert acme["cpu"] == ("compute", Decimal("2.82111"))
@@ -355,18 +356,18 @@ def test_a_namespace_or_annotation_can_name_the_tenant() -> None:
 
 
 def test_with_a_bill_the_ids_of_nodes_disks_and_load_balancers_are_reported() -> None:
-    with opencost(context=Context(bills=True)) as (reader, fake):
+    with opencost(context=Context(billed=True)) as (reader, fake):
         batch = next(reader.batches(asked(NOW, date(2026, 11, 22))))
     assert isinstance(batch, Batch)
     assert [request.path for request in fake.requests] == ["/allocation", "/assets"]
-    ids = {node.provider_id for node in batch.nodes}
+    ids = {node.provider_id for node in batch.resources}
     assert len(ids) == 13
     assert {"i-2372835106b65033f", "34.1.2.2"} <= ids
-    assert {(node.day, node.cluster) for node in batch.nodes} == {(date(2026, 11, 22), "prod-us")}
+    assert {(node.day, node.scope) for node in batch.resources} == {(date(2026, 11, 22), "k8s/prod-us")}
 
 
 def test_a_cluster_that_is_on_no_bill_needs_no_assets() -> None:
-    with opencost(context=Context(bills=True), billed_by=[]) as (reader, fake):
+    with opencost(context=Context(billed=True), billed_by=[]) as (reader, fake):
         list(reader.batches(asked(NOW, date(2026, 11, 22))))
     assert {request.path for request in fake.requests} == {"/allocation"}
 
@@ -376,14 +377,15 @@ def test_failing_assets_lose_neither_the_allocation_nor_the_nodes_known_before()
     document = loaded("assets-2026-11-22.json")
     bad = Reply("boom", status=500)
     replay = Replay(assets={"2026-11-22": [dumped(document), bad], "2026-11-21": [bad]})
-    with opencost(replay, context=Context(bills=True)) as (reader, _):
+    with opencost(replay, context=Context(billed=True)) as (reader, _):
         stored.take(reader.batches(asked(NOW, date(2026, 11, 22), stored)))
-        known = stored.nodes(date(2026, 11, 22), date(2026, 11, 22))
+        known = stored.resources(date(2026, 11, 22), date(2026, 11, 22))
         problems = stored.take(reader.batches(asked(NOW, date(2026, 11, 21), stored)))
     assert [problem.reason for problem in problems] == ["assets", "assets"]
     assert "13 known before are kept" in problems[0].text
-    assert stored.nodes(date(2026, 11, 22), date(2026, 11, 22)) == known
-    assert stored.nodes(date(2026, 11, 21), date(2026, 11, 21)) == known, "the days beside it stand in"
+    assert stored.resources(date(2026, 11, 22), date(2026, 11, 22)) == known
+    before = stored.resources(date(2026, 11, 21), date(2026, 11, 21))
+    assert [replace(one, day=date(2026, 11, 22)) for one in before] == known, "the days beside it stand in"
     assert set(stored.batches) == {"2026-11-22", "2026-11-21"}
 
 
@@ -391,9 +393,9 @@ def test_a_closed_day_without_its_nodes_is_asked_again_when_a_bill_needs_them() 
     stored = MemoryStored(NOW)
     with opencost() as (reader, _):
         stored.take(reader.batches(asked(NOW, FIRST, stored)))
-    with opencost(context=Context(bills=True)) as (reader, _):
+    with opencost(context=Context(billed=True)) as (reader, _):
         stored.take(reader.batches(asked(NOW, FIRST, stored, restate_days=0)))
-    assert stored.nodes(FIRST, FIRST)
+    assert stored.resources(FIRST, FIRST)
 
 
 @pytest.mark.parametrize(
@@ -458,7 +460,7 @@ def test_a_folder_of_recorded_days_reads_like_the_server_and_only_when_it_change
     reader = source(path=folder)
     assert stored.take(reader.batches(asked(NOW, FIRST, stored))) == []
     assert stored.total() == components_of(loaded("steps-4d.json"))
-    assert len(stored.nodes(date(2026, 11, 22), date(2026, 11, 22))) == 13
+    assert len(stored.resources(date(2026, 11, 22), date(2026, 11, 22))) == 13
     assert all(isinstance(item, Note) for item in reader.batches(asked(NOW, FIRST, stored)))
     (folder / "tenant-2026-11-22.json").write_bytes(recorded("tenant-2026-11-22.json") + b"\n")
     keys = [item.key for item in reader.batches(asked(NOW, FIRST, stored)) if isinstance(item, Batch)]
@@ -608,18 +610,18 @@ def test_assets_of_8_000_years_give_the_nodes_of_the_day_that_was_asked_only() -
             asset["window"] = {"start": start, "end": end}
         replay = Replay({}, {"2026-11-22": [dumped(document)]})
         with serve(replay) as fake:
-            reader = source(fake.url, context=Context(bills=True))
+            reader = source(fake.url, context=Context(billed=True))
             return list(reader.batches(asked(NOW, date(2026, 11, 22))))
 
     (wide, *_) = answers("2026-11-01T00:00:00Z", "2026-11-30T00:00:00Z")
     assert isinstance(wide, Batch)
-    assert {node.day for node in wide.nodes} == {date(2026, 11, 22)}
+    assert {node.day for node in wide.resources} == {date(2026, 11, 22)}
     problem, batch, *_ = answers("1999-01-01T00:00:00Z", "9999-01-01T00:00:00Z")
     assert isinstance(problem, Problem)
     assert problem.reason == "assets"
     assert "window of 2,921,940 days is longer than the 400 that are read" in problem.text
     assert isinstance(batch, Batch)
-    assert list(batch.nodes) == []
+    assert list(batch.resources) == []
 
 
 def test_a_recorded_answer_of_8_000_years_is_refused_and_one_of_a_year_is_spread(tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ from tests.fakes.opencost import DATA, Replay, dumped, loaded, recorded
 from tests.fakes.server import Fake, Reply, Request, serve
 from tests.fakes.stored import MemoryStored, asked, utc
 from unitcost.errors import SourceError
-from unitcost.facts import Batch, Cost, Node, Note, Problem
+from unitcost.facts import Batch, Cost, Note, Problem, Resource
 from unitcost.ledger.store import Ledger
 from unitcost.sources.base import Context
 from unitcost.sources.cluster.opencost.settings import OpenCostSettings
@@ -87,8 +87,8 @@ def shared(assets: dict[str, Any] | None = None, **more: dict[str, Any]) -> Repl
 
 def test_merged_idle_is_divided_by_the_clusters_nodes_less_their_workloads_with_one_request_more() -> None:
     found, fake = answered(shared())
-    idle = {row.cluster: row.amount for row in rows_of(found) if row.component == "idle"}
-    assert idle == {"east": Decimal("20.00"), "west": Decimal("4.46")}
+    idle = {row.scope: row.amount for row in rows_of(found) if row.category == "idle"}
+    assert idle == {"k8s/east": Decimal("20.00"), "k8s/west": Decimal("4.46")}
     assert [request.path for request in fake.requests] == ["/allocation", "/assets"]
     assert fake.requests[0].params["aggregate"] == "cluster,label:tenant"
 
@@ -134,7 +134,7 @@ def test_entries_merged_over_clusters_are_refused_and_their_bill_is_nobodys_gues
 def test_a_dimension_of_the_users_own_called_cluster_comes_first() -> None:
     company = Company()
     company.model.dimensions.append("cluster")
-    row = Cost(YESTERDAY, "acme", "cpu", "compute", Decimal(5), "USD", "east", {"cluster": "blue"})
+    row = Cost(YESTERDAY, "acme", "cpu", "compute", Decimal(5), "USD", "k8s/east", {"cluster": "blue"})
     company.put("cluster", [YESTERDAY], cost=[row])
     found = company.gauges()["dimension_cost_dollars"]
     assert {key[1] for key in found if key[0] == "cluster"} == {"blue"}
@@ -176,8 +176,8 @@ def test_idle_of_a_cluster_without_workloads_is_found_by_its_nodes() -> None:
         {DAY: [dumped({"code": 200, "data": {"a": node("east", cpuCost=10.0), "b": node("spare", cpuCost=1.0)}})]},
     )
     found, _ = answered(replay)
-    idle = {row.cluster: row.amount for row in rows_of(found) if row.component == "idle"}
-    assert idle == {"east": Decimal(4), "spare": Decimal(1)}
+    idle = {row.scope: row.amount for row in rows_of(found) if row.category == "idle"}
+    assert idle == {"k8s/east": Decimal(4), "k8s/spare": Decimal(1)}
 
 
 def test_a_rename_meets_several_clusters_and_says_so() -> None:
@@ -190,7 +190,7 @@ def test_the_name_of_a_cluster_may_hold_slashes() -> None:
     arn = "arn:aws:eks:us-east-1:1:cluster/prod"
     replay = Replay({DAY: [dumped({"code": 200, "data": [{f"{arn}/acme": entry(arn, cpuCost=2.0)}]})]})
     found, _ = answered(replay)
-    assert [(row.cluster, row.tenant) for row in rows_of(found)] == [(arn, "acme")]
+    assert [(row.scope, row.tenant) for row in rows_of(found)] == [(f"k8s/{arn}", "acme")]
 
 
 # --- null
@@ -212,7 +212,7 @@ WHOLE = total(rows_of(answered(Replay())[0]))
 def test_one_null_field_costs_the_day_that_field_and_is_named_with_a_bound() -> None:
     known = loaded("tenant-2026-11-22.json")["data"][0]["acme"]["loadBalancerCost"]
     replay = Replay({DAY: [with_null("acme", "loadBalancerCost")]})
-    found, _ = answered(replay, context=Context(bills=True))
+    found, _ = answered(replay, context=Context(billed=True))
     assert not [item for item in found if isinstance(item, Problem)]
     assert total(rows_of(found)) == WHOLE - known
     [note] = [item.text for item in found if isinstance(item, Note) and "null" in item.text]
@@ -309,7 +309,10 @@ def put(
     ledger: Ledger, source: str, configured: tuple[str, ...], cluster: str = "prod", ids: tuple[str, ...] = ()
 ) -> None:
     batch = Batch(
-        DAY, [YESTERDAY], cost=[cost("acme", "5", cluster=cluster)], nodes=[Node(YESTERDAY, i, cluster) for i in ids]
+        DAY,
+        [YESTERDAY],
+        cost=[cost("acme", "5", cluster=cluster)],
+        resources=[Resource(YESTERDAY, i, f"k8s/{cluster}") for i in ids],
     )
     ledger.put(source, "", batch, NOW, RATES, configured)
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TextIO
 
 from unitcost.config.directory import Directory
-from unitcost.config.model import Config, settings_digest
+from unitcost.config.model import Config, former_digests, settings_digest
 from unitcost.ledger.files import copied_at, copies
 from unitcost.ledger.held import held
 from unitcost.ledger.store import Ledger
@@ -45,7 +45,7 @@ def check(
             _describe(desk, config, ledger, out)
         _describe_similar(config, ledger, out)
         for source, cluster, ratio in ledger.rows(
-            "SELECT source, cluster, sum(billed)::DOUBLE / sum(opencost)::DOUBLE FROM reconciled_day"
+            "SELECT source, substr(scope, 5), sum(billed)::DOUBLE / sum(opencost)::DOUBLE FROM reconciled_day"
             " GROUP BY ALL HAVING sum(opencost) > 0 ORDER BY ALL"
         ):
             say(out, f"{source}: the bill is {ratio:.3f} times what OpenCost says of cluster {cluster}")
@@ -83,7 +83,8 @@ def _describe_similar(config: Config, ledger: Ledger, out: TextIO) -> None:
 
 def _describe_ledger(config: Config, state_dir: Path, first: date, out: TextIO) -> None:
     """Say what the ledger holds that cannot count as it is. Raises LedgerError when it cannot be read."""
-    found = held(state_dir, {name: settings_digest(config, name) for name in config.sources}, first)
+    digests = {name: settings_digest(config, name) for name in config.sources}
+    found = held(state_dir, digests, former_digests(config), first)
     if found is None:
         say(out, f"ledger: none yet in {state_dir}; {_copies(config, state_dir)}")
         return

@@ -85,20 +85,34 @@ class Config(Section):
             fold=self.tenants.fold == "case",
             dimensions=self.dimensions,
             currency=self.currency.code,
-            components={**SERVICE_CATEGORIES, **SUPPORT_SERVICES, **self.components},
-            bills="bill" in self.kinds().values(),
+            billed="bill" in self.kinds().values(),
+            metered="cluster" in self.kinds().values(),
         )
+
+    def components_of(self, name: str) -> dict[str, str]:
+        """Return FOCUS ServiceName or ServiceCategory → component, as a bill's costs are counted."""
+        own = getattr(self.settings(name), "components", {})
+        return {**SERVICE_CATEGORIES, **SUPPORT_SERVICES, **self.components, **own}
 
 
 def settings_digest(config: Config, name: str) -> str:
-    """Digest what decides the content of a source's batches; not how it is reached, nor what it does not use.
+    """Digest what decides the content of a source's batches (Settings.identity)."""
+    settings = config.settings(name)
+    parts = [settings.type, *settings.identity(config.context())]
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
-    What a source told under another digest cannot be compared with what it would tell now.
-    """
+
+def former_digests(config: Config) -> dict[str, str]:
+    """Return what settings_digest was of the same settings where the ledger is of schema 1 → what it is."""
+    return {_former_digest(config, name): settings_digest(config, name) for name in config.sources}
+
+
+def _former_digest(config: Config, name: str) -> str:
     context = config.context()
+    components = {**SERVICE_CATEGORIES, **SUPPORT_SERVICES, **config.components}
     uses: Mapping[SourceKind, Sequence[object]] = {
         "cluster": ("by cluster", context.tenant_keys, context.dimensions, context.currency),
-        "bill": (context.tenant_keys, context.fold, context.dimensions, sorted(context.components.items())),
+        "bill": (context.tenant_keys, context.fold, context.dimensions, sorted(components.items())),
         "usage": (context.tenant_keys,),
         "revenue": (context.currency,),
     }

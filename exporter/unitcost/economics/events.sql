@@ -8,9 +8,9 @@
 CREATE OR REPLACE TEMP TABLE compared_day AS
 WITH
 known AS (
-    SELECT DISTINCT told_kind(s.kind) AS kind, k.source, k.day
+    SELECT DISTINCT k.says AS kind, k.source, k.day
     FROM current_day k
-    JOIN source s USING (source) JOIN derived_day USING (day) CROSS JOIN clock c
+    SEMI JOIN source s USING (source) JOIN derived_day USING (day) CROSS JOIN clock c
     WHERE k.day >= c.first_day AND k.day < c.today
 ),
 life AS (SELECT kind, source, min(day) AS first_day, max(day) AS last_day FROM known GROUP BY ALL),

@@ -21,8 +21,8 @@ spent AS (
 ),
 -- As with windows: the month's cost is known when a cost source knows one of its days.
 known AS (
-    SELECT count(*) > 0 AS cost FROM told_day k JOIN source s USING (source) CROSS JOIN clock c
-    WHERE told_kind(s.kind) = 'cost' AND k.day BETWEEN c.month_first AND c.today
+    SELECT count(*) > 0 AS cost FROM told_day k SEMI JOIN source s USING (source) CROSS JOIN clock c
+    WHERE k.says = 'cost' AND k.day BETWEEN c.month_first AND c.today
 )
 SELECT w.tenant, w.dollars,
     CASE WHEN k.cost AND w.tenant <> '__other__' THEN per_unit(coalesce(s.cost, 0), w.dollars) END AS used_ratio
@@ -57,8 +57,8 @@ week AS (
 open_day AS (
     SELECT unnest(generate_series(month_first, month_last, INTERVAL 1 DAY))::DATE AS day FROM clock
     EXCEPT SELECT day FROM complete_day
-    EXCEPT SELECT k.day FROM told_day k JOIN source s USING (source) CROSS JOIN clock c
-    WHERE told_kind(s.kind) = 'cost' AND k.day > c.today
+    EXCEPT SELECT k.day FROM told_day k SEMI JOIN source s USING (source) CROSS JOIN clock c
+    WHERE k.says = 'cost' AND k.day > c.today
 ),
 open_cost AS (
     SELECT tenant, day, CAST(sum(cost) AS DECIMAL(38, 12)) AS cost FROM (

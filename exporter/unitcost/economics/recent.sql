@@ -5,11 +5,11 @@
 -- Days that a source told under settings of before (another tenant key, say) and has forgotten since: their costs count,
 -- but they do not say what the settings of today would make of them.
 CREATE OR REPLACE TEMP TABLE former_day AS
-SELECT DISTINCT k.source, k.day
+SELECT DISTINCT k.source, k.says, k.day
 FROM settings_day k JOIN present p USING (source)
 WHERE k.settings <> p.settings AND k.day >= (SELECT first_day FROM clock);
 
-CREATE OR REPLACE TEMP TABLE current_day AS SELECT source, day FROM told_day EXCEPT FROM former_day;
+CREATE OR REPLACE TEMP TABLE current_day AS SELECT source, says, day FROM told_day EXCEPT FROM former_day;
 
 -- Days that are over and that every required cost source knows; number 1 is the newest. Kept are those of this month
 -- and the last 28: what a forecast is made of. Without a required cost source no day is complete.
@@ -19,7 +19,7 @@ needed AS (SELECT source FROM source WHERE required AND told_kind(kind) = 'cost'
 known AS (
     SELECT k.day FROM current_day k
     JOIN needed USING (source) JOIN derived_day USING (day)
-    WHERE k.day < (SELECT today FROM clock)
+    WHERE k.says = 'cost' AND k.day < (SELECT today FROM clock)
     GROUP BY k.day HAVING count(DISTINCT source) = (SELECT count(*) FROM needed)
 )
 SELECT k.day, k.day >= c.month_first AS this_month, row_number() OVER (ORDER BY k.day DESC) AS number

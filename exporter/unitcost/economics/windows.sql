@@ -8,11 +8,11 @@
 --         that are spelt alike (window_similar, similar_tenant), and the report (report_line)
 
 CREATE OR REPLACE TEMP TABLE missing_day AS
-SELECT w.name AS span, s.source, d.day
+SELECT DISTINCT w.name AS span, s.source, d.day
 FROM window_span w
 CROSS JOIN (SELECT * FROM source WHERE required) s
 CROSS JOIN LATERAL (SELECT CAST(unnest(generate_series(w.first_day, w.needs_until - 1, INTERVAL 1 DAY)) AS DATE) AS day) d
-ANTI JOIN current_day k ON k.source = s.source AND k.day = d.day;
+ANTI JOIN current_day k ON k.source = s.source AND k.says = told_kind(s.kind) AND k.day = d.day;
 
 -- What a window is compared with counts whole or not at all: half of it would be a change that never was. Each kind for
 -- itself, by its required sources, or by all of them where none is required.
@@ -23,7 +23,7 @@ needed AS (FROM said QUALIFY required OR NOT bool_or(required) OVER (PARTITION B
 lacking AS (
     SELECT w.name, n.kind
     FROM window_span w CROSS JOIN needed n LEFT JOIN current_day k
-        ON k.source = n.source AND k.day >= w.first_day AND k.day < w.end_day
+        ON k.source = n.source AND k.says = n.kind AND k.day >= w.first_day AND k.day < w.end_day
     WHERE starts_with(w.name, 'prev_')
     GROUP BY w.name, n.kind, n.source, w.first_day, w.end_day
     HAVING count(k.day) < date_diff('day', w.first_day, w.end_day)
@@ -85,9 +85,8 @@ FROM window_usage u JOIN shown s USING (tenant) GROUP BY ALL;
 CREATE OR REPLACE TEMP TABLE kind_window AS
 SELECT DISTINCT w.name AS span, w.kind
 FROM told_day k
-JOIN source s ON s.source = k.source
-JOIN shown_window w ON k.day >= w.first_day AND k.day < w.end_day
-    AND w.kind = told_kind(s.kind);
+SEMI JOIN source s ON s.source = k.source
+JOIN shown_window w ON w.kind = k.says AND k.day >= w.first_day AND k.day < w.end_day;
 CREATE OR REPLACE TEMP TABLE revenue_window AS SELECT span FROM kind_window WHERE kind = 'revenue';
 CREATE OR REPLACE TEMP TABLE cost_window AS SELECT span FROM kind_window WHERE kind = 'cost';
 
@@ -173,7 +172,7 @@ FROM dimension_day d JOIN shown_window w ON w.kind = 'cost' AND d.day >= w.first
 
 -- Only days that the bill has Kubernetes rows for are compared; a cluster the bill never shows has ratio 0.
 CREATE OR REPLACE TEMP TABLE window_reconciled AS
-SELECT w.name AS span, r.source, r.cluster, CAST(sum(r.billed) AS DOUBLE) / CAST(sum(r.opencost) AS DOUBLE) AS ratio
+SELECT w.name AS span, r.source, r.scope, CAST(sum(r.billed) AS DOUBLE) / CAST(sum(r.opencost) AS DOUBLE) AS ratio
 FROM reconciled_day r JOIN shown_window w ON w.kind = 'cost' AND r.day >= w.first_day AND r.day < w.end_day
 GROUP BY ALL HAVING sum(r.opencost) > 0;
 

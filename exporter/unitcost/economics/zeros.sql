@@ -7,7 +7,7 @@
 -- some window shows gets zeros, and only where it is known: a bill that comes late has not said 0.
 CREATE OR REPLACE TEMP TABLE source_window AS
 SELECT DISTINCT w.name AS span, k.source
-FROM told_day k JOIN shown_window w ON w.kind = 'cost' AND k.day >= w.first_day AND k.day < w.end_day
+FROM told_day k JOIN shown_window w ON w.kind = 'cost' AND k.says = 'cost' AND k.day >= w.first_day AND k.day < w.end_day
 WHERE k.source IN (SELECT source FROM source WHERE told_kind(kind) = 'cost');
 
 CREATE OR REPLACE TEMP TABLE zero_window AS

@@ -16,7 +16,7 @@ import duckdb
 
 from unitcost.days import days_in_month
 from unitcost.errors import LedgerError
-from unitcost.facts import MATCH_FIELDS, RATE_PLACES
+from unitcost.facts import COMPONENTS, MATCH_FIELDS, RATE_PLACES
 from unitcost.ledger.bounds import Doubt, uncountable
 from unitcost.ledger.changes import keep_standing, remember_changes, remember_restated
 from unitcost.ledger.doubts import blame, remember
@@ -27,6 +27,7 @@ from unitcost.ledger.temporary import temporary_table
 log = logging.getLogger(__name__)
 
 DAY_TABLES = (
+    "line",
     "tenant_day",
     "unallocated_day",
     "counted_day",
@@ -37,7 +38,7 @@ DAY_TABLES = (
 )
 
 
-STEPS = 3
+STEPS = 4
 """Raised when the .sql steps make something else of the same facts, so that every day is derived again."""
 
 LINES_AT_ONCE = 500_000
@@ -59,6 +60,8 @@ class Model:
     """(source, digest of its present settings); of a source that is not named all days count as told under these."""
     restate_days: int = 3
     """So many days before today can still change; what changes an earlier one restates it."""
+    components: list[tuple[str, str, str]] = field(default_factory=list)
+    """(source, FOCUS ServiceName or ServiceCategory, component) of bills; what is none of them is `other`."""
     folding: bool = False
     """Whether names fold (tenants.fold: case); the aliases are folded then, as names.Names.keys() has them."""
 
@@ -88,10 +91,10 @@ def derive(ledger: Ledger, model: Model, now: datetime, history: timedelta) -> l
 
     So are days to come of this month of which a bill speaks already: the forecast counts them.
 
-    For every day: Σ tenant_day + Σ unallocated_day = Σ counted_day, exactly. Days of a source that cannot be counted
-    (values too large, a currency without a rate) or derived are left out and written to `doubt`; to `told_day` they are
-    days that the source does not know. Raises LedgerError when the ledger cannot be written, or nothing can be derived;
-    then all derived days stay as they were.
+    For every day: Σ counted_day = Σ line, by source, = Σ tenant_day + Σ unallocated_day, exactly. Days of a source that
+    cannot be counted (values too large, a currency without a rate) or derived are left out and written to `doubt`; to
+    `told_day` they are days that the source does not know. Raises LedgerError when the ledger cannot be written, or
+    nothing can be derived; then all derived days stay as they were.
     """
     try:
         with ledger.transaction() as connection:
@@ -175,6 +178,9 @@ def _prepare(
     if days:
         configured = "source IN (SELECT source FROM source)"
         remember(connection, [*uncountable(connection, dict(model.rates), configured, [], days), *doubts])
+    connection.execute("DELETE FROM scoped_day WHERE day NOT IN (SELECT day FROM derived_day)")
+    _look_at(connection, days)
+    connection.execute(step("scopes"))
     connection.execute(step("billed"))
     return _changed_days(connection, now, history) if _forget_moved_days(connection) else days
 
@@ -194,11 +200,16 @@ def _changed_days(connection: duckdb.DuckDBPyConnection, now: datetime, history:
 
 
 def _derive_days(connection: duckdb.DuckDBPyConnection, days: list[date]) -> None:
-    connection.execute("CREATE OR REPLACE TEMP TABLE dirty AS SELECT unnest(?::DATE[]) AS day", [days])
-    for name in ("attribute", "reconcile", "apportion", "count", "share", "apportion", "settle"):
+    _look_at(connection, days)
+    for name in ("scopes", "attribute", "reconcile", "apportion", "count", "share", "apportion", "settle"):
         connection.execute(step(name))
     connection.execute("INSERT INTO derived_day SELECT day FROM dirty")
     _check_conservation(connection)
+
+
+def _look_at(connection: duckdb.DuckDBPyConnection, days: list[date]) -> None:
+    """Let the steps be about these days."""
+    connection.execute("CREATE OR REPLACE TEMP TABLE dirty AS SELECT unnest(?::DATE[]) AS day", [days])
 
 
 def fraction(number: Decimal, places: int = 0) -> tuple[int, int]:
@@ -229,6 +240,14 @@ def _load_model(connection: duckdb.DuckDBPyConnection, model: Model) -> None:
         "fixed_share",
         {"rule": "INTEGER", "tenant": "VARCHAR", "weight": "HUGEINT"},
         [(rule, tenant, fraction(share, RATE_PLACES)[0]) for rule, tenant, share in model.fixed],
+    )
+    # A category may be a component already.
+    names = {(source, name): name for source, _, _ in model.sources for name in COMPONENTS}
+    names |= {(source, name): component for source, name, component in model.components}
+    table(
+        "component",
+        {"source": "VARCHAR", "name": "VARCHAR", "component": "VARCHAR"},
+        [(*of, component) for of, component in names.items()],
     )
     table("dimension", {"dimension": "VARCHAR"}, [(name,) for name in model.dimensions])
     table(
@@ -279,15 +298,24 @@ def _forget_moved_days(connection: duckdb.DuckDBPyConnection) -> bool:
 
 
 def _check_conservation(connection: duckdb.DuckDBPyConnection) -> None:
-    """Refuse to publish days that lost or invented money."""
+    """Refuse to publish days that lost or invented money: on the way to lines, or from these to tenants."""
     found = connection.execute(
         """
-        SELECT day, coalesce(c.amount, 0) AS said, coalesce(t.amount, 0) + coalesce(u.amount, 0) AS served
-        FROM dirty
-        LEFT JOIN (SELECT day, sum(amount) AS amount FROM counted_day GROUP BY ALL) c USING (day)
-        LEFT JOIN (SELECT day, sum(direct + shared) AS amount FROM tenant_day GROUP BY ALL) t USING (day)
-        LEFT JOIN (SELECT day, sum(amount) AS amount FROM unallocated_day GROUP BY ALL) u USING (day)
-        WHERE said <> served ORDER BY day LIMIT 1
+        WITH
+        said AS (SELECT day, source, sum(amount) AS amount FROM counted_day SEMI JOIN dirty USING (day) GROUP BY ALL),
+        lines AS (SELECT day, source, sum(amount) AS amount FROM line SEMI JOIN dirty USING (day) GROUP BY ALL),
+        served AS (
+            SELECT day, sum(amount) AS amount FROM (
+                SELECT day, direct + shared AS amount FROM tenant_day UNION ALL SELECT day, amount FROM unallocated_day
+            ) SEMI JOIN dirty USING (day) GROUP BY ALL
+        ),
+        whole AS (SELECT day, sum(amount) AS amount FROM lines GROUP BY ALL)
+        SELECT day, coalesce(s.amount, 0) AS came, coalesce(l.amount, 0) AS went
+        FROM said s FULL JOIN lines l USING (day, source) WHERE came <> went
+        UNION ALL
+        SELECT day, coalesce(w.amount, 0) AS came, coalesce(t.amount, 0) AS went
+        FROM whole w FULL JOIN served t USING (day) WHERE came <> went
+        ORDER BY day LIMIT 1
         """
     ).fetchone()
     if found is not None:

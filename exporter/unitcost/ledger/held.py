@@ -33,15 +33,16 @@ class Held:
     left_out: dict[str, list[Problem]]
 
 
-def held(folder: Path, settings: Mapping[str, str], first: date) -> Held | None:
+def held(folder: Path, settings: Mapping[str, str], former: Mapping[str, str], first: date) -> Held | None:
     """Return what the ledger in a folder holds that cannot count as it is; None where there is no ledger yet.
 
-    settings: source → digest of its present settings; days of former ones are told since `first`. Raises LedgerError
-    when it cannot be copied or read.
+    settings: source → digest of its present settings; former: as Ledger.adopt() takes them. Days of former ones are
+    told since `first`. Raises LedgerError when it cannot be copied or read.
     """
     if not (folder / FILE_NAME).exists():
         return None
     with copied(folder / FILE_NAME) as copy, closing(Ledger(copy)) as ledger:
+        ledger.adopt(former)
         found = ledger.rows(
             "SELECT source, count(DISTINCT day), min(day), max(day)"
             " FROM settings_day k JOIN ("

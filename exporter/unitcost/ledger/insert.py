@@ -10,7 +10,7 @@ from typing import Any
 import duckdb
 
 from unitcost.errors import SourceError
-from unitcost.facts import Batch, Cost, Node, Query, Revenue, Usage
+from unitcost.facts import Batch, Cost, Query, Resource, Revenue, Usage
 
 
 def insert(connection: duckdb.DuckDBPyConnection, source: str, batch: Batch) -> int:
@@ -20,43 +20,68 @@ def insert(connection: duckdb.DuckDBPyConnection, source: str, batch: Batch) -> 
         ("cost", batch.cost),
         ("usage", batch.usage),
         ("revenue", batch.revenue),
-        ("node", batch.nodes),
+        ("resource", batch.resources),
     ):
         if isinstance(records, Query):
-            count += _insert_query(connection, table, [source, batch.key], records)
-        elif records:
-            # `executemany` is slow in DuckDB; lists through unnest insert half a million rows a second.
-            columns = ", ".join(ENTRIES if name == "dimensions" else "unnest(?::VARCHAR[])" for name in _FIELDS[table])
-            for first in range(0, len(records), AT_ONCE):
-                part = records[first : first + AT_ONCE]
-                values = [_column(part, name) for name in _FIELDS[table]]
-                connection.execute(f"INSERT INTO {table} SELECT ?, ?, {columns}", [source, batch.key, *values])
-            count += len(records) if table != "node" else 0
+            _stage_query(connection, batch.key, records)
+            count += _take_staged(connection, table, source, batch.key)
+            continue
+        for first in range(0, len(records), AT_ONCE):
+            _stage(connection, table, records[first : first + AT_ONCE])
+            taken = _take_staged(connection, table, source, batch.key)
+            count += taken if table != "resource" else 0
     return count
 
 
-def _insert_query(connection: duckdb.DuckDBPyConnection, table: str, where: list[str], query: Query) -> int:
+AT_ONCE = 50_000
+"""So many rows are handed to DuckDB at a time: as lists of texts they take several times their own memory."""
+
+
+def _stage_query(connection: duckdb.DuckDBPyConnection, key: str, query: Query) -> None:
     try:
-        connection.execute(f"INSERT INTO {table} SELECT ?, ?, q.* FROM ({query.sql}) q", [*where, *query.params])
+        connection.execute(f"CREATE OR REPLACE TEMP TABLE staged AS {query.sql}", list(query.params))
     except duckdb.FatalException:  # of the ledger, not of what is read
         raise
     except duckdb.Error as error:
         if query.failed is not None:
             raise query.failed(error) from error
-        raise SourceError("format", where[1], f"cannot be read: {error}") from error
-    found = connection.execute(f"SELECT count(*) FROM {table} WHERE source = ? AND batch = ?", where).fetchone()
-    return int(found[0]) if found else 0
+        raise SourceError("format", key, f"cannot be read: {error}") from error
 
 
-AT_ONCE = 50_000
-"""So many rows are handed to DuckDB at a time: as lists of texts they take several times their own memory."""
-ENTRIES = "map_from_entries(unnest(?::STRUCT(k VARCHAR, v VARCHAR)[][]))"
+def _stage(connection: duckdb.DuckDBPyConnection, table: str, records: Sequence[object]) -> None:
+    # `executemany` is slow in DuckDB; lists through unnest insert half a million rows a second.
+    names = [name for name in _FIELDS[table] if any(getattr(record, name) is not None for record in records)]
+    columns = ", ".join(f"{_TYPES.get(name, 'unnest(?::VARCHAR[])')} AS {name}" for name in names)
+    values = [_column(records, name) for name in names]
+    connection.execute(f"CREATE OR REPLACE TEMP TABLE staged AS SELECT {columns}", values)
+
+
+def _take_staged(connection: duckdb.DuckDBPyConnection, table: str, source: str, key: str) -> int:
+    """Move what is staged into its table, its dimensions as the id of their set; return how many rows."""
+    names = [name for name, *_ in connection.execute("DESCRIBE staged").fetchall()]
+    if "dimensions" in names:
+        connection.execute(NEW_SETS)
+        columns, joined = "s.* EXCLUDE (dimensions), d.id AS dims", "JOIN dimension_set d USING (dimensions)"
+    else:
+        columns, joined = "s.*", ""
+    taken = connection.execute(
+        f"INSERT INTO {table} BY NAME SELECT ? AS source, ? AS batch, {columns} FROM staged s {joined}", [source, key]
+    ).fetchone()
+    connection.execute("DROP TABLE staged")
+    return int(taken[0]) if taken else 0
+
+
+NEW_SETS = """
+INSERT INTO dimension_set
+SELECT (SELECT max(id) FROM dimension_set) + row_number() OVER (ORDER BY dimensions::VARCHAR), dimensions
+FROM (SELECT DISTINCT dimensions FROM staged) ANTI JOIN dimension_set USING (dimensions)
+"""
 
 
 def _column(records: Sequence[object], name: str) -> list[object]:
     values = [getattr(record, name) for record in records]
     written = _WRITTEN.get(name)
-    return values if written is None else [written(value) for value in values]
+    return values if written is None else [None if value is None else written(value) for value in values]
 
 
 def _digits(amount: Decimal) -> str:
@@ -69,11 +94,13 @@ def _entries(dimensions: Mapping[str, str]) -> list[dict[str, str]]:
 
 _FIELDS = {
     table: [field.name for field in fields(record)]
-    for table, record in {"cost": Cost, "usage": Usage, "revenue": Revenue, "node": Node}.items()
+    for table, record in {"cost": Cost, "usage": Usage, "revenue": Revenue, "resource": Resource}.items()
 }
-"""Table → the fields of its records; its columns behind source and batch are the same, in the same order."""
+"""Table → the fields of its records; its columns are called like them, but for the dimensions."""
+_TYPES = {"dimensions": "map_from_entries(unnest(?::STRUCT(k VARCHAR, v VARCHAR)[][]))"}
 _WRITTEN: Mapping[str, Callable[[Any], object]] = {
     "amount": _digits,
+    "list_amount": _digits,
     "quantity": _digits,
     "mrr": _digits,
     "dimensions": _entries,

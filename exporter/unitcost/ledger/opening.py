@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import logging
 import os
 from pathlib import Path
 
@@ -11,7 +12,11 @@ import duckdb
 from unitcost.errors import LedgerError
 from unitcost.ledger.files import FILE_NAME, MEMORY, copies, step, translated
 
-SCHEMA_VERSION = "1"
+log = logging.getLogger(__name__)
+
+SCHEMA_VERSION = "2"
+MIGRATIONS = {"1": "schema_2"}
+"""Schema that a ledger has → the step that makes the next one of it."""
 
 
 def open_ledger(folder: Path | None) -> duckdb.DuckDBPyConnection:
@@ -99,10 +104,23 @@ def _fill(connection: duckdb.DuckDBPyConnection, path: Path | None) -> None:
         connection.execute(f"SET memory_limit = '{MEMORY}'")
         _refuse_strangers(connection, path)
     connection.begin()
+    _migrate(connection)
     connection.execute(step("schema"))
     connection.execute("INSERT INTO meta SELECT 'schema', ? WHERE NOT EXISTS (SELECT 1 FROM meta)", [SCHEMA_VERSION])
+    connection.execute("INSERT INTO dimension_set SELECT 0, MAP {} WHERE NOT EXISTS (SELECT 1 FROM dimension_set)")
     connection.commit()
     connection.execute(step("session"))
+
+
+def _migrate(connection: duckdb.DuckDBPyConnection) -> None:
+    """Make the present schema of an earlier one, with everything that is in it."""
+    if connection.execute("SELECT 1 FROM duckdb_tables() WHERE table_name = 'meta'").fetchone() is None:
+        return
+    while (version := connection.execute("SELECT value FROM meta WHERE key = 'schema'").fetchone()) is not None:
+        if version[0] == SCHEMA_VERSION:
+            return
+        log.info("the ledger is of schema %s; it is made one of schema %s", version[0], SCHEMA_VERSION)
+        connection.execute(step(MIGRATIONS[version[0]]))
 
 
 def _refuse_strangers(connection: duckdb.DuckDBPyConnection, path: Path) -> None:
@@ -116,7 +134,7 @@ def _refuse_strangers(connection: duckdb.DuckDBPyConnection, path: Path) -> None
     if found is None and not _holds_anything(connection, tables):
         return  # as a kill in the very first start of an older version left it
     version = found[0] if found else "?"
-    if version != SCHEMA_VERSION:
+    if version != SCHEMA_VERSION and version not in MIGRATIONS:
         raise LedgerError(
             f"{path}: was written by another version of unitcost (schema {version}, this one reads {SCHEMA_VERSION});"
             f" start that version again. To begin anew, move {path}* away; delete nothing, days that the sources have"

@@ -7,7 +7,7 @@ import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from pathlib import Path
@@ -17,7 +17,7 @@ import duckdb
 
 from unitcost.ending import ENDING
 from unitcost.errors import LedgerLostError, LedgerStoppedError, SourceError
-from unitcost.facts import Batch, Cost
+from unitcost.facts import K8S, Batch, Cost, Resource, StoredBatch
 from unitcost.ledger.bounds import refuse_uncountable
 from unitcost.ledger.files import FILE_NAME, is_broken, translated
 from unitcost.ledger.insert import insert
@@ -37,13 +37,21 @@ class StoredBatches:
     source: str
     settings: str
 
-    def fingerprint(self, key: str) -> str | None:
-        """Return the fingerprint of the stored batch, or None; also where it holds values that cannot be counted."""
+    def batch(self, key: str) -> StoredBatch | None:
+        """Return what is noted of the stored batch, or None; also where it holds values that cannot be counted."""
         found = self.ledger.rows(
-            f"SELECT fingerprint FROM batch WHERE source = $1 AND key = $2 AND settings = $3 AND NOT empty AND {SOUND}",
+            "SELECT fingerprint, epoch(until), lacks FROM batch"
+            f" WHERE source = $1 AND key = $2 AND settings = $3 AND NOT empty AND {SOUND}",
             [self.source, key, self.settings],
         )
-        return str(found[0][0]) if found else None
+        for fingerprint, until, lacks in found:
+            return StoredBatch(fingerprint, None if until is None else datetime.fromtimestamp(until, UTC), lacks)
+        return None
+
+    def fingerprint(self, key: str) -> str | None:
+        """Return the fingerprint of the stored batch, or None where batch() does."""
+        found = self.batch(key)
+        return None if found is None else found.fingerprint
 
     def keys(self) -> set[str]:
         """Return the keys of all stored batches that are not empty, nor hold values that cannot be counted."""
@@ -61,8 +69,7 @@ class StoredBatches:
     def costs(self, key: str) -> list[Cost]:
         """Return the cost rows of a stored batch."""
         found = self.ledger.rows(
-            "SELECT day, tenant, service, component, amount, currency, cluster, dimensions, charge FROM cost"
-            " WHERE source = ? AND batch = ?",
+            f"SELECT {COST_COLUMNS} FROM cost c JOIN dimension_set d ON d.id = c.dims WHERE source = ? AND batch = ?",
             [self.source, key],
         )
         return [Cost(*row) for row in found]
@@ -72,10 +79,16 @@ class StoredBatches:
         sql = "SELECT currency, sum(amount) FROM cost WHERE source = ? AND batch = ? GROUP BY currency"
         return dict(self.ledger.rows(sql, [self.source, key]))
 
-    def nodes(self, first_day: date, last_day: date) -> list[tuple[str, str]]:
-        """Return (provider_id, cluster) of every Node that any source reported in these days, sorted."""
-        sql = "SELECT DISTINCT provider_id, cluster FROM node WHERE day BETWEEN ? AND ? ORDER BY ALL"
-        return [(provider_id, cluster) for provider_id, cluster in self.ledger.rows(sql, [first_day, last_day])]
+    def resources(self, first_day: date, last_day: date) -> list[Resource]:
+        """Return the resources of these days that any source reported, sorted."""
+        found = self.ledger.rows(
+            "SELECT DISTINCT day, provider_id, scope, kind FROM resource WHERE day BETWEEN ? AND ? ORDER BY ALL",
+            [first_day, last_day],
+        )
+        return [Resource(*row) for row in found]
+
+
+COST_COLUMNS = ", ".join(field.name for field in fields(Cost))
 
 
 @dataclass(frozen=True)
@@ -235,17 +248,19 @@ class Ledger:
                 _record(connection, source, settings, batch, now, 0)
                 return
             before = {}
+            connection.execute(f"CREATE OR REPLACE TEMP TABLE former_resource AS {RESOURCES_OF}", where)
             if stored is not None:
                 before = _day_digests(connection, where)
-                for table in ("cost", "usage", "revenue", "node", "known_day"):
+                for table in ("cost", "usage", "revenue", "resource", "known_day"):
                     connection.execute(f"DELETE FROM {table} WHERE source = ? AND batch = ?", where)
             rows = insert(connection, source, batch)
+            _forget_moved(connection, where)
             _refuse_unknown_currencies(connection, source, batch, rates)
             if source in clusters:
                 _refuse_told_twice(connection, source, batch, [name for name in clusters if name != source])
-            connection.execute(
-                "INSERT INTO known_day SELECT ?, ?, unnest(?::DATE[])", [*where, sorted(set(batch.days))]
-            )
+            for says in batch.known_for:
+                days = sorted(set(batch.days))
+                connection.execute("INSERT INTO known_day SELECT ?, ?, ?, unnest(?::DATE[])", [*where, says, days])
             refuse_uncountable(connection, source, batch, rates)
             _record(connection, source, settings, batch, now, rows)
             if stored is None:
@@ -254,6 +269,15 @@ class Ledger:
             after = _day_digests(connection, where)
             changed = [day for day in before.keys() | after.keys() if before.get(day) != after.get(day)]
             connection.execute("DELETE FROM derived_day WHERE day IN (SELECT unnest(?::DATE[]))", [changed])
+
+    def adopt(self, digests: Mapping[str, str]) -> None:
+        """Take settings for present ones that are these, digested otherwise. digests: former → present."""
+        with self.transaction() as connection:
+            connection.execute(
+                "UPDATE batch SET settings = d.present FROM ("
+                " SELECT unnest(?::VARCHAR[]) AS former, unnest(?::VARCHAR[]) AS present) d WHERE settings = d.former",
+                [list(digests), list(digests.values())],
+            )
 
     def succeeded(self, source: str, now: datetime) -> None:
         """Remember that a refresh of the source brought all it was asked for."""
@@ -272,6 +296,25 @@ UNION ALL SELECT day FROM usage WHERE source = $1 AND batch = $2
 """The days of a batch. All of them are new with it; what changed in one that was stored needs a closer look."""
 
 
+RESOURCES_OF = "SELECT DISTINCT provider_id, scope, kind FROM resource WHERE source = $1 AND batch = $2"
+
+
+def _forget_moved(connection: duckdb.DuckDBPyConnection, where: list[str]) -> None:
+    """Forget the days on which a bill charges for resources that belong to another scope since this batch."""
+    connection.execute(
+        f"""
+        DELETE FROM derived_day WHERE day IN (
+            SELECT c.day FROM cost c JOIN (
+                SELECT DISTINCT resource_tail(provider_id) AS tail
+                FROM ((FROM former_resource EXCEPT {RESOURCES_OF}) UNION ({RESOURCES_OF} EXCEPT FROM former_resource))
+                ANTI JOIN (FROM resource WHERE NOT (source = $1 AND batch = $2)) USING (provider_id, scope, kind)
+            ) m ON m.tail = resource_tail(c.resource)
+        )
+        """,
+        where,
+    )
+
+
 def _record(
     connection: duckdb.DuckDBPyConnection, source: str, settings: str, batch: Batch, now: datetime, rows: int
 ) -> None:
@@ -280,8 +323,8 @@ def _record(
         "DELETE FROM batch WHERE source = ? AND key = ? AND (empty OR NOT ?)", [source, batch.key, batch.empty]
     )
     connection.execute(
-        "INSERT INTO batch VALUES (?, ?, ?, ?, ?, ?, ?)",
-        [source, batch.key, batch.fingerprint, settings, batch.empty, now, rows],
+        "INSERT INTO batch VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        [source, batch.key, batch.fingerprint, settings, batch.empty, now, rows, batch.until, batch.lacks],
     )
 
 
@@ -290,12 +333,12 @@ def _day_digests(connection: duckdb.DuckDBPyConnection, where: list[str]) -> dic
     found = connection.execute(
         """
         SELECT day, count(*), sum(digest::HUGEINT) FROM (
-            SELECT day,
-                hash(tenant, service, component, amount, currency, cluster, dimensions::VARCHAR, charge) AS digest
+            SELECT day, hash(*COLUMNS(* EXCLUDE (source, batch, day))) AS digest
             FROM cost WHERE source = $1 AND batch = $2
-            UNION ALL SELECT day, hash(tenant, measure, quantity) FROM usage WHERE source = $1 AND batch = $2
+            UNION ALL
+            SELECT day, hash(tenant, measure, quantity, item, dims) FROM usage WHERE source = $1 AND batch = $2
             UNION ALL SELECT day, hash(tenant, mrr, currency, plan) FROM mrr_day WHERE source = $1 AND batch = $2
-            UNION ALL SELECT day, 0::UBIGINT FROM known_day WHERE source = $1 AND batch = $2
+            UNION ALL SELECT day, hash(says) FROM known_day WHERE source = $1 AND batch = $2
         ) GROUP BY day
         """,
         where,
@@ -328,23 +371,24 @@ def _refuse_told_twice(connection: duckdb.DuckDBPyConnection, source: str, batch
     found = connection.execute(
         """
         WITH
-        mine AS (SELECT DISTINCT day, cluster FROM cost WHERE source = $1 AND batch = $2 AND cluster IS NOT NULL),
-        ids AS (SELECT DISTINCT day, cluster, provider_id FROM node WHERE source = $1 AND batch = $2),
-        counts AS (SELECT day, cluster, count(*) AS ids FROM ids GROUP BY ALL)
-        SELECT c.source, c.day, c.cluster, 'a cluster of this name' AS why
-        FROM cost c JOIN mine m ON m.day = c.day AND m.cluster = c.cluster WHERE list_contains($3, c.source)
+        mine AS (SELECT DISTINCT day, scope FROM cost WHERE source = $1 AND batch = $2 AND scope IS NOT NULL),
+        ids AS (SELECT DISTINCT day, scope, provider_id FROM resource WHERE source = $1 AND batch = $2),
+        counts AS (SELECT day, scope, count(*) AS ids FROM ids GROUP BY ALL)
+        SELECT c.source, c.day, c.scope, 'a cluster of this name' AS why
+        FROM cost c JOIN mine m ON m.day = c.day AND m.scope = c.scope WHERE list_contains($3, c.source)
         UNION ALL
-        SELECT n.source, n.day, i.cluster,
+        SELECT n.source, n.day, i.scope,
             count(DISTINCT n.provider_id) || ' of its ' || any_value(k.ids) || ' provider ids'
-        FROM ids i JOIN node n USING (day, provider_id) JOIN counts k ON k.day = i.day AND k.cluster = i.cluster
+        FROM ids i JOIN resource n USING (day, provider_id) JOIN counts k ON k.day = i.day AND k.scope = i.scope
         WHERE list_contains($3, n.source)
-        GROUP BY n.source, n.day, i.cluster HAVING 2 * count(DISTINCT n.provider_id) > any_value(k.ids)
+        GROUP BY n.source, n.day, i.scope HAVING 2 * count(DISTINCT n.provider_id) > any_value(k.ids)
         ORDER BY ALL LIMIT 1
         """,
         [source, batch.key, others],
     ).fetchone()
     if found is not None:
-        other, day, cluster, why = found
+        other, day, scope, why = found
+        cluster = scope.removeprefix(K8S)
         raise SourceError(
             "duplicate",
             batch.key,

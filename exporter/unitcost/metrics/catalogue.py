@@ -165,7 +165,7 @@ UNALLOCATED = Metric(
 RECONCILIATION = Metric(
     "reconciliation_ratio",
     "The bill's Kubernetes rows divided by OpenCost's costs of the same cluster on the same days.",
-    ("source", "cluster", "window"),
+    ("source", "scope", "window"),
 )
 WINDOW_COMPLETE = Metric(
     "window_complete", "1 when every required source knows every complete day of the window, else 0.", ("window",)

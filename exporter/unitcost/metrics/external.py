@@ -64,7 +64,7 @@ MEMORY_USED = Metric(
     unit="bytes",
 )
 UP = Metric("up", "Prometheus: 1 when the last scrape of a target worked, else 0.", SCRAPED_LABELS)
-ALERT_LABELS = ("severity", "owner", "tenant", "name", "plan", "source", "window", "cluster")
+ALERT_LABELS = ("severity", "owner", "tenant", "name", "plan", "source", "window", "cluster", "scope")
 """Those of our alerts; each kind has some of them."""
 ALERTS = Metric(
     "ALERTS",

@@ -102,7 +102,7 @@ SELECTS: Sequence[tuple[Metric, str]] = (
         "SELECT source, span, sum(amount)::DOUBLE FROM window_counted WHERE estimated GROUP BY ALL ORDER BY ALL",
     ),
     (catalogue.UNALLOCATED, "SELECT source, component, span, amount::DOUBLE FROM served_unallocated ORDER BY ALL"),
-    (catalogue.RECONCILIATION, "SELECT source, cluster, span, ratio FROM window_reconciled ORDER BY ALL"),
+    (catalogue.RECONCILIATION, "SELECT source, scope, span, ratio FROM window_reconciled ORDER BY ALL"),
     (
         catalogue.WINDOW_COMPLETE,
         (

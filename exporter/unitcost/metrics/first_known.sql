@@ -6,7 +6,7 @@ WITH
 first AS (
     SELECT s.source, CASE WHEN s.kind = 'revenue' THEN 'revenue' ELSE 'costs' END AS need, s.required,
         coalesce(min(k.day), DATE '9999-12-31') AS day
-    FROM source s LEFT JOIN told_day k USING (source)
+    FROM source s LEFT JOIN told_day k ON k.source = s.source AND k.says = told_kind(s.kind)
     WHERE told_kind(s.kind) IN ('cost', 'revenue')
     GROUP BY ALL
 )

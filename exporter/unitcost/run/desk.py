@@ -30,8 +30,6 @@ class Desk:
     waiting: Waiting
     timeout: float | None = None
     thread: threading.Thread | None = None
-    saw: object = None
-    """The nodes that were known when it was last asked."""
     brought: bool = False
     up: bool = False
     last_success: datetime | None = None

@@ -9,10 +9,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, date, datetime
 from math import inf
-from typing import Any
 
 from unitcost.config.directory import Directory
-from unitcost.config.model import Config, settings_digest
+from unitcost.config.model import Config, former_digests, settings_digest
 from unitcost.errors import LedgerLostError, SourceError, UnitcostError
 from unitcost.facts import Asked, Batch, Note, Problem
 from unitcost.ledger.store import Ledger
@@ -25,9 +24,6 @@ log = logging.getLogger(__name__)
 
 SILENCE = 5.0
 """Seconds without any answer of its server after which a source is not waited for."""
-
-HEAD_START = 20.0
-"""Seconds that bills wait for clusters, as long as none of their nodes is known and they answer."""
 
 POLL = 0.02
 """Seconds between two looks at whether the sources are done, or the exporter is stopping."""
@@ -56,6 +52,7 @@ class Fetcher:
         self._lose = lose
         self._stop = threading.Event()
         self.kept: date | None = None
+        ledger.adopt(former_digests(config))
         context = replace(config.context(), names=lambda: self.setup.names)
         seen = {
             name: datetime.fromtimestamp(at, UTC)
@@ -91,38 +88,25 @@ class Fetcher:
         """Return all that is wrong with the sources, a line each."""
         return [f"{desk.name}: {line}" for desk in self.desks for line in desk.said()]
 
-    def fetch(self, patience: float | None = None) -> None:
+    def fetch(self, patience: float = inf) -> None:
         """Ask every source once.
 
-        patience: seconds to wait (for a silent server SILENCE at most); a slower source goes on alone. A bill needs the
-        ids of the clusters' nodes, so it waits for a cluster of which none is known, for a short time; and it is asked
-        again when nodes came after it was asked, lest its dollars and the cluster's estimate both count.
+        patience: seconds to wait, for a silent server SILENCE at most; a slower source goes on alone. inf: to the end.
         """
-        bills = [desk for desk in self.desks if desk.source.kind == "bill"]
-        asked = self._start([desk for desk in self.desks if desk not in bills])
-        if patience is None:
-            self.wait_for([desk for desk in self.desks if desk.source.kind == "cluster"], inf, inf)
-            self._start(bills)
-            self.wait_for(self.desks, inf, inf)
-        else:
-            if bills:
-                self.wait_for(self._without_nodes(asked), min(patience, HEAD_START), SILENCE)
-            self.wait_for([*asked, *self._start(bills)], patience, SILENCE)
-            self.ask_bills_again(patience)
+        self.wait_for(self._start(), patience, inf if patience == inf else SILENCE)
 
     def rest(self, seconds: float) -> None:
         """Wait, unless it is to stop."""
         self._stop.wait(seconds)
 
-    def _start(self, desks: Sequence[Desk]) -> list[Desk]:
-        """Ask these sources, each in a thread of its own; return those that were not being asked already."""
-        idle = [desk for desk in desks if not desk.running]
-        nodes = self._nodes() if any(desk.source.kind == "bill" for desk in idle) else None
-        for desk in idle:
-            desk.saw = nodes
-            desk.thread = threading.Thread(target=self._fetch, args=(desk,), name=f"source-{desk.name}", daemon=True)
-            desk.thread.start()
-        return idle
+    def _start(self) -> list[Desk]:
+        """Ask the sources that are not being asked already, each in a thread of its own; return all of them."""
+        for desk in self.desks:
+            if not desk.running:
+                name = f"source-{desk.name}"
+                desk.thread = threading.Thread(target=self._fetch, args=(desk,), name=name, daemon=True)
+                desk.thread.start()
+        return self.desks
 
     def wait_for(self, desks: Sequence[Desk], patience: float, silence: float) -> None:
         """Wait so many seconds in all, and for a source whose server is silent no longer than that."""
@@ -130,26 +114,6 @@ class Fetcher:
         while any(desk.running and desk.silent <= silence for desk in desks) and not self._stop.wait(POLL):
             if time.monotonic() > deadline:
                 return
-
-    def ask_bills_again(self, patience: float) -> None:
-        """Ask the bills that have not seen all nodes; others of their rows may turn out to be Kubernetes."""
-        bills = [desk for desk in self.desks if desk.source.kind == "bill" and not desk.running]
-        if bills and not self.stopping:
-            nodes = self._nodes()
-            self.wait_for(self._start([desk for desk in bills if desk.saw != nodes]), patience, SILENCE)
-
-    def _without_nodes(self, desks: Sequence[Desk]) -> list[Desk]:
-        known = {name for (name,) in self._rows("SELECT DISTINCT source FROM node")}
-        return [desk for desk in desks if desk.source.kind == "cluster" and desk.name not in known]
-
-    def _nodes(self) -> object:
-        return self._rows("SELECT count(*), sum(hash(source, day, provider_id, cluster)::HUGEINT) FROM node")
-
-    def _rows(self, sql: str) -> list[tuple[Any, ...]]:
-        try:
-            return self._ledger.rows(sql)
-        except UnitcostError:
-            return []  # who stores, or publishes, says so
 
     def _fetch(self, desk: Desk) -> None:
         """Ask one source; store each batch as it comes."""

@@ -33,7 +33,9 @@ def overview(ledger: Ledger, config: Config, desks: Sequence[Desk], now: datetim
     components = ledger.rows(
         "SELECT component, sum(cost) FROM shown_cost WHERE span = ? GROUP BY ALL ORDER BY 2 DESC", [main]
     )
-    reconciled = ledger.rows("SELECT source, cluster, ratio FROM window_reconciled WHERE span = ? ORDER BY ALL", [main])
+    reconciled = ledger.rows(
+        "SELECT source, substr(scope, 5), ratio FROM window_reconciled WHERE span = ? ORDER BY ALL", [main]
+    )
     return PageView(
         made_at=now,
         version=__version__,

@@ -69,7 +69,7 @@ class Refresher:
         """End run() soon; a source that still waits for its server is left behind."""
         self._fetcher.stop()
 
-    def refresh(self, patience: float | None = None) -> bool:
+    def refresh(self, patience: float = inf) -> bool:
         """Ask every source once, then publish; return whether everything went well. patience: see `Fetcher.fetch`."""
         self._lost = None
         directory = self._directory.look()
@@ -96,7 +96,6 @@ class Refresher:
             self._fetcher.wait_for(late, min(left, LOOK), inf)
             done = [desk for desk in late if not desk.running]
             if done or time.monotonic() - published > PROGRESS:
-                self._fetcher.ask_bills_again(PATIENCE)
                 self.publish()
                 published = time.monotonic()
 

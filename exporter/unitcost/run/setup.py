@@ -55,6 +55,7 @@ def counting(config: Config, names: Names) -> Model:
         fixed=fixed,
         dimensions=list(config.dimensions),
         restate_days=config.refresh.restate_days,
+        components=[(bill, *pair) for bill in bills for pair in config.components_of(bill).items()],
         folding=names.folding,
         settings=[(name, settings_digest(config, name)) for name in kinds],
     )

@@ -65,18 +65,17 @@ class Context:
 
     tenant_keys: pod labels or tag keys that name the tenant; of several, the first that a cost has counts. fold:
     whether names that differ only by case, Unicode form or white space are one. dimensions: further keys whose
-    values are kept. currency: the configured code, the default for sources that say none. components: FOCUS
-    ServiceCategory or ServiceName → component, users' overrides included. bills: whether any source is a
-    bill, so that provider ids are worth asking for. names: gives which tenant a spelling means, as the
-    directory says now. waiting: where the source says what it waits for.
+    values are kept. currency: the configured code, the default for sources that say none. billed, metered: whether any
+    source is a bill, so that provider ids are worth asking for, or a meter of resources, so that a bill's are. names:
+    gives which tenant a spelling means, as the directory says now. waiting: where the source says what it waits for.
     """
 
     tenant_keys: tuple[str, ...] = ("tenant",)
     fold: bool = False
     dimensions: tuple[str, ...] = ()
     currency: str = "USD"
-    components: Mapping[str, str] = field(default_factory=dict)
-    bills: bool = False
+    billed: bool = False
+    metered: bool = False
     names: Callable[[], Names] = Names
     waiting: Waiting = field(default_factory=Waiting)
 
@@ -95,6 +94,14 @@ class Settings(Section):
 
     type: str
     required: bool = True
+
+    def identity(self, context: Context) -> list[object]:  # noqa: ARG002 - of some sources it is a part
+        """Return what decides the content of the source's batches, as JSON has it.
+
+        What it told under another identity cannot be compared with what it would tell now. How it is reached is no
+        part of it, nor what the ledger's steps do with what it told.
+        """
+        return [self.model_dump(mode="json", exclude={"type", "required", "path"})]
 
 
 class Source(Protocol):
@@ -218,6 +225,10 @@ class HttpSettings(Settings):
     headers: Mapping[str, SecretStr] = {}
     ca_file: FilePath | None = None
     insecure_skip_verify: bool = False
+
+    def identity(self, context: Context) -> list[object]:  # noqa: ARG002 - as all settings
+        """Leave out how the server is reached."""
+        return [self.model_dump(mode="json", exclude={*HttpSettings.model_fields, "path"})]
 
     @field_validator("headers")
     @classmethod

@@ -1,5 +1,5 @@
 -- reads: batch, cost, known_day, and of this run: cut_at (now, today)
--- writes: cost, usage, revenue, node, known_day, batch, source_state and derived_day, without what was stored after now
+-- writes: cost, usage, revenue, resource, known_day, batch, source_state and derived_day, without what was stored after now
 --         of today and of later days; restated_day, without what was restated after now
 
 CREATE OR REPLACE TEMP TABLE later AS
@@ -13,7 +13,7 @@ SELECT DISTINCT source, batch FROM (
 
 DELETE FROM cost USING cut c WHERE cost.source = c.source AND cost.batch = c.batch AND day >= (SELECT today FROM cut_at);
 DELETE FROM usage USING cut c WHERE usage.source = c.source AND usage.batch = c.batch AND day >= (SELECT today FROM cut_at);
-DELETE FROM node USING cut c WHERE node.source = c.source AND node.batch = c.batch AND day >= (SELECT today FROM cut_at);
+DELETE FROM resource USING cut c WHERE resource.source = c.source AND resource.batch = c.batch AND day >= (SELECT today FROM cut_at);
 DELETE FROM known_day USING cut c
 WHERE known_day.source = c.source AND known_day.batch = c.batch AND day >= (SELECT today FROM cut_at);
 UPDATE batch SET fingerprint = '' FROM cut c WHERE batch.source = c.source AND batch.key = c.batch;

@@ -4,32 +4,38 @@
 CREATE TABLE IF NOT EXISTS meta (key VARCHAR PRIMARY KEY, value VARCHAR NOT NULL);
 
 -- One row per batch, and one more per key of which the source had nothing when it was last asked (empty).
--- settings: digest of the source's settings it was fetched under.
+-- settings: digest of the source's settings it was fetched under. until, lacks: as of a Batch.
 CREATE TABLE IF NOT EXISTS batch (
     source VARCHAR NOT NULL, key VARCHAR NOT NULL, fingerprint VARCHAR NOT NULL, settings VARCHAR NOT NULL,
-    empty BOOLEAN NOT NULL, loaded_at TIMESTAMPTZ NOT NULL, rows BIGINT NOT NULL
+    empty BOOLEAN NOT NULL, loaded_at TIMESTAMPTZ NOT NULL, rows BIGINT NOT NULL,
+    until TIMESTAMPTZ, lacks VARCHAR NOT NULL
 );
-CREATE TABLE IF NOT EXISTS known_day (source VARCHAR NOT NULL, batch VARCHAR NOT NULL, day DATE NOT NULL);
+-- says: cost, usage or revenue.
+CREATE TABLE IF NOT EXISTS known_day (
+    source VARCHAR NOT NULL, batch VARCHAR NOT NULL, says VARCHAR NOT NULL, day DATE NOT NULL
+);
+-- Sets of dimensions, told once: facts hold their id. 0 is the empty set.
+CREATE TABLE IF NOT EXISTS dimension_set (id INTEGER PRIMARY KEY, dimensions MAP(VARCHAR, VARCHAR) NOT NULL);
 CREATE TABLE IF NOT EXISTS cost (
     source VARCHAR NOT NULL, batch VARCHAR NOT NULL,
-    day DATE NOT NULL, tenant VARCHAR, service VARCHAR NOT NULL, component VARCHAR NOT NULL,
-    amount DECIMAL(38, 12) NOT NULL, currency VARCHAR NOT NULL, cluster VARCHAR, dimensions MAP(VARCHAR, VARCHAR),
-    charge VARCHAR DEFAULT 'usage'
+    day DATE NOT NULL, tenant VARCHAR, service VARCHAR NOT NULL, category VARCHAR,
+    amount DECIMAL(38, 12) NOT NULL, currency VARCHAR NOT NULL, scope VARCHAR, dims INTEGER DEFAULT 0,
+    charge VARCHAR DEFAULT 'usage', resource VARCHAR, item VARCHAR, unit VARCHAR, quantity DECIMAL(38, 12),
+    list_amount DECIMAL(38, 12)
 );
--- Ledgers that were written before this column was thought of.
-ALTER TABLE cost ADD COLUMN IF NOT EXISTS charge VARCHAR DEFAULT 'usage';
 CREATE TABLE IF NOT EXISTS usage (
     source VARCHAR NOT NULL, batch VARCHAR NOT NULL,
-    day DATE NOT NULL, tenant VARCHAR NOT NULL, measure VARCHAR NOT NULL, quantity DECIMAL(38, 12) NOT NULL
+    day DATE NOT NULL, tenant VARCHAR NOT NULL, measure VARCHAR NOT NULL, quantity DECIMAL(38, 12) NOT NULL,
+    item VARCHAR, dims INTEGER DEFAULT 0
 );
 CREATE TABLE IF NOT EXISTS revenue (
     source VARCHAR NOT NULL, batch VARCHAR NOT NULL,
     first_day DATE NOT NULL, last_day DATE, tenant VARCHAR NOT NULL, mrr DECIMAL(38, 12) NOT NULL,
     currency VARCHAR NOT NULL, plan VARCHAR
 );
-CREATE TABLE IF NOT EXISTS node (
+CREATE TABLE IF NOT EXISTS resource (
     source VARCHAR NOT NULL, batch VARCHAR NOT NULL,
-    day DATE NOT NULL, provider_id VARCHAR NOT NULL, cluster VARCHAR NOT NULL
+    day DATE NOT NULL, provider_id VARCHAR NOT NULL, scope VARCHAR NOT NULL, kind VARCHAR NOT NULL
 );
 CREATE TABLE IF NOT EXISTS source_state (source VARCHAR PRIMARY KEY, last_success TIMESTAMPTZ NOT NULL);
 
@@ -47,8 +53,19 @@ CREATE TABLE IF NOT EXISTS restated_day (
 CREATE TABLE IF NOT EXISTS doubt (
     source VARCHAR NOT NULL, day DATE NOT NULL, batch VARCHAR NOT NULL, reason VARCHAR NOT NULL, text VARCHAR NOT NULL
 );
-CREATE TABLE IF NOT EXISTS billed_day (source VARCHAR NOT NULL, cluster VARCHAR NOT NULL, day DATE NOT NULL);
-DROP TABLE IF EXISTS billed_range;  -- its forerunner
+-- Of which scopes a source told costs, and whether any was usage.
+CREATE TABLE IF NOT EXISTS scoped_day (
+    source VARCHAR NOT NULL, scope VARCHAR NOT NULL, day DATE NOT NULL, used BOOLEAN NOT NULL
+);
+CREATE TABLE IF NOT EXISTS billed_day (source VARCHAR NOT NULL, scope VARCHAR NOT NULL, day DATE NOT NULL);
+-- Each counted dollar once. tenant: who bears it; NULL: nobody alone. via: 0 directly, else the number (from 1) of the
+-- sharing rule that divides it. basis: billed, or divided by a meter's values (reconciled); of a meter: until a bill
+-- covers the day (estimated), or for good (priced). list_amount: at list prices, NULL if unknown.
+CREATE TABLE IF NOT EXISTS line (
+    day DATE NOT NULL, tenant VARCHAR, source VARCHAR NOT NULL, component VARCHAR NOT NULL, service VARCHAR NOT NULL,
+    item VARCHAR, dims INTEGER NOT NULL, scope VARCHAR, via INTEGER NOT NULL, basis VARCHAR NOT NULL,
+    unit VARCHAR, quantity DECIMAL(38, 12), amount DECIMAL(38, 12) NOT NULL, list_amount DECIMAL(38, 12)
+);
 CREATE TABLE IF NOT EXISTS tenant_day (
     day DATE NOT NULL, tenant VARCHAR NOT NULL, component VARCHAR NOT NULL,
     direct DECIMAL(38, 12) NOT NULL, shared DECIMAL(38, 12) NOT NULL
@@ -70,6 +87,6 @@ CREATE TABLE IF NOT EXISTS usage_day (
 );
 CREATE TABLE IF NOT EXISTS revenue_day (day DATE NOT NULL, tenant VARCHAR NOT NULL, mrr DECIMAL(38, 12) NOT NULL);
 CREATE TABLE IF NOT EXISTS reconciled_day (
-    day DATE NOT NULL, source VARCHAR NOT NULL, cluster VARCHAR NOT NULL,
+    day DATE NOT NULL, source VARCHAR NOT NULL, scope VARCHAR NOT NULL,
     billed DECIMAL(38, 12) NOT NULL, opencost DECIMAL(38, 12) NOT NULL
 );

@@ -60,6 +60,10 @@ CREATE OR REPLACE TEMP MACRO tenant_id(spelt) AS
         ELSE tidy(spelt)
     END;
 
+-- What ids of cloud resources are compared by, and the last part of it.
+CREATE OR REPLACE TEMP MACRO resource_key(id) AS lower(trim(trim(id), '/'));
+CREATE OR REPLACE TEMP MACRO resource_tail(id) AS parse_filename(resource_key(id), false, 'forward_slash');
+
 -- What a kind of source tells: clusters and bills both tell costs.
 CREATE OR REPLACE TEMP MACRO told_kind(kind) AS CASE WHEN kind IN ('cluster', 'bill') THEN 'cost' ELSE kind END;
 
@@ -74,10 +78,10 @@ CREATE OR REPLACE TEMP MACRO per_unit(cost, count) AS
 
 -- Under which settings (a digest of them) a source told of each day it knows.
 CREATE OR REPLACE TEMP VIEW settings_day AS
-SELECT k.source, k.day, b.settings FROM known_day k JOIN batch b ON b.source = k.source AND b.key = k.batch
+SELECT k.source, k.says, k.day, b.settings FROM known_day k JOIN batch b ON b.source = k.source AND b.key = k.batch
 WHERE NOT b.empty;
 
 -- Each line of MRR on each day it holds of those that its batch knows.
 CREATE OR REPLACE TEMP VIEW mrr_day AS
 SELECT v.*, k.day FROM revenue v JOIN known_day k USING (source, batch)
-WHERE k.day >= v.first_day AND (v.last_day IS NULL OR k.day <= v.last_day);
+WHERE k.says = 'revenue' AND k.day >= v.first_day AND (v.last_day IS NULL OR k.day <= v.last_day);

@@ -1,5 +1,19 @@
--- reads: counted, tenantless, shared_pool, portion, tenant_number, dimension (of this run)
--- writes: tenant_day, unallocated_day, dimension_day of the dirty days
+-- reads: counted, kind_rule, dimension_set, tenantless, shared_pool, portion, tenant_number, dimension (of this run)
+-- writes: line, tenant_day, unallocated_day, dimension_day of the dirty days
+
+-- Nothing to share by (no requests that day, say) leaves a pool unallocated, not lost.
+CREATE OR REPLACE TEMP TABLE divided AS
+SELECT p.day, p.rule, p.component FROM shared_pool p WHERE p.pool IN (SELECT pool FROM portion);
+
+INSERT INTO line BY NAME
+SELECT *, 0 AS via FROM counted WHERE tenant IS NOT NULL
+UNION ALL BY NAME
+SELECT c.*, CASE WHEN d.rule IS NULL THEN 0 ELSE d.rule + 1 END AS via
+FROM counted c
+LEFT JOIN kind_rule k ON k.source = c.source AND k.service = c.service AND k.component = c.component
+    AND k.scope IS NOT DISTINCT FROM c.scope AND k.dims = c.dims
+LEFT JOIN divided d ON d.day = c.day AND d.rule = k.rule AND d.component = c.component
+WHERE c.tenant IS NULL;
 
 INSERT INTO tenant_day
 SELECT day, tenant, component, sum(direct), sum(shared)
@@ -13,24 +27,27 @@ FROM (
 GROUP BY ALL
 HAVING sum(direct) <> 0 OR sum(shared) <> 0;
 
--- Nothing to share by (no requests that day, say) leaves the pool unallocated, not lost.
 INSERT INTO unallocated_day
 SELECT l.day, l.source, l.component, sum(l.amount)
-FROM tenantless l
-LEFT JOIN shared_pool p ON p.day = l.day AND p.rule = l.rule AND p.component = l.component
-WHERE p.pool IS NULL OR p.pool NOT IN (SELECT pool FROM portion)
+FROM tenantless l ANTI JOIN divided d ON d.day = l.day AND d.rule = l.rule AND d.component = l.component
 GROUP BY ALL;
 
+-- Each set of dimensions is looked into once, not once a row.
+CREATE OR REPLACE TEMP TABLE dimension_value AS
+SELECT s.id AS dims, d.dimension, coalesce(s.dimensions[d.dimension], '__unallocated__') AS value
+FROM dimension_set s CROSS JOIN dimension d;
+
 INSERT INTO dimension_day
-SELECT c.day, d.dimension, coalesce(c.dimensions[d.dimension], '__unallocated__'), c.component, sum(c.amount)
-FROM counted c CROSS JOIN dimension d
+SELECT c.day, v.dimension, v.value, c.component, sum(c.amount)
+FROM counted c JOIN dimension_value v USING (dims)
 GROUP BY ALL
 HAVING sum(c.amount) <> 0;
 
 -- The cluster is a dimension of its own, of days on which any is known; a user's dimension of that name comes first.
 INSERT INTO dimension_day
-SELECT c.day, 'cluster', coalesce(nullif(c.cluster, ''), '__unallocated__'), c.component, sum(c.amount)
+SELECT c.day, 'cluster', coalesce(nullif(substr(c.scope, 5), ''), '__unallocated__'), c.component, sum(c.amount)
 FROM counted c
-WHERE 'cluster' NOT IN (FROM dimension) AND c.day IN (SELECT day FROM counted WHERE cluster <> '')
+WHERE 'cluster' NOT IN (SELECT dimension FROM dimension)
+    AND c.day IN (SELECT day FROM counted WHERE starts_with(scope, 'k8s/') AND scope <> 'k8s/')
 GROUP BY ALL
 HAVING sum(c.amount) <> 0;

@@ -1,5 +1,5 @@
--- reads: counted, usage_day, revenue_day, dirty, and of this run: rule, fixed_share
--- writes: tenantless (costs without a tenant, with the first rule that matches them), shared_pool (these by rule and
+-- reads: counted, dimension_set, usage_day, revenue_day, dirty, and of this run: rule, fixed_share
+-- writes: kind_rule (the first rule that matches a kind of cost), tenantless (costs without a tenant), shared_pool (these by rule and
 --         component), tenant_number; pool and weight (for apportion.sql): by how much of each measure, say, every tenant
 --         has that day
 
@@ -17,20 +17,21 @@ FROM (SELECT tenant FROM day_tenant UNION SELECT tenant FROM fixed_share);
 
 -- Rules are matched once per kind of cost, not once per line.
 CREATE OR REPLACE TEMP TABLE kind_rule AS
-SELECT k.source, k.service, k.component, k.cluster, k.dimensions, min(r.rule) AS rule
-FROM (SELECT DISTINCT source, service, component, cluster, dimensions FROM counted WHERE tenant IS NULL) k
+SELECT k.source, k.service, k.component, k.scope, k.dims, min(r.rule) AS rule
+FROM (SELECT DISTINCT source, service, component, scope, dims FROM counted WHERE tenant IS NULL) k
+JOIN dimension_set s ON s.id = k.dims
 JOIN rule r ON coalesce(r.source = k.source, true)
     AND coalesce(r.service = k.service, true)
     AND coalesce(r.component = k.component, true)
-    AND (r.cluster IS NULL OR r.cluster IS NOT DISTINCT FROM k.cluster)
-    AND len(list_filter(map_entries(r.dimensions), lambda e: k.dimensions[e.key] IS DISTINCT FROM e.value)) = 0
+    AND (r.cluster IS NULL OR k.scope IS NOT DISTINCT FROM 'k8s/' || r.cluster)
+    AND len(list_filter(map_entries(r.dimensions), lambda e: s.dimensions[e.key] IS DISTINCT FROM e.value)) = 0
 GROUP BY ALL;
 
 CREATE OR REPLACE TEMP TABLE tenantless AS
 SELECT c.day, c.source, c.component, k.rule, CAST(sum(c.amount) AS DECIMAL(38, 12)) AS amount
 FROM counted c
 LEFT JOIN kind_rule k ON k.source = c.source AND k.service = c.service AND k.component = c.component
-    AND k.cluster IS NOT DISTINCT FROM c.cluster AND k.dimensions IS NOT DISTINCT FROM c.dimensions
+    AND k.scope IS NOT DISTINCT FROM c.scope AND k.dims = c.dims
 WHERE c.tenant IS NULL
 GROUP BY ALL;
 

@@ -30,7 +30,7 @@ from typing import ClassVar, Literal, NamedTuple
 from pydantic import Field
 
 from unitcost.errors import SourceError
-from unitcost.facts import Asked, Batch, Note, Problem, Query
+from unitcost.facts import REVENUE, Asked, Batch, Note, Problem, Query
 from unitcost.sources import values
 from unitcost.sources.base import Context, FilePath, Settings, SourceKind
 from unitcost.sources.csv_file import Mistakes, Row, Table, totals
@@ -62,6 +62,10 @@ class CsvRevenueSettings(Settings):
     columns: dict[Literal["tenant", "mrr", "currency", "plan", "as_of", "subscription"], str] = Field(
         default_factory=dict
     )
+
+    def identity(self, context: Context) -> list[object]:
+        """Amounts without a currency are in the configured one."""
+        return [*super().identity(context), context.currency]
 
 
 class Line(NamedTuple):
@@ -217,6 +221,7 @@ class Holding:
             days=[day],
             fingerprint=self.fingerprint if seen is None else f"{seen} {self.fingerprint}",
             revenue=Query(HOLDING, (day, day, *self._columns)),
+            says=REVENUE,
         )
 
 

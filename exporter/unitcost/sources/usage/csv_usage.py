@@ -17,7 +17,7 @@ from typing import ClassVar, Literal
 
 from pydantic import Field
 
-from unitcost.facts import Asked, Batch, Note, Problem, Usage
+from unitcost.facts import USAGE, Asked, Batch, Note, Problem, Usage
 from unitcost.sources import values
 from unitcost.sources.base import Context, FilePath, Settings, SourceKind
 from unitcost.sources.csv_file import Mistakes, Row, Table, totals
@@ -72,7 +72,7 @@ class CsvUsage:
             text = "\n".join(f"{one.tenant}\t{one.measure}\t{one.quantity}" for one in usage)
             fingerprint = hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
             if asked.stored.fingerprint(day.isoformat()) != fingerprint:
-                yield Batch(key=day.isoformat(), days=[day], fingerprint=fingerprint, usage=usage)
+                yield Batch(key=day.isoformat(), days=[day], fingerprint=fingerprint, usage=usage, says=USAGE)
 
     def _lines(self) -> tuple[Mapping[date, Mapping[str, Mapping[str, Row]]], list[Problem]]:
         """Return day → measure → tenant → its line: a large file is held once, and nothing of it twice."""

@@ -14,8 +14,8 @@ neither overlap nor leave a gap. Three things to know:
 Today is asked as at the last full minute, with `$window` = the seconds since midnight, unless those are fewer
 than 300.
 
-Batches: one per UTC day, key = the ISO day, with all measures or not at all. fingerprint: until when the day
-was asked, and a digest of the answers; a day that was last asked before its end is asked again.
+Batches: one per UTC day, key = the ISO day, with all measures or not at all. until: when the day was
+asked; one that was last asked before its end is asked again.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from typing import ClassVar, Literal
 from pydantic import Field, field_validator
 
 from unitcost.errors import SourceError, describe
-from unitcost.facts import Asked, Batch, Note, Problem, Usage
+from unitcost.facts import USAGE, Asked, Batch, Note, Problem, Usage
 from unitcost.sources import values
 from unitcost.sources.base import Context, HttpSettings, SourceKind
 from unitcost.sources.daily import MAX_FAILED_DAYS, due, is_closed, midnight
@@ -56,6 +56,10 @@ class PrometheusSettings(HttpSettings):
     type: Literal["prometheus"] = "prometheus"
     measures: dict[str, str] = Field(min_length=1)
     tenant_label: str | None = Field(default=None, min_length=1)
+
+    def identity(self, context: Context) -> list[object]:
+        """Series are read by the keys of tenants."""
+        return [*super().identity(context), context.tenant_keys]
 
     @field_validator("measures")
     @classmethod
@@ -84,11 +88,6 @@ class Window:
     def seconds(self) -> int:
         """The length of the window."""
         return int((self.end - midnight(self.day)).total_seconds())
-
-    @property
-    def until(self) -> str:
-        """When the window ends, as fingerprints start."""
-        return f"{self.end:%Y-%m-%dT%H:%M}"
 
 
 @dataclass
@@ -174,7 +173,7 @@ class Prometheus:
 def _settled(window: Window, usage: list[Usage], asked: Asked) -> Iterator[Batch | Problem | Note]:
     """Yield what a completely answered day means for what is stored of it."""
     key = window.day.isoformat()
-    stored = asked.stored.fingerprint(key)
+    stored = asked.stored.batch(key)
     if not usage:
         closed = is_closed(window.day, asked)
         if stored is None or closed:
@@ -190,9 +189,8 @@ def _settled(window: Window, usage: list[Usage], asked: Asked) -> Iterator[Batch
     digest = hashlib.sha256()
     for one in usage:
         digest.update(repr(one).encode())
-    fingerprint = f"{window.until} {digest.hexdigest()}"
-    if fingerprint != stored:
-        yield Batch(key=key, days=[window.day], fingerprint=fingerprint, usage=usage)
+    if stored is None or (stored.fingerprint, stored.until) != (digest.hexdigest(), window.end):
+        yield Batch(key, [window.day], digest.hexdigest(), usage=usage, says=USAGE, until=window.end)
 
 
 def _windows(asked: Asked) -> Iterator[Window]:
@@ -203,6 +201,7 @@ def _windows(asked: Asked) -> Iterator[Window]:
         return Window(day, min(now, midnight(day + DAY)))
 
     def is_whole(day: date) -> bool:
-        return (asked.stored.fingerprint(day.isoformat()) or "").startswith(window(day).until)
+        found = asked.stored.batch(day.isoformat())
+        return found is not None and found.until == window(day).end
 
     return map(window, due(asked, SHORTEST, is_whole))

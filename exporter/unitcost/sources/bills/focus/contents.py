@@ -25,13 +25,14 @@ class Options:
     """The settings that shape what is read.
 
     tenant: a column, instead of the first tag of tenant_keys that there is. Without both no charge has a tenant.
+    resources: whether it matters which node, disk or load balancer a charge is for: where there is a meter of them.
     """
 
     cost: str
     tenant: str | None
     tenant_keys: tuple[str, ...]
     dimensions: tuple[str, ...]
-    components: Mapping[str, str]
+    resources: bool
 
     @property
     def keys(self) -> list[str]:

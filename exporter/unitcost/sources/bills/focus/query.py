@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Any
 
-from unitcost.facts import Query
+from unitcost.facts import K8S, Query
 from unitcost.sources.bills.focus.contents import Facts, Options, Period, cluster_service, explain
 from unitcost.sources.bills.focus.days import SINCE, UNTIL, Charges, charge, first_day, is_long, last_day, period_month
 from unitcost.sources.bills.focus.files import BillFile
@@ -77,43 +77,56 @@ class Bill:
         return [facts.file for facts in self.facts]
 
 
-def build(bill: Bill, options: Options, nodes: Sequence[tuple[str, str]]) -> Query:
-    """Return the query of one period; nodes: (provider id, cluster) of what Kubernetes used in it.
+def build(bill: Bill, options: Options) -> Query:
+    """Return the query of one period.
 
     The files are scanned once: `charges` sums them as they are (by raw text columns, which DuckDB groups fast),
-    then what costs more per row is done to the sums: cleaning, components, and spreading charges of several days.
+    then what costs more per row is done to the sums: cleaning, and spreading charges of several days.
     """
     names = [f"d{at}" for at in range(len(options.dimensions))]
     groups: dict[Schema, list[BillFile]] = {}
     for schema, file in bill.scans:
         groups.setdefault(schema, []).append(file)
-    scans = [_scan(bill, schema, options, names, with_nodes=bool(nodes)) for schema in groups]
-    params: list[Any] = [list(options.components), list(options.components.values())]
-    params += _node_params(nodes) if nodes else []
-    params += [[file.pattern for file in files] for files in groups.values()]
-    keys = ", ".join(["day", "tenant", "service", "component", "currency", "cluster", "charge", *names])
+    scans = [_scan(bill, schema, options, names) for schema in groups]
+    params: list[Any] = [[file.pattern for file in files] for files in groups.values()]
+    keys = ", ".join(["day", "tenant", "service", "category", "currency", "scope", "charge", "resource", *names])
     cleaned = "".join(f", {named(name)} AS {name}" for name in names)
     sql = f"""
-WITH named AS MATERIALIZED (SELECT unnest(?::VARCHAR[]) AS name, unnest(?::VARCHAR[]) AS component),
-{NODES if nodes else ""}charges AS NOT MATERIALIZED ({" UNION ALL ".join(scans)}),
+WITH charges AS NOT MATERIALIZED ({" UNION ALL ".join(scans)}),
 daily AS NOT MATERIALIZED ({SPREAD if bill.any("long") else "SELECT * FROM charges"}),
 rows AS NOT MATERIALIZED (
     SELECT day, {clean("tenant") if options.tenant else named("tenant")} AS tenant,
-        coalesce({clean("service")}, {clean("category")}, 'unknown') AS service,
-        coalesce(by_service.component, by_category.component, 'other') AS component,
+        coalesce({clean("service")}, {clean("category")}, 'unknown') AS service, {clean("category")} AS category,
         amount, {clean("currency")} AS currency,
-        CASE WHEN cluster IS NULL AND {cluster_service("service")} THEN '' ELSE cluster END AS cluster,
-        {charge("kind", "class")} AS charge{cleaned}
-    FROM daily
-    LEFT JOIN named AS by_service ON by_service.name = service
-    LEFT JOIN named AS by_category ON by_category.name = category)
-SELECT day, tenant, service, component, CAST(amount AS {LEDGER}) AS amount, currency, cluster,
-    {_dimensions(options.dimensions, names)} AS dimensions, charge
+        '{K8S}' || CASE WHEN cluster IS NULL AND {cluster_service("service")} THEN '' ELSE cluster END AS scope,
+        {charge("kind", "class")} AS charge, resource{cleaned}
+    FROM daily)
+SELECT day, tenant, service, category, CAST(amount AS {LEDGER}) AS amount, currency, scope,
+    {_dimensions(options.dimensions, names)} AS dimensions, charge, resource
 FROM (SELECT {keys}, coalesce(sum(amount), 0) AS amount FROM rows WHERE currency IS NOT NULL GROUP BY {keys})"""
     return Query(sql, params, failed=lambda error: explain(error, bill.files))
 
 
-def _scan(bill: Bill, schema: Schema, options: Options, names: Sequence[str], *, with_nodes: bool) -> str:
+NO_RESOURCES = (
+    "AI and Machine Learning",
+    "Analytics",
+    "Business Applications",
+    "Databases",
+    "Developer Tools",
+    "Identity",
+    "Integration",
+    "Internet of Things",
+    "Management and Governance",
+    "Media",
+    "Migration",
+    "Mobile",
+    "Security",
+    "Web",
+)
+"""FOCUS ServiceCategory of what is no node, disk or load balancer, so that nobody asks which one it was."""
+
+
+def _scan(bill: Bill, schema: Schema, options: Options, names: Sequence[str]) -> str:
     """Return the SELECT that sums one group of files as they are."""
     tags = Tags.of(schema)
     keys = options.keys
@@ -141,12 +154,12 @@ def _scan(bill: Bill, schema: Schema, options: Options, names: Sequence[str], *,
     for name, column in {"kind": "ChargeCategory", "class": "ChargeClass"}.items():
         columns.append(f"{'NULL' if only_usage else schema.raw(column)}::VARCHAR AS {name}")
     clusters = []
-    joined = ""
     resource = f"CAST({schema.raw('ResourceId')} AS VARCHAR)"
-    if with_nodes and schema.has("ResourceId"):
-        joined = f" LEFT JOIN nodes ON nodes.tail = lower(parse_filename({resource}, false, 'forward_slash'))"
-        columns.append(f"{_node(resource)} AS node")
-        clusters.append("node")
+    if options.resources and schema.has("ResourceId"):
+        others = ", ".join(map(literal, NO_RESOURCES))
+        columns.append(f"CASE WHEN category IN ({others}) THEN NULL ELSE {clean(resource)} END AS resource")
+    else:
+        columns.append("NULL::VARCHAR AS resource")
     if marks := set().union(*(part.marks for part in bill.parts)):
         columns.append(f"{tags.cluster(marks)} AS marked")
         clusters.append("nullif(marked, '')")
@@ -156,13 +169,13 @@ def _scan(bill: Bill, schema: Schema, options: Options, names: Sequence[str], *,
         clusters.append("managed")
     if marks:
         clusters.append("marked")
-    groups += ["tenant", "service", "category", "currency", "kind", "class", *names]
+    groups += ["tenant", "service", "category", "currency", "kind", "class", "resource", *names]
     groups.append(f"coalesce({', '.join(clusters) or 'NULL::VARCHAR'}) AS cluster")
     mixed = any(set(facts.periods) != {bill.key} for facts in bill.facts if facts.schema == schema)
     month = f"{period_month(schema.time('BillingPeriodStart'))} = DATE '{bill.key}-01'"
     return (
         f"SELECT {', '.join(groups)}, sum(cost) AS amount FROM (SELECT {', '.join(columns)}"
-        f" FROM (SELECT *, {tags.parsed(keys)} AS found FROM {schema.relation}){joined}"
+        f" FROM (SELECT *, {tags.parsed(keys)} AS found FROM {schema.relation})"
         f"{f' WHERE {month}' if mixed else ''}) GROUP BY ALL"
     )
 
@@ -192,35 +205,6 @@ SPREAD = f"""
     FROM (SELECT *, unnest(CASE WHEN span = 1 THEN [0] ELSE CAST(range(span) AS INTEGER[]) END) AS nth,
         CASE WHEN span > 1 THEN CAST(CAST(amount AS {LEDGER}) * 1000000000000::DECIMAL(13, 0) AS HUGEINT) END AS units
         FROM charges)"""
-
-NODES = """nodes AS MATERIALIZED (SELECT unnest(?::VARCHAR[]) AS tail, unnest(?::VARCHAR[]) AS only_cluster,
-    unnest(?::STRUCT(id VARCHAR, cluster VARCHAR)[][]) AS ids),
-"""
-
-
-def _node_params(nodes: Sequence[tuple[str, str]]) -> list[Any]:
-    """Return one row per last path segment, so that a charge can never meet two nodes and count twice.
-
-    A segment that is the whole id of one node settles the cluster; else `ids` are compared, longest first.
-    """
-    by_tail: dict[str, dict[str, str]] = {}
-    for provider_id, cluster in nodes:
-        found = provider_id.strip().strip("/").lower()
-        if found:
-            by_tail.setdefault(found.rpartition("/")[2], {}).setdefault(found, cluster)
-    only = [ids.get(tail) if len(ids) == 1 else None for tail, ids in by_tail.items()]
-    longest = [
-        None
-        if plain is not None
-        else [{"id": one, "cluster": ids[one]} for one in sorted(ids, key=lambda one: (-len(one), one))]
-        for plain, ids in zip(only, by_tail.values(), strict=True)
-    ]
-    return [list(by_tail), only, longest]
-
-
-def _node(resource: str) -> str:
-    matching = f"list_filter(nodes.ids, lambda one: ends_with('/' || lower({resource}), '/' || one.id))"
-    return f"CASE WHEN nodes.ids IS NULL THEN nodes.only_cluster ELSE {matching}[1].cluster END"
 
 
 def _dimensions(keys: Sequence[str], names: Sequence[str]) -> str:

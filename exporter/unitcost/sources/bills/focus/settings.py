@@ -8,7 +8,7 @@ from typing import Literal
 from pydantic import field_validator
 
 from unitcost.facts import COMPONENTS
-from unitcost.sources.base import ExistingPath, Settings
+from unitcost.sources.base import Context, ExistingPath, Settings
 
 
 class FocusSettings(Settings):
@@ -29,6 +29,11 @@ class FocusSettings(Settings):
     components: Mapping[str, str] = {}
     overlapping_files: Literal["error", "sum"] = "error"
     missing_days: Literal["unknown", "zero"] = "unknown"
+
+    def identity(self, context: Context) -> list[object]:
+        """Tags are read by the keys of tenants and dimensions."""
+        mine = self.model_dump(mode="json", exclude={"type", "required", "path", "components"})
+        return [mine, context.tenant_keys, context.fold, context.dimensions]
 
     @field_validator("components")
     @classmethod

@@ -12,7 +12,7 @@ from typing import ClassVar
 import duckdb
 
 from unitcost.errors import SourceError
-from unitcost.facts import Asked, Batch, Note, Problem
+from unitcost.facts import COST, Asked, Batch, Note, Problem
 from unitcost.sources.base import NOBODY, OR_NONE, Context, SourceKind
 from unitcost.sources.bills.focus.contents import Facts, Options, any_tenant, frequent_keys, inspect, odd_values
 from unitcost.sources.bills.focus.costs import empty_cost, missing_costs
@@ -49,7 +49,7 @@ class Focus:
             None if settings.tenant == NOBODY else settings.tenant,
             () if settings.tenant == NOBODY else context.tenant_keys,
             context.dimensions,
-            {**context.components, **settings.components},
+            context.metered,
         )
         self._folding = context.fold
         self._facts: dict[BillFile, Facts] = {}
@@ -117,9 +117,8 @@ class Focus:
             yield problem
             return
         days, holes = known_days(bill, before, asked.now, zero=self._settings.missing_days == "zero")
-        nodes = asked.stored.nodes(bill.first, bill.last)
         options = self._options_of(bill)
-        made_of = (FORMAT, options.cost, options.tenant, options.keys, sorted(options.components.items()), nodes)
+        made_of = (FORMAT, options.cost, options.tenant, options.keys, options.resources)
         digest = fingerprint(bill.files, [*made_of, self._settings.overlapping_files, days])
         stored = asked.stored.fingerprint(bill.key)
         if stored != digest:
@@ -127,7 +126,7 @@ class Focus:
                 yield problem
                 return
             self._compare(bill, asked, known=stored is not None)
-            yield Batch(bill.key, days, digest, cost=build(bill, options, nodes))
+            yield Batch(bill.key, days, digest, cost=build(bill, options), says=COST)
         if self._told.get(bill.key, ("",))[0] != digest:
             self._told[bill.key] = (
                 digest,

@@ -8,14 +8,14 @@ from __future__ import annotations
 import re
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import astuple, dataclass, field
 from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
 from http import HTTPStatus
 from typing import Any
 
 from unitcost.errors import SourceError
-from unitcost.facts import IDLE, LARGEST_AMOUNT, Cost, Node
+from unitcost.facts import IDLE, K8S, LARGEST_AMOUNT, Cost, Resource, cluster_scope
 from unitcost.sources.cluster.opencost.errors import in_plain_words
 from unitcost.sources.cluster.opencost.names import Naming
 from unitcost.sources.json_pieces import Opened, Path
@@ -268,11 +268,12 @@ def read_costs(entries: Iterable[Entry], naming: Naming, currency: str) -> dict[
     for entry in entries:
         tenant, dimensions, _, _ = naming.read(entry.name, entry.cluster)
         idle = IDLE in entry.name.split("/")
+        scope = cluster_scope(entry.cluster)
         for service, amount in entry.amounts.items():
             component = "idle" if idle else COMPONENT[service]
             for day, part in spread(amount, entry.start, entry.end).items():
                 if part:
-                    rows[day].append(Cost(day, tenant, service, component, part, currency, entry.cluster, dimensions))
+                    rows[day].append(Cost(day, tenant, service, component, part, currency, scope, dimensions))
     return rows
 
 
@@ -285,7 +286,7 @@ class Assets:
 
     total: Decimal
     kinds: Mapping[str, Decimal]
-    nodes: Sequence[Node]
+    resources: Sequence[Resource]
     compute: Mapping[str, Mapping[str, Decimal]] = field(default_factory=dict)
 
     def kind(self, service: str) -> Decimal | None:
@@ -306,7 +307,7 @@ class _Asset:
     gpu: Decimal
     cluster: str
     services: Mapping[str, Decimal]
-    nodes: Sequence[Node]
+    resources: Sequence[Resource]
 
 
 def read_assets(pieces: Pieces, where: str, cluster: str | None, fallback: str, only: date | None = None) -> Assets:
@@ -330,9 +331,9 @@ def read_assets(pieces: Pieces, where: str, cluster: str | None, fallback: str, 
         kinds["gpu"] += asset.gpu
         for service, amount in asset.services.items():
             compute[asset.cluster][service] += amount
-    nodes = {(node.day, node.provider_id, node.cluster): node for asset in found.values() for node in asset.nodes}
+    resources = {resource for asset in found.values() for resource in asset.resources}
     total = sum((asset.cost for asset in found.values()), Decimal(0))
-    return Assets(total, kinds, [nodes[key] for key in sorted(nodes)], compute)
+    return Assets(total, kinds, sorted(resources, key=astuple), compute)
 
 
 def _asset(asset: Any, where: str, cluster: str | None, fallback: str, only: date | None) -> _Asset:
@@ -347,11 +348,12 @@ def _asset(asset: Any, where: str, cluster: str | None, fallback: str, only: dat
         services = _node_costs(asset, cost, where)
         gpu = read_amount(asset.get("gpuCost", Decimal(0)), f"{where}, gpuCost")
     provider_id = cloud_id(_text(properties, "providerID", where))
-    nodes: list[Node] = []
+    resources: list[Resource] = []
     if kind in WITH_ID and provider_id:
         days = [day for day, _, _ in days_of(*read_window(asset.get("window"), where))]
-        nodes = [Node(day, provider_id, cluster or own) for day in days if only in {None, day}]
-    return _Asset(kind, cost, gpu, own, services, nodes)
+        scope, word = f"{K8S}{cluster or own}", WITH_ID[kind]
+        resources = [Resource(day, provider_id, scope, word) for day in days if only in {None, day}]
+    return _Asset(kind, cost, gpu, own, services, resources)
 
 
 def _node_costs(asset: Mapping[str, Any], total: Decimal, where: str) -> dict[str, Decimal]:
@@ -370,7 +372,8 @@ def _node_costs(asset: Mapping[str, Any], total: Decimal, where: str) -> dict[st
 
 NODE_FIELDS = {"cpu": "cpuCost", "ram": "ramCost", "gpu": "gpuCost"}
 KINDS = {"Disk": "pv", "LoadBalancer": "load_balancer"}
-WITH_ID = ("Node", "Disk", "LoadBalancer")
+WITH_ID = {"Node": "node", "Disk": "disk", "LoadBalancer": "load_balancer"}
+"""Type of an asset with an id of the cloud's → kind of a Resource."""
 
 
 def cloud_id(provider_id: str) -> str:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import json
-import re
 from collections.abc import Sequence
-from datetime import UTC, date, datetime, time, timedelta
+from datetime import date, datetime, timedelta
 from decimal import Decimal
 
-from unitcost.facts import Cost, Node, Stored
+from unitcost.facts import Cost, Resource, Stored
 from unitcost.sources.cluster.opencost.guard import Shape, shape
+from unitcost.sources.daily import midnight
 
 WHOLE_DAY = 1440
 HOUR = 60
@@ -19,54 +19,53 @@ NEIGHBOURS = 7
 REFERENCE_MINUTES = 360
 """How many minutes a stored day must cover to be compared with another."""
 FIRST_HOUR = 60
-FINGERPRINT = re.compile(r"(?P<minutes>\d+)m(?P<nodes>\+nodes)?:")
-"""A day's fingerprint starts with the minutes it covers and whether its nodes are known."""
+RESOURCES = "resources"
+"""What a stored day lacks whose nodes, disks and load balancers are unknown."""
 
 
 def minutes_over(day: date, now: datetime) -> int:
     """Return how many minutes of a day are over."""
-    begin = datetime.combine(day, time(), UTC)
-    return min((now - begin) // timedelta(minutes=1), WHOLE_DAY)
+    return min((now - midnight(day)) // timedelta(minutes=1), WHOLE_DAY)
 
 
 def window_of(day: date, minutes: int) -> str:
     """Return the window as a pair of times: durations like 1d reach into the future."""
-    begin = datetime.combine(day, time(), UTC)
-    return ",".join(f"{at:%Y-%m-%dT%H:%M:%SZ}" for at in (begin, begin + timedelta(minutes=minutes)))
+    return ",".join(f"{at:%Y-%m-%dT%H:%M:%SZ}" for at in (midnight(day), end_of(day, minutes)))
 
 
-def fingerprint_of(minutes: int, rows: Sequence[Cost], nodes: Sequence[Node] | None) -> str:
-    """Digest a day. nodes: None if they are not known."""
+def end_of(day: date, minutes: int) -> datetime:
+    """Return when so many minutes of a day are over."""
+    return midnight(day) + timedelta(minutes=minutes)
+
+
+def fingerprint_of(rows: Sequence[Cost], resources: Sequence[Resource]) -> str:
+    """Digest what is said of a day."""
     lines = [
-        (row.tenant, row.service, row.component, str(row.amount), row.currency, row.cluster, dict(row.dimensions))
+        (row.tenant, row.service, row.category, str(row.amount), row.currency, row.scope, dict(row.dimensions))
         for row in rows
     ]
-    ids = [(node.provider_id, node.cluster) for node in nodes or ()]
+    ids = [(one.provider_id, one.scope, one.kind) for one in resources]
     content = json.dumps([sorted(json.dumps(line, sort_keys=True) for line in lines), ids])
-    digest = hashlib.sha256(content.encode()).hexdigest()[:32]
-    return f"{minutes}m{'' if nodes is None else '+nodes'}:{digest}"
+    return hashlib.sha256(content.encode()).hexdigest()[:32]
 
 
-def is_final(fingerprint: str | None, *, with_nodes: bool) -> bool:
-    """Whether a stored day covers all of its 24 hours, and knows its nodes if they are needed.
+def is_final(day: date, stored: Stored, *, with_resources: bool) -> bool:
+    """Whether a day is stored with all of its 24 hours, and its resources if they are needed.
 
     A day that was stored while it still ran, and never asked again, would lack its evening for ever.
     """
-    found = FINGERPRINT.match(fingerprint or "")
+    found = stored.batch(day.isoformat())
+    if found is None or covered(day, stored) < WHOLE_DAY:
+        return False
+    return not (with_resources and found.lacks)
+
+
+def covered(day: date, stored: Stored) -> int:
+    """Return how many minutes of a day are stored, 0 for none."""
+    found = stored.batch(day.isoformat())
     if found is None:
-        return True
-    return int(found["minutes"]) == WHOLE_DAY and (bool(found["nodes"]) or not with_nodes)
-
-
-def covers_whole_day(fingerprint: str | None) -> bool:
-    """Whether a stored day covers all of its 24 hours."""
-    return covered(fingerprint) == WHOLE_DAY
-
-
-def covered(fingerprint: str | None) -> int:
-    """Return how many minutes a stored day covers."""
-    found = FINGERPRINT.match(fingerprint or "")
-    return int(found["minutes"]) if found else WHOLE_DAY
+        return 0
+    return WHOLE_DAY if found.until is None else (found.until - midnight(day)) // timedelta(minutes=1)
 
 
 def reference_for(day: date, minutes: int, stored: Stored) -> Shape | None:
@@ -74,17 +73,14 @@ def reference_for(day: date, minutes: int, stored: Stored) -> Shape | None:
 
     A stored part of a day is no measure for much more of it, nor for other days if it is short.
     """
-    keys = stored.keys()
-    own = day.isoformat()
-    if own in keys and 2 * covered(stored.fingerprint(own)) >= minutes:
-        return shape(stored.costs(own))
+    own = covered(day, stored)
+    if own and 2 * own >= minutes:
+        return shape(stored.costs(day.isoformat()))
     for distance in range(1, NEIGHBOURS + 1):
         for other in (day - timedelta(days=distance), day + timedelta(days=distance)):
-            key = other.isoformat()
-            minutes_stored = covered(stored.fingerprint(key)) if key in keys else 0
-            if minutes_stored >= REFERENCE_MINUTES:
-                return _scaled_to(minutes, minutes_stored, stored.costs(key))
-    return shape(stored.costs(own)) if own in keys else None
+            if (minutes_stored := covered(other, stored)) >= REFERENCE_MINUTES:
+                return _scaled_to(minutes, minutes_stored, stored.costs(other.isoformat()))
+    return shape(stored.costs(day.isoformat())) if own else None
 
 
 def _scaled_to(minutes: int, reference: int, rows: Sequence[Cost]) -> Shape:

@@ -10,7 +10,7 @@ from datetime import date, datetime, timedelta
 from decimal import Decimal
 
 from unitcost.facts import Asked, Cost, Note
-from unitcost.sources.cluster.opencost.day import NEIGHBOURS, covers_whole_day
+from unitcost.sources.cluster.opencost.day import NEIGHBOURS, WHOLE_DAY, covered
 from unitcost.sources.cluster.opencost.guard import shape, suspicion
 
 AT_ONCE = 3
@@ -35,9 +35,10 @@ class Doubts:
             return {}
         marks: dict[date, str] = {}
         for key in asked.stored.keys():  # noqa: SIM118 - a method of ours
+            day = date.fromisoformat(key)
             mark = asked.stored.fingerprint(key)
-            if mark and covers_whole_day(mark) and date.fromisoformat(key) >= asked.first_day:
-                marks[date.fromisoformat(key)] = mark
+            if mark and day >= asked.first_day and covered(day, asked.stored) == WHOLE_DAY:
+                marks[day] = mark
         verdicts: dict[tuple[str, str, str], str] = {}
         doubted = {}
         for day in sorted(marks, reverse=True):
@@ -96,7 +97,7 @@ def doubt_note(name: str, doubted: dict[date, str]) -> list[Note]:
 def mostly_idle(rows: Sequence[Cost], where: str) -> list[Note]:
     """Say of a day that has nothing to be held against that its workloads carry next to nothing of the cluster."""
     found = shape(rows)
-    idle = sum((row.amount for row in rows if row.component == "idle"), Decimal(0))
+    idle = sum((row.amount for row in rows if row.category == "idle"), Decimal(0))
     if idle <= 0 or idle < MOSTLY_IDLE * found.infrastructure:
         return []
     return [

@@ -5,13 +5,13 @@ from __future__ import annotations
 import hashlib
 from collections import defaultdict
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import astuple, dataclass, field
 from datetime import date, datetime
 from decimal import Decimal
 from pathlib import Path
 
 from unitcost.errors import SourceError
-from unitcost.facts import Asked, Batch, Cost, Node, Note, Problem
+from unitcost.facts import COST, Asked, Batch, Cost, Note, Problem, Resource
 from unitcost.sources.cluster.opencost import nulls
 from unitcost.sources.cluster.opencost.answer import (
     Pieces,
@@ -33,7 +33,7 @@ class _Folder:
     """What the files hold together, while they are read."""
 
     rows: dict[date, list[Cost]] = field(default_factory=lambda: defaultdict(list))
-    nodes: dict[date, set[Node]] = field(default_factory=lambda: defaultdict(set))
+    resources: dict[date, set[Resource]] = field(default_factory=lambda: defaultdict(set))
     taken: dict[date, list[tuple[datetime, datetime, str]]] = field(default_factory=lambda: defaultdict(list))
     unknown: set[date] = field(default_factory=set)
     findings: list[Problem | Note] = field(default_factory=list)
@@ -77,8 +77,8 @@ class Recorded:
         yield from folder.findings
         keys = set()
         for day in sorted(set(folder.rows) - folder.unknown, reverse=True):
-            nodes = sorted(folder.nodes[day], key=lambda node: (node.provider_id, node.cluster))
-            batch = Batch(day.isoformat(), [day], _digest(folder.rows[day], nodes), cost=folder.rows[day], nodes=nodes)
+            costs, ids = folder.rows[day], sorted(folder.resources[day], key=astuple)
+            batch = Batch(day.isoformat(), [day], _digest(costs, ids), cost=costs, resources=ids, says=COST)
             keys.add(batch.key)
             yield batch
         self._seen, self._keys, self._findings = seen, keys, folder.findings
@@ -93,8 +93,8 @@ class Recorded:
         where = f"{self._name}, {path.name}"
         body = _load(path, where)
         if holds_assets(_pieces(body, where)):
-            for node in read_assets(_pieces(body, where), where, self._cluster, self._name).nodes:
-                folder.nodes[node.day].add(node)
+            for one in read_assets(_pieces(body, where), where, self._cluster, self._name).resources:
+                folder.resources[one.day].add(one)
             return
         steps = read_steps(_pieces(body, where), where)
         if not steps:
@@ -172,5 +172,5 @@ def _stamp(files: list[Path]) -> str:
     return hashlib.sha256("\n".join(lines).encode()).hexdigest()
 
 
-def _digest(rows: list[Cost], nodes: list[Node]) -> str:
-    return hashlib.sha256(repr((rows, nodes)).encode()).hexdigest()[:32]
+def _digest(rows: list[Cost], resources: list[Resource]) -> str:
+    return hashlib.sha256(repr((rows, resources)).encode()).hexdigest()[:32]

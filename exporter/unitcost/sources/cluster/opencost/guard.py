@@ -84,7 +84,7 @@ def shape(rows: Iterable[Cost]) -> Shape:
     spent: dict[str, Decimal] = defaultdict(Decimal)
     for row in rows:
         spent[row.service] += row.amount
-        if row.component != "idle":
+        if row.category != "idle":
             held[row.tenant, row.service] += row.amount
     return Shape(held, spent)
 

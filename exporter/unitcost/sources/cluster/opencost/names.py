@@ -89,7 +89,7 @@ def untagged(name: str, days: Sequence[Sequence[Cost]], naming: Naming, currency
 
     A Problem where nothing at all has one: then the label is most likely misspelt.
     """
-    workloads = [row for rows in days for row in rows if row.component != "idle"]
+    workloads = [row for rows in days for row in rows if row.category != "idle"]
     total = sum((row.amount for row in workloads), Decimal(0))
     nobody = sum((row.amount for row in workloads if row.tenant is None), Decimal(0))
     asked = " or ".join(naming.tenants)

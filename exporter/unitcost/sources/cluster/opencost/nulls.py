@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 from decimal import Decimal
 
-from unitcost.facts import Cost, Note, Problem
+from unitcost.facts import Cost, Note, Problem, cluster_scope
 from unitcost.sources.cluster.opencost.answer import FIELDS, Assets, Entry
 from unitcost.sources.cluster.opencost.names import Naming
 
@@ -35,12 +35,12 @@ def unknown_day(entries: Sequence[Entry], where: str) -> Problem | None:
 
 def lost_by(entries: Sequence[Entry], naming: Naming, stored: Sequence[Cost]) -> list[str]:
     """Return which costs that a stored day knows are null in these (placed) entries of the same day."""
-    known = {(row.cluster, row.tenant, row.service) for row in stored if row.component != "idle" and row.amount}
+    known = {(row.scope, row.tenant, row.service) for row in stored if row.category != "idle" and row.amount}
     return [
         f"{service} of {entry.name!r}"
         for entry in entries
         for service in services(entry)
-        if (entry.cluster, naming.read(entry.name, entry.cluster).tenant, service) in known
+        if (cluster_scope(entry.cluster), naming.read(entry.name, entry.cluster).tenant, service) in known
     ]
 
 

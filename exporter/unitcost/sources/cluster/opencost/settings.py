@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from unitcost.sources.base import ANumber, ExistingPath, HttpSettings, HttpUrl
+from unitcost.sources.base import ANumber, Context, ExistingPath, HttpSettings, HttpUrl
 
 TenantKey = Annotated[str, Field(pattern=r"^(namespace|(label|annotation):[^,\s]+)$")]
 
@@ -33,6 +33,12 @@ class OpenCostSettings(HttpSettings):
     partial_guard: Annotated[float, ANumber, Field(ge=0, lt=1)] = 0.5
     aggregate: Annotated[list[str], Field(min_length=1)] | None = None
     collector: bool = False
+
+    def identity(self, context: Context) -> list[object]:
+        """Labels are asked for by the keys of tenants and dimensions."""
+        others = {"path", "billed_by", "partial_guard", "collector"}
+        mine = self.model_dump(mode="json", exclude={*HttpSettings.model_fields, *others})
+        return ["by cluster", mine, context.tenant_keys, context.dimensions, context.currency]
 
     @model_validator(mode="after")
     def _one_place(self) -> OpenCostSettings:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Collection, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass, replace
 from datetime import date, datetime, timedelta
 from decimal import Decimal
 from functools import cache
@@ -13,7 +13,7 @@ from itertools import pairwise
 from typing import ClassVar
 
 from unitcost.errors import SourceError
-from unitcost.facts import IDLE, Asked, Batch, Cost, Node, Note, Problem, Query, Stored
+from unitcost.facts import COST, IDLE, Asked, Batch, Cost, Note, Problem, Query, Resource, Stored
 from unitcost.sources.base import NOBODY, Context, SourceKind
 from unitcost.sources.cluster.opencost import guard, nulls
 from unitcost.sources.cluster.opencost.answer import (
@@ -30,8 +30,10 @@ from unitcost.sources.cluster.opencost.answer import (
 from unitcost.sources.cluster.opencost.clusters import placed
 from unitcost.sources.cluster.opencost.day import (
     HOUR,
+    RESOURCES,
     WHOLE_DAY,
     covered,
+    end_of,
     fingerprint_of,
     is_final,
     minutes_over,
@@ -50,8 +52,8 @@ YOUNGEST, YOUNGEST_HOUR = timedelta(minutes=10), timedelta(hours=1)
 """How much of the current day must be over before it is asked, as fewer samples say nothing; in collector mode."""
 ASK_FAILED_AGAIN = timedelta(hours=1)
 """When a day that can no longer change is asked again after it could not be used."""
-NODES_AROUND = timedelta(days=7)
-"""Where /assets fails, nodes of days as near as this stand in. A day of the bill on which none of its rows is known to
+AROUND = timedelta(days=7)
+"""Where /assets fails, those of days as near as this stand in. A day of the bill on which none of its rows is known to
 be Kubernetes would else look like one that the bill does not cover yet, and OpenCost's estimate would come on top."""
 COLLECTOR_DAYS = 15
 """How many days OpenCost keeps by itself in collector mode, unless it is told otherwise."""
@@ -80,7 +82,7 @@ class OpenCost:
     ) -> None:
         self.name = name
         self.settings = settings
-        self._bills = context.bills and settings.billed_by != []
+        self._bills = context.billed and settings.billed_by != []
         self._currency = settings.currency or context.currency
         self._guard = Decimal(str(settings.partial_guard))
         self._pause = pause
@@ -155,11 +157,8 @@ class OpenCost:
         return problems
 
     def _due(self, asked: Asked, doubted: Collection[date]) -> Iterator[date]:
-        stored = asked.stored.keys()
-
         def is_whole(day: date) -> bool:
-            key = day.isoformat()
-            return key in stored and is_final(asked.stored.fingerprint(key), with_nodes=self._bills)
+            return is_final(day, asked.stored, with_resources=self._bills)
 
         return due(asked, YOUNGEST_HOUR if self.settings.collector else YOUNGEST, is_whole, doubted)
 
@@ -194,7 +193,7 @@ class OpenCost:
         if not rows:
             yield from self._nothing(day, asked, known=known)
             return
-        if known and covered(asked.stored.fingerprint(key)) >= minutes:
+        if known and covered(day, asked.stored) >= minutes:
             lost = nulls.lost_by(answer.entries, self._naming, asked.stored.costs(key))
             if lost:
                 yield Note(
@@ -206,22 +205,31 @@ class OpenCost:
         if isinstance(believed, Problem):
             yield believed
             return
-        nodes: Sequence[Node] = ()
+        resources: Sequence[Resource] = ()
         found: Assets | None = None
         if self._bills:
             try:
                 found = assets()
-                nodes = found.nodes
+                resources = found.resources
             except SourceError as error:
-                nodes = _stored_nodes(asked.stored, day, believed)
-                kept = f"the {len(nodes)} known before are kept" if nodes else "none are known around this day"
+                resources = _stored_resources(asked.stored, day, believed)
+                kept = f"the {len(resources)} known before are kept" if resources else "none are known around this day"
                 yield Problem(
                     "assets",
                     self._where(day),
                     f"{error.where}: {error.text}; so the day's node ids are unknown, {kept}",
                     f"Until they are, a bill's rows are told to be Kubernetes by their tags alone. {error.hint}",
                 )
-        yield Batch(key, [day], fingerprint_of(minutes, believed, nodes if found else None), cost=believed, nodes=nodes)
+        yield Batch(
+            key,
+            [day],
+            fingerprint_of(believed, resources),
+            cost=believed,
+            resources=resources,
+            says=COST,
+            until=end_of(day, minutes),
+            lacks="" if found else RESOURCES,
+        )
         yield from nulls.named(answer.entries, believed, found, self._where(day))
         if self._guard and reference_for(day, minutes, asked.stored) is None:
             yield from mostly_idle(believed, self._where(day))
@@ -229,10 +237,10 @@ class OpenCost:
     def _nothing(self, day: date, asked: Asked, *, known: bool) -> Iterator[Batch | Problem | Note]:
         """Say that OpenCost has nothing of a day, and whether that is remembered until it is asked a day later."""
         closed = is_closed(day, asked)
-        lost = closed and not is_final(asked.stored.fingerprint(day.isoformat()), with_nodes=self._bills)
+        lost = known and closed and not is_final(day, asked.stored, with_resources=self._bills)
         if not known or lost:
             yield Batch(day.isoformat(), [])
-        if known and lost:
+        if lost:
             yield Note(
                 f"{self._where(day)}: what is stored of this day is not all of it, and OpenCost has no more of it"
             )
@@ -329,11 +337,11 @@ def _any_workload(entries: Sequence[Entry]) -> bool:
     return any(entry.name != IDLE for entry in entries)
 
 
-def _stored_nodes(stored: Stored, day: date, rows: Sequence[Cost]) -> list[Node]:
-    """Return the cluster's nodes of this day, or else of the week around it: an id means the same node on any day."""
-    clusters = {row.cluster for row in rows}
-    found = stored.nodes(day, day) or stored.nodes(day - NODES_AROUND, day + NODES_AROUND)
-    return [Node(day, provider_id, cluster) for provider_id, cluster in found if cluster in clusters]
+def _stored_resources(stored: Stored, day: date, rows: Sequence[Cost]) -> list[Resource]:
+    """Return the cluster's resources of this day, or else of the week around it: an id means the same on any day."""
+    scopes = {row.scope for row in rows}
+    found = stored.resources(day, day) or stored.resources(day - AROUND, day + AROUND)
+    return sorted({replace(one, day=day) for one in found if one.scope in scopes}, key=astuple)
 
 
 def _all_failed(failed: Sequence[Problem]) -> SourceError:

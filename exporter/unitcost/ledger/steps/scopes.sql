@@ -1,0 +1,24 @@
+-- reads: cost, resource, and of this run: dirty
+-- writes: resource_scope (the scope that a bill's resource belongs to, as a meter knows it), scoped_day of the dirty days
+
+-- A bill's id is that of a resource where it is the same or ends with it; where it ends with several, the longest is it.
+-- An id means the same resource on any day.
+CREATE OR REPLACE TEMP TABLE resource_scope AS
+WITH
+spelt AS (SELECT DISTINCT resource FROM cost SEMI JOIN dirty USING (day) WHERE resource IS NOT NULL),
+known AS (
+    SELECT resource_key(provider_id) AS id, min(scope) AS scope, arg_min(kind, scope) AS kind FROM resource GROUP BY ALL
+)
+SELECT s.resource, k.scope, k.kind
+FROM spelt s
+JOIN known k ON resource_tail(s.resource) = resource_tail(k.id)
+    AND ends_with('/' || resource_key(s.resource), '/' || k.id)
+WHERE k.id <> ''
+QUALIFY row_number() OVER (PARTITION BY s.resource ORDER BY length(k.id) DESC, k.id) = 1;
+
+DELETE FROM scoped_day WHERE day IN (FROM dirty);
+INSERT INTO scoped_day
+SELECT c.source, coalesce(r.scope, c.scope) AS scope, c.day, bool_or(c.charge = 'usage')
+FROM cost c SEMI JOIN dirty USING (day) LEFT JOIN resource_scope r USING (resource)
+WHERE coalesce(r.scope, c.scope) IS NOT NULL
+GROUP BY ALL;

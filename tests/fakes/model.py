@@ -61,6 +61,24 @@ Line = tuple[Cost, str, str | None, Decimal]
 """A cost, the source it is counted under, its tenant, and what it comes to in the configured currency."""
 
 
+RESOURCE_KINDS = {"i-1": "node", "i-2": "node", "vol-1": "disk", "lb-1": "load_balancer"}
+"""The resources that the cluster knows."""
+METERED = {"cpu": "node", "ram": "node", "gpu": "node", "pv": "disk"} | {
+    name: name for name in ("network", "load_balancer")
+}
+
+
+def parts_of(cost: Cost) -> list[str]:
+    """Return by whose use of what a bill's row is divided: the first of these that the meter knows anything of."""
+    kind = RESOURCE_KINDS.get(cost.resource or "")
+    if kind == "load_balancer" or cost.service == "Load Balancing":
+        return [cost.resource or "", "load_balancer", "all"] if cost.category != "network" else ["load_balancer", "all"]
+    if cost.category == "network":
+        return ["network", "all"]
+    by_component = {"compute": "node", "gpu": "node", "storage": "disk"}
+    return [cost.resource or "", kind or by_component.get(cost.category, "all"), "all"]
+
+
 def count_day(
     day: date,
     bill: Iterable[Cost],
@@ -79,19 +97,26 @@ def count_day(
     rows = [(c, "bill", name_of(c.tenant, aliases), converted(c)) for c in bill if c.day == day]
     workloads = [(c, "cluster", name_of(c.tenant, aliases), converted(c)) for c in cluster if c.day == day]
     counted: list[Line] = []
-    pool = [row for row in rows if row[0].scope is not None]
+    pool = [row for row in rows if row[0].scope is not None or row[0].resource in RESOURCE_KINDS]
     weights: dict[str, Fraction] = defaultdict(Fraction)
     kinds: dict[str, Line] = {}
     for row in workloads:
-        key = repr((row[2], row[0].category, row[0].service))
+        key = repr((row[0].resource, row[2], row[0].category, row[0].service))
         weights[key] += Fraction(row[3])
         kinds[key] = row
-    portions = split(sum((row[3] for row in pool), Decimal(0)), weights) if pool else {}
-    if portions:
+    parts: dict[str, list[str]] = defaultdict(list)
+    for key, row in kinds.items():
+        if weights[key] > 0:
+            for part in {row[0].resource or "all", METERED.get(row[0].service, "all"), "all"}:
+                parts[part].append(key)
+    pools: dict[str, Decimal] = defaultdict(Decimal)
+    for row in pool if parts else []:
+        pools[next(part for part in parts_of(row[0]) if part in parts)] += row[3]
+    for part, whole in pools.items():
+        portions = split(whole, {key: weights[key] for key in parts[part]})
         counted += [(kinds[key][0], "bill", kinds[key][2], amount) for key, amount in portions.items()]
-    else:
-        counted += pool
-    counted += [row for row in rows if row[0].scope is None]
+    counted += [] if parts else pool
+    counted += [row for row in rows if row not in pool]
     if not billed:
         counted += workloads
     total = sum((row[3] for row in rows), Decimal(0))

@@ -8,9 +8,9 @@ from decimal import Decimal
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.fakes.model import Rule, count_day
+from tests.fakes.model import RESOURCE_KINDS, Rule, count_day
 from tests.fakes.stored import utc
-from unitcost.facts import COST, Batch, Cost, Usage
+from unitcost.facts import COST, Batch, Cost, Resource, Usage
 from unitcost.ledger.derive import Model, derive
 from unitcost.ledger.store import Ledger
 
@@ -32,25 +32,38 @@ quantities = st.one_of(
 )
 
 
-def costs(component: st.SearchStrategy[str], cluster: st.SearchStrategy[str | None]) -> st.SearchStrategy[list[Cost]]:
+def costs(
+    services: list[str], components: list[str], scopes: list[str | None], resources: list[str | None]
+) -> st.SearchStrategy[list[Cost]]:
     return st.lists(
         st.builds(
             Cost,
             day=st.sampled_from(DAYS),
             tenant=tenants,
-            service=st.sampled_from(["ec2", "rds"]),
-            category=component,
+            service=st.sampled_from(services),
+            category=st.sampled_from(components),
             amount=amounts,
             currency=st.sampled_from(["USD", "EUR"]),
-            scope=cluster,
+            scope=st.sampled_from(scopes),
             charge=st.sampled_from(["usage", "usage", "purchase", "correction"]),
+            resource=st.sampled_from(resources),
         ),
         max_size=12,
     )
 
 
-bills = costs(st.sampled_from(["compute", "database", "support"]), st.sampled_from([None, None, "k8s/prod"]))
-clusters = costs(st.sampled_from(["compute", "idle", "network"]), st.just("k8s/prod"))
+bills = costs(
+    ["ec2", "rds", "Load Balancing"],
+    ["compute", "database", "support", "storage", "network"],
+    [None, None, "k8s/prod"],
+    [None, None, *RESOURCE_KINDS, "i-9"],
+)
+clusters = costs(
+    ["cpu", "ram", "gpu", "pv", "network", "load_balancer", "shared"],
+    ["compute", "idle", "network"],
+    ["k8s/prod"],
+    [None, "i-1", "i-2"],
+)
 delivered = st.sets(st.sampled_from(DAYS), min_size=1)
 usages = st.lists(
     st.builds(
@@ -67,7 +80,7 @@ matches = st.fixed_dictionaries(
     {},
     optional={
         "component": st.sampled_from(["idle", "database", "compute", "support"]),
-        "service": st.sampled_from(["ec2", "rds"]),
+        "service": st.sampled_from(["ec2", "rds", "cpu"]),
         "source": st.sampled_from(["bill", "cluster"]),
     },
 )
@@ -108,11 +121,12 @@ def test_every_dollar_of_random_companies_is_served_once_and_the_plain_model_agr
         ledger.put("bill", "", Batch("2026-03", sorted(known), cost=bill, says=COST), NOW, RATES)
         for day in DAYS:
             rows = [cost for cost in cluster if cost.day == day]
-            ledger.put("cluster", "", Batch(day.isoformat(), [day], cost=rows), NOW, RATES)
+            ids = [Resource(day, one, "k8s/prod", kind) for one, kind in RESOURCE_KINDS.items()]
+            ledger.put("cluster", "", Batch(day.isoformat(), [day], cost=rows, resources=ids), NOW, RATES)
         ledger.put("usage", "", Batch("all", DAYS, usage=usage), NOW, RATES)
         derive(ledger, model(chosen), NOW, timedelta(days=30))
     bill, cluster, usage, known = statements[-1]
-    marked = {cost.day for cost in bill if cost.scope is not None and cost.charge == "usage"}
+    marked = {cost.day for cost in bill if cost.charge == "usage" and (cost.scope or cost.resource in RESOURCE_KINDS)}
     billed = marked & known if marked else known
     for day in DAYS:
         expected = count_day(day, bill, cluster, usage, chosen, ALIASES, RATES, billed=day in billed)

@@ -58,7 +58,7 @@ def write(folder: Path, now: datetime) -> Path:
     months = [month_of_costs(month, clock, everyone, direct) for month in clock.months]
     folder.mkdir(parents=True, exist_ok=True)
     write_cluster(folder / "opencost", clock, months, everyone)
-    write_bill(folder / "focus", clock, months)
+    write_bill(folder / "focus", clock, months, everyone)
     write_directory(folder / "tenants.csv", everyone)
     write_mrr(folder / "mrr.csv", clock, everyone)
     write_usage(folder / "usage.csv", clock, months, everyone)

@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from datetime import date, timedelta
 from pathlib import Path
 
-from unitcost.sample.cluster import BILL_PERCENT, CLUSTER
+from unitcost.sample.cluster import BILL_PERCENT, CLUSTER, volumes
 from unitcost.sample.company import FEATURE, UNIT, MonthOfCosts, so_far
-from unitcost.sample.customers import apportion
+from unitcost.sample.customers import Customer, apportion
 from unitcost.sample.days import DAY_SECONDS, Clock, spread
 
 COLUMNS = (
@@ -27,6 +27,7 @@ AWS, OPENAI = "Amazon Web Services", "OpenAI"
 ACCOUNTS = {AWS: ("123456789012", "210987654321"), OPENAI: ("org-sample", "proj-production")}
 SERVICES = {
     "nodes": (AWS, "Compute", "Amazon Elastic Compute Cloud"),
+    "volumes": (AWS, "Storage", "Amazon Elastic Compute Cloud"),
     "database": (AWS, "Databases", "Amazon Relational Database Service"),
     "storage": (AWS, "Storage", "Amazon Simple Storage Service"),
     "network": (AWS, "Networking", "AWS Data Transfer"),
@@ -36,6 +37,8 @@ SERVICES = {
 
 FEATURES = {"database": "dashboards", "storage": "ingest", "network": "dashboards"}
 AI_FEATURES = ("search", "reports")
+LISTED = ("nodes", "volumes")
+"""What has a list price of its own."""
 NODE_SIZES = [4.0] * 6 + [2.0] * 4 + [7.5] * 2
 
 
@@ -49,14 +52,14 @@ class Line:
     days: list[int]
 
 
-def write_bill(folder: Path, clock: Clock, months: list[MonthOfCosts]) -> None:
+def write_bill(folder: Path, clock: Clock, months: list[MonthOfCosts], everyone: list[Customer]) -> None:
     """Write folder/BILLING_PERIOD=YYYY-MM/bill-00001.csv.gz for every month that has rows.
 
     The cloud's rows come late: the newest are of yesterday, so the cluster's cost of today is OpenCost's
     estimate. The AI provider's rows include today's part.
     """
     for month in months:
-        rows = list(_rows(month, clock))
+        rows = list(_rows(month, clock, everyone))
         if not rows:
             continue
         period = folder / f"BILLING_PERIOD={month.month.first:%Y-%m}"
@@ -70,11 +73,11 @@ def write_bill(folder: Path, clock: Clock, months: list[MonthOfCosts]) -> None:
         (period / "bill-00001.csv.gz").write_bytes(packed)
 
 
-def _rows(month: MonthOfCosts, clock: Clock) -> Iterator[tuple[str, ...]]:
+def _rows(month: MonthOfCosts, clock: Clock, everyone: list[Customer]) -> Iterator[tuple[str, ...]]:
     """Yield the rows in the order of COLUMNS, day by day."""
     days = month.month.days
     period = _stamp(days[-1] + timedelta(1)), _stamp(days[0])
-    lines = [(line, json.dumps(line.tags, separators=(",", ":"))) for line in _lines(month)]
+    lines = [(line, json.dumps(line.tags, separators=(",", ":"))) for line in _lines(month, everyone)]
     for place, day in enumerate(days):
         start, end = _stamp(day), _stamp(day + timedelta(1))
         seconds = clock.elapsed(day)
@@ -86,17 +89,20 @@ def _rows(month: MonthOfCosts, clock: Clock) -> Iterator[tuple[str, ...]]:
                 continue
             account, sub_account = ACCOUNTS[provider]
             cost = _dollars(amount)
-            listed = _dollars(amount * 100 // BILL_PERCENT) if line.service == "nodes" else cost
+            listed = _dollars(amount * 100 // BILL_PERCENT) if line.service in LISTED else cost
             yield (
                 cost, account, "USD", *period, "Usage", "", end, start, cost, cost, listed,
                 provider, line.resource, category, service, provider, sub_account, tags,
             )  # fmt: skip
 
 
-def _lines(month: MonthOfCosts) -> Iterator[Line]:
+def _lines(month: MonthOfCosts, everyone: list[Customer]) -> Iterator[Line]:
     production = {"environment": "production"}
-    for number, days in enumerate(_nodes(month)):
-        yield Line("nodes", f"i-{0x0A17C0DE00 + number:017x}", {"aws:eks:cluster-name": CLUSTER, **production}, days)
+    cluster = {"aws:eks:cluster-name": CLUSTER, **production}
+    disks = volumes(month, everyone)
+    for number, days in enumerate(_nodes([day - disk for day, disk in zip(month.nodes, disks, strict=True)])):
+        yield Line("nodes", f"i-{0x0A17C0DE00 + number:017x}", cluster, days)
+    yield Line("volumes", "vol-0a17c0de000000001", cluster, disks)
     for service, days in month.untagged.items():
         yield Line(service, f"shared-{service}", production, days)
     for service, by_tenant in month.direct.items():
@@ -111,11 +117,11 @@ def _lines(month: MonthOfCosts) -> Iterator[Line]:
         yield Line("ai", f"key-{tenant}", {"tenant": tenant, "feature": FEATURE, **production}, days)
 
 
-def _nodes(month: MonthOfCosts) -> list[list[int]]:
-    """Split the cluster's days over its nodes, to the last unit."""
-    amounts = apportion(sum(month.nodes), NODE_SIZES)
-    nodes = [spread(amount, month.nodes) for amount in amounts[1:]]
-    first = [total - sum(parts) for total, *parts in zip(month.nodes, *nodes, strict=True)]
+def _nodes(days: list[int]) -> list[list[int]]:
+    """Split what all nodes cost on each day over them, to the last unit."""
+    amounts = apportion(sum(days), NODE_SIZES)
+    nodes = [spread(amount, days) for amount in amounts[1:]]
+    first = [total - sum(parts) for total, *parts in zip(days, *nodes, strict=True)]
     return [first, *nodes]
 
 

@@ -84,6 +84,16 @@ def write_cluster(folder: Path, clock: Clock, months: list[MonthOfCosts], everyo
             (folder / f"{day}.json").write_text(text + "\n", encoding="utf-8")
 
 
+def volumes(month: MonthOfCosts, everyone: list[Customer]) -> list[int]:
+    """Return what the bill charges for the cluster's volumes on each whole day of the month, in units."""
+    running = _running(month, everyone)
+    listed = [
+        sum(cost.get("pv", 0) for cost in _costs(running, month.nodes, place, DAY_SECONDS).values())
+        for place in range(len(month.nodes))
+    ]
+    return [amount * LISTED_UNIT * BILL_PERCENT // 100 for amount in listed]
+
+
 def _running(month: MonthOfCosts, everyone: list[Customer]) -> list[Running]:
     running = [Running(_name("__unallocated__", pod), pod, month.platform) for pod in PLATFORM]
     for number, customer in enumerate(everyone):

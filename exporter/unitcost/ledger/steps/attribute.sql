@@ -1,5 +1,5 @@
 -- reads: cost, usage, revenue, mrr_day, doubt, resource_scope, and of this run: source, alias, rate, component, dirty
--- writes: cost_fact (costs in the configured currency with their tenant, component and scope), usage_day and revenue_day
+-- writes: cost_fact (costs in the configured currency with their tenant, component, scope and the resource of it), usage_day and revenue_day
 --         of the dirty days
 
 -- What a source says of a dirty day counts, unless the ledger holds of it what cannot be counted.
@@ -34,9 +34,9 @@ WITH counted AS (
     JOIN service_component s ON s.source = c.source AND s.service = c.service AND s.category IS NOT DISTINCT FROM c.category
     LEFT JOIN spelling n ON n.spelt = c.tenant
 )
-SELECT * EXCLUDE (resource), NULL::VARCHAR AS resource_kind FROM counted WHERE resource IS NULL
+SELECT *, NULL::VARCHAR AS resource_kind FROM counted WHERE resource IS NULL
 UNION ALL
-SELECT c.day, c.source, c.kind, coalesce(r.scope, c.scope) AS scope, c.tenant, c.service, c.item, c.dims, c.unit,
+SELECT c.day, c.source, c.kind, coalesce(r.scope, c.scope) AS scope, r.id AS resource, c.tenant, c.service, c.item, c.dims, c.unit,
     CAST(sum(c.quantity) AS DECIMAL(38, 12)) AS quantity, c.component, CAST(sum(c.amount) AS DECIMAL(38, 12)) AS amount,
     CAST(sum(c.list_amount) AS DECIMAL(38, 12)) AS list_amount, r.kind AS resource_kind
 FROM counted c LEFT JOIN resource_scope r USING (resource)

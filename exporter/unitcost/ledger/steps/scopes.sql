@@ -9,7 +9,7 @@ spelt AS (SELECT DISTINCT resource FROM cost SEMI JOIN dirty USING (day) WHERE r
 known AS (
     SELECT resource_key(provider_id) AS id, min(scope) AS scope, arg_min(kind, scope) AS kind FROM resource GROUP BY ALL
 )
-SELECT s.resource, k.scope, k.kind
+SELECT s.resource, k.id, k.scope, k.kind
 FROM spelt s
 JOIN known k ON resource_tail(s.resource) = resource_tail(k.id)
     AND ends_with('/' || resource_key(s.resource), '/' || k.id)

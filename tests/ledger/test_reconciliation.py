@@ -1,0 +1,97 @@
+"""A bill's money of a cluster goes to who used what it was for: row by row, to the cent."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import Any
+
+import pytest
+
+from tests.fakes.company import NOW, RATES, YESTERDAY, Company
+from unitcost.facts import Batch, Cost, Resource
+
+RESOURCES = {"i-web": "node", "i-gpu": "node", "vol-1": "disk", "lb-1": "load_balancer"}
+METER: list[tuple[str | None, str, str, str, str | None]] = [
+    # tenant, OpenCost's service, component, its list price, and on which node
+    ("acme", "cpu", "compute", "6", "i-web"),
+    ("acme", "ram", "compute", "2", "i-web"),
+    ("beta", "cpu", "compute", "1", "i-web"),
+    (None, "cpu", "idle", "1", "i-web"),
+    ("gamma", "gpu", "gpu", "0.4", "i-gpu"),
+    ("gamma", "cpu", "compute", "0.1", "i-gpu"),
+    ("beta", "pv", "storage", "3", None),
+    ("acme", "pv", "storage", "1", None),
+    ("delta", "network", "network", "9", None),
+    ("acme", "network", "network", "1", None),
+    ("delta", "load_balancer", "network", "2", None),
+]
+"""26.5 in all: acme 10, beta 4, gamma 0.5, delta 11 and 1 of nobody's (idle)."""
+
+
+def row(service: str, category: str, amount: str, resource: str | None = None, **given: Any) -> Cost:
+    scope = given.pop("scope", "k8s/prod" if resource is None else None)
+    return Cost(YESTERDAY, None, service, category, Decimal(amount), "USD", scope, resource=resource, **given)
+
+
+CASES: dict[str, tuple[list[Cost], dict[str | None, str]]] = {
+    "a GPU node goes to its only user": ([row("EC2", "compute", "30", "i-gpu")], {"gamma": "30"}),
+    "a node's users share it, its idle part too": (
+        [row("EC2", "compute", "20", "arn:aws:ec2:us-east-1:1:instance/i-web")],
+        {"acme": "16", "beta": "2", None: "2"},
+    ),
+    "a discount of one node is its users'": (
+        [row("EC2", "compute", "30", "i-gpu"), row("EC2", "compute", "-10", "i-gpu", charge="credit")],
+        {"gamma": "20"},
+    ),
+    "a disk goes by volumes": ([row("EBS", "storage", "8", "vol-1")], {"beta": "6", "acme": "2"}),
+    "so does storage of the cluster that names no disk": ([row("EBS", "storage", "8")], {"beta": "6", "acme": "2"}),
+    "transfer goes by network, whatever node it left from": (
+        [row("AWSDataTransfer", "network", "10", "i-web"), row("AWSDataTransfer", "network", "10")],
+        {"delta": "18", "acme": "2"},
+    ),
+    "a load balancer goes to who has one": (
+        [row("Elastic Load Balancing", "network", "5"), row("EC2", "network", "5", "lb-1")],
+        {"delta": "10"},
+    ),
+    "nodes that are only tagged go by cpu, ram and gpu": (
+        [row("EC2", "compute", "21")],
+        {"acme": "16", "beta": "2", "gamma": "1", None: "2"},
+    ),
+    "the rest goes by all": (
+        [row("AmazonEKS", "other", "26.5")],
+        {"acme": "10", "beta": "4", "gamma": "0.5", "delta": "11", None: "1"},
+    ),
+    "a resource of no cluster stays nobody's": ([row("EC2", "compute", "7", "i-other")], {None: "7"}),
+}
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_who_pays_for_a_row_of_the_bill(case: str) -> None:
+    rows, expected = CASES[case]
+    company = Company(sources=[("cluster", "cluster", True), ("bill", "bill", True)])
+    meter = [
+        Cost(YESTERDAY, tenant, service, component, Decimal(amount), "USD", "k8s/prod", resource=node)
+        for tenant, service, component, amount, node in METER
+    ]
+    ids = [Resource(YESTERDAY, one, "k8s/prod", kind) for one, kind in RESOURCES.items()]
+    batch = Batch(YESTERDAY.isoformat(), [YESTERDAY], cost=meter, resources=ids)
+    company.ledger.put("cluster", "", batch, NOW, RATES, ["cluster"])
+    company.put("bill", [YESTERDAY], cost=rows)
+    company.gauges()
+    found = dict(company.ledger.rows("SELECT tenant, sum(amount) FROM line WHERE source = 'bill' GROUP BY tenant"))
+    assert found == {tenant: Decimal(amount) for tenant, amount in expected.items() if Decimal(amount)}
+
+
+def test_a_day_without_users_of_a_kind_is_divided_among_all() -> None:
+    company = Company(sources=[("cluster", "cluster", True), ("bill", "bill", True)])
+    company.put("cluster", [YESTERDAY], cost=[_cpu("acme", "3"), _cpu("beta", "1")])
+    company.put("bill", [YESTERDAY], cost=[row("AWSDataTransfer", "network", "8")])
+    company.gauges()
+    assert company.ledger.rows("SELECT tenant, amount, list_amount, basis FROM line ORDER BY ALL") == [
+        ("acme", Decimal(6), Decimal(3), "reconciled"),
+        ("beta", Decimal(2), Decimal(1), "reconciled"),
+    ]
+
+
+def _cpu(tenant: str, amount: str) -> Cost:
+    return Cost(YESTERDAY, tenant, "cpu", "compute", Decimal(amount), "USD", "k8s/prod")

@@ -79,7 +79,7 @@ def alerts(settings: Settings) -> Panel:
     # A customer that the directory does not know has no name.
     found = f'label_replace({found}, "who", "$1", "tenant", "(.+)")'
     found = f'label_replace({found}, "who", "$1", "name", "(.+)")'
-    found = f'label_join({found}, "about", " ", "plan", "window", "source", "cluster", "scope")'
+    found = f'label_join({found}, "about", " ", "plan", "window", "source", "scope", "cluster")'
     found = f'label_replace({found}, "about", "$1", "about", " *(.*?) *")'
     runbooks = settings.runbooks
     shown = "$1" if runbooks.can_be_opened else "$1.md"

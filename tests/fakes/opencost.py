@@ -56,6 +56,41 @@ def by_cluster(reply: Reply) -> Reply:
     return replace(reply, body=dumped(document).body) if renamed else reply
 
 
+def by_node(reply: Reply) -> Reply:
+    """Return an answer as OpenCost gives it with node last in aggregate, of workloads whose nodes were not recorded."""
+    try:
+        document = json.loads(reply.body, parse_float=Decimal, parse_int=Decimal)
+        steps = [step or {} for step in document["data"] or []]
+    except (ValueError, KeyError, TypeError):
+        return reply
+    for step in steps:
+        for name, entry in [*step.items()]:
+            if name != "__idle__":
+                entry["name"] = f"{name}/{(entry.get('properties') or {}).get('node', '__unallocated__')}"
+                step[entry["name"]] = step.pop(name)
+    return replace(reply, body=dumped(document).body)
+
+
+def tenants_by_node(day: str = "2026-11-22") -> Any:
+    """Return the recorded pods of a day summed up by tenant and node, as OpenCost does it."""
+    step: dict[str, Any] = {}
+    for pod in loaded(f"pod-{day}.json")["data"][0].values():
+        properties = pod["properties"]
+        if pod["name"] == "__idle__":
+            step["__idle__"] = pod
+            continue
+        tenant = (properties.get("labels") or {}).get("tenant", "__unallocated__")
+        name = f"{properties['cluster']}/{tenant}/{properties.get('node', '__unallocated__')}"
+        kept = {key: properties[key] for key in ("cluster", "node", "providerID") if key in properties}
+        if name not in step:
+            step[name] = {**pod, "name": name, "properties": kept}
+            continue
+        for key in pod:
+            if key.endswith(("Cost", "CostAdjustment")):
+                step[name][key] += pod[key]
+    return {"code": 200, "data": [step]}
+
+
 @dataclass
 class Replay:
     """Answers /allocation and /assets by day. allocation, assets: day → the replies, the last one stays.
@@ -70,10 +105,12 @@ class Replay:
 
     def __call__(self, request: Request) -> Reply:
         """Answer one request, by cluster first where it asks for that."""
-        reply = self._answer(request)
-        return by_cluster(reply) if request.params.get("aggregate", "").startswith("cluster,") else reply
+        aggregates = request.params.get("aggregate", "").split(",")
+        reply = self.recorded(request)
+        reply = by_node(reply) if aggregates[-1] == "node" else reply
+        return by_cluster(reply) if aggregates[0] == "cluster" and len(aggregates) > 1 else reply
 
-    def _answer(self, request: Request) -> Reply:
+    def recorded(self, request: Request) -> Reply:
         start, _, end = request.params.get("window", "").partition(",")
         day = start[:10]
         if not (start.endswith("T00:00:00Z") and end.endswith("Z")):
@@ -91,7 +128,7 @@ class Replay:
 def _allocation(day: str, params: Mapping[str, str]) -> Reply:
     if params.get("includeIdle") != "true" or params.get("accumulate") != "true":
         return Reply("", status=400)
-    known = RECORDED.get(params["aggregate"].removeprefix("cluster,"))
+    known = RECORDED.get(params["aggregate"].removeprefix("cluster,").removesuffix(",node"))
     if known is None:
         return Reply(recorded("errors/bad-aggregate.json"))
     path = REAL / f"{known}-{day}.json"

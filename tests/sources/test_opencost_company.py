@@ -216,7 +216,7 @@ def test_one_null_field_costs_the_day_that_field_and_is_named_with_a_bound() -> 
     assert not [item for item in found if isinstance(item, Problem)]
     assert total(rows_of(found)) == WHOLE - known
     [note] = [item.text for item in found if isinstance(item, Note) and "null" in item.text]
-    assert "load_balancer cost of 'prod-us/acme'" in note
+    assert "load_balancer cost of 'prod-us/acme" in note
     assert f"at most {known:.2f}" in note
 
 

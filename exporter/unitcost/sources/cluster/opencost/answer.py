@@ -56,7 +56,10 @@ COMPONENT: Mapping[str, str] = {
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One line of an answer. nulls: the fields that are null; amounts lacks the services they belong to."""
+    """One line of an answer. nulls: the fields that are null; amounts lacks the services they belong to.
+
+    node: the cloud's id of the node it ran on, where all of it ran on one.
+    """
 
     name: str
     start: datetime
@@ -64,6 +67,7 @@ class Entry:
     cluster: str | None
     amounts: Mapping[str, Decimal]
     nulls: Sequence[str]
+    node: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,10 +174,12 @@ def _entry(name: str, value: Any, where: str) -> Entry:
             total += read_amount(number, f"{where}, {key}")
         if total:
             amounts[service] = total
-    cluster = _text(_properties(value, where), "cluster", where)
+    properties = _properties(value, where)
+    cluster = _text(properties, "cluster", where)
+    node = cloud_id(_text(properties, "providerID", where))
     if value.get("minutes") == 0:  # it did not run at all, so that nothing of it is unknown
         nulls = []
-    return Entry(name, start, end, cluster or None, amounts, nulls)
+    return Entry(name, start, end, cluster or None, amounts, nulls, node or None)
 
 
 def _properties(value: Mapping[str, Any], where: str) -> Mapping[str, Any]:
@@ -271,9 +277,11 @@ def read_costs(entries: Iterable[Entry], naming: Naming, currency: str) -> dict[
         scope = cluster_scope(entry.cluster)
         for service, amount in entry.amounts.items():
             component = "idle" if idle else COMPONENT[service]
+            node = entry.node if naming.by_node and service in NODE_FIELDS else None
             for day, part in spread(amount, entry.start, entry.end).items():
                 if part:
-                    rows[day].append(Cost(day, tenant, service, component, part, currency, scope, dimensions))
+                    cost = Cost(day, tenant, service, component, part, currency, scope, dimensions, resource=node)
+                    rows[day].append(cost)
     return rows
 
 
@@ -282,12 +290,14 @@ class Assets:
     """What an /assets answer says: what everything cost, what each kind cost, and the cloud's ids.
 
     compute: OpenCost's own name of a cluster → cpu, ram, gpu → what its nodes cost, discounts and adjustments in.
+    nodes: the same by the cloud's id of each node, where all of them have one.
     """
 
     total: Decimal
     kinds: Mapping[str, Decimal]
     resources: Sequence[Resource]
     compute: Mapping[str, Mapping[str, Decimal]] = field(default_factory=dict)
+    nodes: Mapping[str, Mapping[str, Decimal]] = field(default_factory=dict)
 
     def kind(self, service: str) -> Decimal | None:
         """Return what everything of one service cost, or None for what /assets does not know (network)."""
@@ -325,6 +335,7 @@ def read_assets(pieces: Pieces, where: str, cluster: str | None, fallback: str, 
         raise SourceError("format", where, "data is not a map of assets", URL_HINT)
     kinds: dict[str, Decimal] = defaultdict(Decimal)
     compute: dict[str, dict[str, Decimal]] = defaultdict(lambda: defaultdict(Decimal))
+    nodes = {one.provider_id: asset.services for asset in found.values() for one in asset.resources if asset.services}
     for asset in found.values():
         if asset.kind in KINDS:
             kinds[KINDS[asset.kind]] += asset.cost
@@ -333,7 +344,7 @@ def read_assets(pieces: Pieces, where: str, cluster: str | None, fallback: str, 
             compute[asset.cluster][service] += amount
     resources = {resource for asset in found.values() for resource in asset.resources}
     total = sum((asset.cost for asset in found.values()), Decimal(0))
-    return Assets(total, kinds, sorted(resources, key=astuple), compute)
+    return Assets(total, kinds, sorted(resources, key=astuple), compute, nodes)
 
 
 def _asset(asset: Any, where: str, cluster: str | None, fallback: str, only: date | None) -> _Asset:

@@ -7,12 +7,12 @@ cluster's nodes cost less what their workloads were given, so /assets of the sam
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from decimal import Decimal
 
 from unitcost.errors import SourceError
-from unitcost.facts import IDLE
+from unitcost.facts import IDLE, cluster_scope
 from unitcost.sources.cluster.opencost.answer import Assets, Entry
 from unitcost.sources.cluster.opencost.names import Naming
 from unitcost.sources.values import EXACT, LEDGER
@@ -108,6 +108,61 @@ def _split(idle: Entry, entries: Sequence[Entry], assets: Assets, where: str) ->
             if value:
                 parts[cluster][kind] = value
     return [replace(idle, cluster=cluster, amounts=amounts) for cluster, amounts in sorted(parts.items())]
+
+
+def idle_by_node(entries: Sequence[Entry], assets: Callable[[], Assets]) -> list[Entry]:
+    """Divide idle by what each node cost less what its workloads were given; the costs stay the same to the last digit.
+
+    entries: placed ones, of workloads by node. Where /assets cannot be had or does not agree, idle stays as it is: then
+    a node's charge is its workloads' alone.
+    """
+    try:
+        nodes = assets()
+    except SourceError:
+        return [*entries]
+    used: dict[tuple[str | None, str | None], Decimal] = defaultdict(Decimal)
+    for entry in entries:
+        for kind in COMPUTE:
+            used[entry.node, kind] += entry.amounts.get(kind, Decimal(0))
+    found: list[Entry] = []
+    for entry in entries:
+        if IDLE in entry.name.split("/"):
+            scope = cluster_scope(entry.cluster)
+            ids = [one.provider_id for one in nodes.resources if one.scope == scope and one.provider_id in nodes.nodes]
+            found += _over_nodes(entry, {one: nodes.nodes[one] for one in ids}, used)
+        else:
+            found.append(entry)
+    return found
+
+
+def _over_nodes(
+    idle: Entry,
+    nodes: Mapping[str, Mapping[str, Decimal]],
+    used: Mapping[tuple[str | None, str | None], Decimal],
+) -> list[Entry]:
+    parts: dict[str, dict[str, Decimal]] = defaultdict(dict)
+    rest = dict(idle.amounts)
+    for kind in COMPUTE:
+        amount = idle.amounts.get(kind, Decimal(0))
+        left = {one: cost.get(kind, Decimal(0)) - used.get((one, kind), Decimal(0)) for one, cost in nodes.items()}
+        computed = sum(left.values(), Decimal(0))
+        whole = sum((cost.get(kind, Decimal(0)) for cost in nodes.values()), Decimal(0))
+        if not nodes or abs(computed - amount) > max(CENT, TOLERANCE * whole):
+            continue
+        left[max(nodes, key=lambda one: left[one])] += amount - computed
+        rest.pop(kind, None)
+        for one, value in _rounded(left, amount).items():
+            parts[one][kind] = value
+    entries = [replace(idle, node=one, amounts=amounts) for one, amounts in sorted(parts.items())]
+    return [*entries, replace(idle, amounts=rest)] if rest or idle.nulls or not entries else entries
+
+
+def _rounded(parts: Mapping[str, Decimal], whole: Decimal) -> dict[str, Decimal]:
+    """Return the parts with the ledger's digits, none of them 0; what rounding takes or gives is the largest one's."""
+    rounded = {one: part.quantize(LEDGER, context=EXACT) for one, part in parts.items()}
+    largest = max(rounded, key=lambda one: rounded[one])
+    rounded[largest] += whole - sum(rounded.values(), Decimal(0))
+    return {one: part for one, part in rounded.items() if part}
 
 
 def _merged(entry: Entry, clusters: set[str], where: str, why: str) -> SourceError:

@@ -41,7 +41,16 @@ def end_of(day: date, minutes: int) -> datetime:
 def fingerprint_of(rows: Sequence[Cost], resources: Sequence[Resource]) -> str:
     """Digest what is said of a day."""
     lines = [
-        (row.tenant, row.service, row.category, str(row.amount), row.currency, row.scope, dict(row.dimensions))
+        (
+            row.tenant,
+            row.service,
+            row.category,
+            str(row.amount),
+            row.currency,
+            row.scope,
+            dict(row.dimensions),
+            row.resource,
+        )
         for row in rows
     ]
     ids = [(one.provider_id, one.scope, one.kind) for one in resources]

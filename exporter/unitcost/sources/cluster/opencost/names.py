@@ -10,7 +10,7 @@ from typing import NamedTuple
 from unitcost.facts import IDLE, RESERVED, Cost, Note, Problem
 from unitcost.sources.base import OR_NONE
 
-CLUSTER = "cluster"
+CLUSTER, NODE = "cluster", "node"
 
 
 class Named(NamedTuple):
@@ -33,6 +33,11 @@ class Naming:
     aggregates: tuple[str, ...]
     tenants: tuple[str, ...]
     dimensions: Mapping[str, str]
+
+    @property
+    def by_node(self) -> bool:
+        """Whether entries are told apart by the node they ran on."""
+        return NODE in self.aggregates
 
     def read(self, name: str, cluster: str | None = None) -> Named:
         """Read a name. cluster: what the entry's properties say, which may hold a "/" of its own (an ARN)."""

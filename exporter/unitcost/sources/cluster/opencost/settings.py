@@ -19,8 +19,10 @@ class OpenCostSettings(HttpSettings):
     one cluster that OpenCost answers for; default: what OpenCost says. collector: OpenCost runs without a Prometheus.
     currency: of OpenCost's prices; default: the configured one. billed_by: names of the bill sources that hold this
     cluster's nodes; default: every bill, []: none. partial_guard: a day whose workloads cost less than this part of
-    what was to be expected is not believed at once; 0 believes everything. aggregate: what the recorded answers are
-    aggregated by, in order; default: the tenant, then the dimensions.
+    what was to be expected is not believed at once; 0 believes everything. by_node: whether costs are told apart by
+    node where a bill holds the cluster's nodes, so that a node's charge goes to its users; the answers have an entry
+    for each tenant on each node then. aggregate: what the recorded answers are aggregated by, in order; default: the
+    tenant, then the dimensions.
     """
 
     type: Literal["opencost"]
@@ -33,10 +35,11 @@ class OpenCostSettings(HttpSettings):
     partial_guard: Annotated[float, ANumber, Field(ge=0, lt=1)] = 0.5
     aggregate: Annotated[list[str], Field(min_length=1)] | None = None
     collector: bool = False
+    by_node: bool = True
 
     def identity(self, context: Context) -> list[object]:
         """Labels are asked for by the keys of tenants and dimensions."""
-        others = {"path", "billed_by", "partial_guard", "collector"}
+        others = {"path", "billed_by", "partial_guard", "collector", "by_node"}
         mine = self.model_dump(mode="json", exclude={*HttpSettings.model_fields, *others})
         return ["by cluster", mine, context.tenant_keys, context.dimensions, context.currency]
 

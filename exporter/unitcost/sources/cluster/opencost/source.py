@@ -27,7 +27,7 @@ from unitcost.sources.cluster.opencost.answer import (
     read_costs,
     read_steps,
 )
-from unitcost.sources.cluster.opencost.clusters import placed
+from unitcost.sources.cluster.opencost.clusters import idle_by_node, placed
 from unitcost.sources.cluster.opencost.day import (
     HOUR,
     RESOURCES,
@@ -43,7 +43,7 @@ from unitcost.sources.cluster.opencost.day import (
 from unitcost.sources.cluster.opencost.doubt import Doubts, doubt_note, mostly_idle
 from unitcost.sources.cluster.opencost.errors import message_of
 from unitcost.sources.cluster.opencost.files import Recorded
-from unitcost.sources.cluster.opencost.names import CLUSTER, Naming, odd_names, untagged
+from unitcost.sources.cluster.opencost.names import CLUSTER, NODE, Naming, odd_names, untagged
 from unitcost.sources.cluster.opencost.settings import OpenCostSettings
 from unitcost.sources.daily import MAX_FAILED_DAYS, due, is_closed
 from unitcost.sources.http import Client
@@ -90,7 +90,8 @@ class OpenCost:
         tenants = () if given == NOBODY else (given,) if isinstance(given, str) else tuple(given)
         dimensions = {f"label:{dimension}": dimension for dimension in context.dimensions}
         first = (CLUSTER,) if settings.url else ()  # what is merged over clusters cannot be told apart any more
-        asked_for = settings.aggregate or dict.fromkeys((*first, *(tenants or ("namespace",)), *dimensions))
+        last = (NODE,) if settings.url and self._bills and settings.by_node else ()
+        asked_for = settings.aggregate or dict.fromkeys((*first, *(tenants or ("namespace",)), *dimensions, *last))
         self._naming = Naming(tuple(asked_for), tenants, dimensions)
         self._client = Client(settings, waiting=context.waiting) if settings.url else None
         self._recorded = (
@@ -302,6 +303,8 @@ class OpenCost:
         if any(later[0] < earlier[1] for earlier, later in pairwise(spans)):
             raise SourceError("format", where, "the answer's steps overlap, their costs would count twice", LOG_HINT)
         entries = placed(entries, self._naming, self.settings.cluster, self.name, assets, where)
+        if self._naming.by_node:
+            entries = idle_by_node(entries, assets)
         rows = read_costs(entries, self._naming, self._currency)
         return _Answered(rows.get(day, []), entries)
 

@@ -10,7 +10,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.fakes.model import split
-from unitcost.ledger.files import step
 from unitcost.ledger.store import Ledger
 from unitcost.sources.values import EXACT
 
@@ -22,15 +21,15 @@ amounts = st.one_of(st.integers(-(10**21), 10**21), st.integers(-(10**32), 10**3
 def apportion(ledger: Ledger, amount: Decimal, weights: list[int]) -> list[Decimal]:
     with ledger.transaction() as connection:
         connection.execute(
-            "CREATE OR REPLACE TEMP TABLE pool AS SELECT 1 AS pool, ?::DECIMAL(38, 12) AS amount", [amount]
+            "CREATE OR REPLACE TEMP TABLE whole AS SELECT 1 AS pool, ?::DECIMAL(38, 12) AS amount", [amount]
         )
         connection.execute(
-            "CREATE OR REPLACE TEMP TABLE weight AS SELECT 1 AS pool, unnest(range(?)) AS recipient,"
+            "CREATE OR REPLACE TEMP TABLE parts AS SELECT 1 AS pool, unnest(range(?)) AS recipient,"
             " unnest(?::VARCHAR[])::HUGEINT AS weight",
             [len(weights), [str(weight) for weight in weights]],
         )
-        connection.execute(step("apportion"))
-        return [part for (part,) in connection.execute("SELECT amount FROM portion ORDER BY recipient").fetchall()]
+        found = connection.execute("SELECT amount FROM apportioned('whole', 'parts') ORDER BY recipient").fetchall()
+        return [part for (part,) in found]
 
 
 @pytest.mark.parametrize("largest", [10**3, 10**18, 10**19, 10**21, 10**25])

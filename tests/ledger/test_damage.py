@@ -22,7 +22,7 @@ from unitcost.errors import LedgerDamagedError, LedgerError, LedgerLostError
 from unitcost.facts import Batch, Cost
 from unitcost.ledger.checked import checked
 from unitcost.ledger.derive import Model, derive
-from unitcost.ledger.files import FILE_NAME, step
+from unitcost.ledger.files import FILE_NAME, statements
 from unitcost.ledger.store import Ledger
 
 HEADER = 12_288
@@ -151,7 +151,7 @@ def test_a_file_that_was_replaced_is_not_written_any_more(tmp_path: Path) -> Non
 
 def test_a_kill_in_the_first_start_of_an_older_version_leaves_a_ledger_that_is_made_again(tmp_path: Path) -> None:
     with duckdb.connect(str(tmp_path / FILE_NAME)) as connection:
-        connection.execute(step("schema"))
+        connection.execute(statements("schema"))
     ledger = Ledger(tmp_path)
     ledger.put("bill", "s", batch(YESTERDAY), NOW, RATES)
     assert ledger.rows("SELECT value FROM meta WHERE key = 'schema'") == [("2",)]

@@ -10,7 +10,7 @@ from typing import Any
 import duckdb
 
 from unitcost.figures import MINUS, cut, day_range, is_small, money
-from unitcost.ledger.files import step
+from unitcost.ledger.files import statements
 from unitcost.ledger.temporary import temporary_table
 
 OF_COMPANY, OF_CUSTOMERS = 100, 200
@@ -44,7 +44,7 @@ def tell_events(connection: duckdb.DuckDBPyConnection, currency: str) -> None:
     on one day is one event of the company (tenant ""), beside one of each customer. `events_left_out`: how many are not
     told. The other steps of look() must have been run.
     """
-    connection.execute(step("events", "economics"))
+    connection.execute(statements("events", "economics"))
     companys = connection.execute(COMPANYS, {"named": NAMED, "most": OF_COMPANY}).fetchall()
     customers = connection.execute(CUSTOMERS, {"most": OF_CUSTOMERS}).fetchall()
     rows: list[tuple[object, ...]] = [

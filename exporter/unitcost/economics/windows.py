@@ -11,7 +11,7 @@ from functools import partial
 from unitcost.days import days_in_month, served
 from unitcost.economics.events import tell_events
 from unitcost.ledger.derive import fraction
-from unitcost.ledger.files import step
+from unitcost.ledger.files import statements
 from unitcost.ledger.store import Ledger
 from unitcost.ledger.temporary import temporary_table
 
@@ -75,6 +75,6 @@ def look(ledger: Ledger, terms: Terms, now: datetime, *, closed_months: bool = T
             ],
         )
         for name in ("recent", "windows", "zeros", "outlook"):
-            connection.execute(step(name, "economics"))
+            connection.execute(statements(name, "economics"))
         if events:
             tell_events(connection, terms.currency)

@@ -7,7 +7,7 @@ from datetime import UTC, date, datetime, timedelta
 
 import duckdb
 
-from unitcost.ledger.files import step
+from unitcost.ledger.files import statements
 
 CLOCK_STEP = timedelta(seconds=100)
 """How far apart two derivations that changed a day are said to be, at the least."""
@@ -48,4 +48,4 @@ def remember_changes(connection: duckdb.DuckDBPyConnection, days: Sequence[date]
 
 def remember_restated(connection: duckdb.DuckDBPyConnection) -> None:
     """Write down which closed days are counted otherwise than they stood. To be called when they are derived."""
-    connection.execute(step("restated"))
+    connection.execute(statements("restated"))

@@ -20,7 +20,8 @@ from unitcost.facts import COMPONENTS, MATCH_FIELDS, RATE_PLACES
 from unitcost.ledger.bounds import Doubt, uncountable
 from unitcost.ledger.changes import keep_standing, remember_changes, remember_restated
 from unitcost.ledger.doubts import blame, remember
-from unitcost.ledger.files import step
+from unitcost.ledger.files import statements
+from unitcost.ledger.order import FOLDER, steps
 from unitcost.ledger.store import Ledger
 from unitcost.ledger.temporary import temporary_table
 
@@ -180,8 +181,8 @@ def _prepare(
         remember(connection, [*uncountable(connection, dict(model.rates), configured, [], days), *doubts])
     connection.execute("DELETE FROM scoped_day WHERE day NOT IN (SELECT day FROM derived_day)")
     _look_at(connection, days)
-    connection.execute(step("scopes"))
-    connection.execute(step("billed"))
+    connection.execute(statements("scopes", FOLDER))
+    connection.execute(statements("billed"))
     return _changed_days(connection, now, history) if _forget_moved_days(connection) else days
 
 
@@ -201,8 +202,8 @@ def _changed_days(connection: duckdb.DuckDBPyConnection, now: datetime, history:
 
 def _derive_days(connection: duckdb.DuckDBPyConnection, days: list[date]) -> None:
     _look_at(connection, days)
-    for name in ("scopes", "attribute", "reconcile", "apportion", "count", "share", "apportion", "settle"):
-        connection.execute(step(name))
+    for name in steps():
+        connection.execute(statements(name, FOLDER))
     connection.execute("INSERT INTO derived_day SELECT day FROM dirty")
     _check_conservation(connection)
 

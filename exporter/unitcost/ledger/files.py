@@ -31,7 +31,7 @@ BROKEN = (
 
 
 @cache
-def step(name: str, folder: str = "ledger/steps") -> str:
+def statements(name: str, folder: str = "ledger") -> str:
     """Return the text of a .sql file of a folder in this package."""
     return resources.files("unitcost").joinpath(*folder.split("/"), f"{name}.sql").read_text(encoding="utf-8")
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import duckdb
 
 from unitcost.errors import LedgerError
-from unitcost.ledger.files import FILE_NAME, MEMORY, copies, step, translated
+from unitcost.ledger.files import FILE_NAME, MEMORY, copies, statements, translated
 
 log = logging.getLogger(__name__)
 
@@ -105,11 +105,12 @@ def _fill(connection: duckdb.DuckDBPyConnection, path: Path | None) -> None:
         _refuse_strangers(connection, path)
     connection.begin()
     _migrate(connection)
-    connection.execute(step("schema"))
+    connection.execute(statements("schema"))
     connection.execute("INSERT INTO meta SELECT 'schema', ? WHERE NOT EXISTS (SELECT 1 FROM meta)", [SCHEMA_VERSION])
     connection.execute("INSERT INTO dimension_set SELECT 0, MAP {} WHERE NOT EXISTS (SELECT 1 FROM dimension_set)")
     connection.commit()
-    connection.execute(step("session"))
+    connection.execute(statements("session"))
+    connection.execute(statements("apportion"))
 
 
 def _migrate(connection: duckdb.DuckDBPyConnection) -> None:
@@ -120,7 +121,7 @@ def _migrate(connection: duckdb.DuckDBPyConnection) -> None:
         if version[0] == SCHEMA_VERSION:
             return
         log.info("the ledger is of schema %s; it is made one of schema %s", version[0], SCHEMA_VERSION)
-        connection.execute(step(MIGRATIONS[version[0]]))
+        connection.execute(statements(MIGRATIONS[version[0]]))
 
 
 def _refuse_strangers(connection: duckdb.DuckDBPyConnection, path: Path) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from datetime import UTC, date, datetime, time, timedelta
 
 from unitcost.days import window
-from unitcost.ledger.files import step
+from unitcost.ledger.files import statements
 from unitcost.ledger.store import Ledger
 
 AT_ONCE = 60
@@ -40,4 +40,4 @@ def prune(ledger: Ledger, kept: date, at_once: int = AT_ONCE) -> None:
         connection.execute(
             "CREATE OR REPLACE TEMP TABLE pruned_before AS SELECT ?::DATE AS day, ?::BIGINT AS batches", [kept, at_once]
         )
-        connection.execute(step("prune"))
+        connection.execute(statements("prune"))

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from unitcost.errors import LedgerInUseError
 from unitcost.ledger.copied import copied
-from unitcost.ledger.files import FILE_NAME, step
+from unitcost.ledger.files import FILE_NAME, statements
 from unitcost.ledger.store import Ledger
 
 
@@ -50,4 +50,4 @@ def _cut(ledger: Ledger, now: datetime) -> None:
         connection.execute(
             "CREATE OR REPLACE TEMP TABLE cut_at AS SELECT ?::TIMESTAMPTZ AS now, ?::DATE AS today", [now, now.date()]
         )
-        connection.execute(step("rewind"))
+        connection.execute(statements("rewind"))

@@ -9,7 +9,7 @@ from typing import Any
 from unitcost.days import served
 from unitcost.economics.windows import Terms, look
 from unitcost.ledger.changes import CLOCK_STEP
-from unitcost.ledger.files import step
+from unitcost.ledger.files import statements
 from unitcost.ledger.store import Ledger
 from unitcost.metrics import catalogue
 from unitcost.metrics.catalogue import Metric
@@ -125,7 +125,7 @@ class Past:
 
 def _first_known(ledger: Ledger) -> dict[str, date]:
     """Return the first day since when costs, revenue and each measure are known as a whole."""
-    return dict(ledger.rows(step("first_known", "metrics")))
+    return dict(ledger.rows(statements("first_known", "metrics")))
 
 
 def _columns(metric: Metric) -> list[str]:

@@ -1,10 +1,10 @@
--- reads: cost_fact, meter_line, bill_pool, portion, pool_scope, billed_now, and of this run:
+-- reads: cost_fact, meter_line, bill_pool, bill_portion, pool_scope, billed_now, and of this run:
 --        billed_by, source
 -- writes: counted (each dollar of the dirty days once, with its tenant if it has one), counted_day, reconciled_day
 
 -- A pool that the meter gave no weights for stays as the bill said it.
 CREATE OR REPLACE TEMP TABLE split_pool AS
-SELECT k.* FROM bill_pool k WHERE k.pool IN (SELECT pool FROM portion);
+SELECT k.* FROM bill_pool k WHERE k.pool IN (SELECT pool FROM bill_portion);
 CREATE OR REPLACE TEMP TABLE split_day AS SELECT DISTINCT day, source, scope FROM split_pool;
 
 CREATE OR REPLACE TEMP TABLE counted AS
@@ -19,7 +19,7 @@ SELECT k.day, o.tenant, k.source, o.component, o.service, NULL, o.dims, k.scope,
     CAST(sum(k.amount) AS DECIMAL(38, 12)), CAST(sum(o.amount) AS DECIMAL(38, 12))
 FROM (
     SELECT p.day, p.source, p.scope, n.recipient, sum(n.amount) AS amount
-    FROM portion n JOIN split_pool p USING (pool) GROUP BY ALL
+    FROM bill_portion n JOIN split_pool p USING (pool) GROUP BY ALL
 ) k JOIN meter_line o ON o.id = k.recipient
 GROUP BY ALL
 UNION ALL

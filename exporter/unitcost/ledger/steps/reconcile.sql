@@ -1,6 +1,6 @@
 -- reads: cost_fact, pool_scope, and of this run: billed_by
 -- writes: meter_line (what a meter says its users, idle included, cost that day), bill_pool (the bill's money of a day and
---         scope, by what of the scope it was for); pool and weight (for apportion.sql), these weighted by those
+--         scope, by what of the scope it was for), bill_portion (each of these among the meter's figures)
 
 -- Summed up first, so that a correction lowers what its own workload weighs, whatever names it was spelt by.
 CREATE OR REPLACE TEMP TABLE meter_line AS
@@ -54,8 +54,8 @@ SELECT row_number() OVER (ORDER BY day, source, scope, part) AS pool, day, sourc
     CAST(sum(amount) AS DECIMAL(38, 12)) AS amount
 FROM chosen GROUP BY day, source, scope, part;
 
-CREATE OR REPLACE TEMP TABLE pool AS SELECT pool, amount FROM bill_pool WHERE part IS NOT NULL;
-
-CREATE OR REPLACE TEMP TABLE weight AS
+CREATE OR REPLACE TEMP TABLE bill_weight AS
 SELECT k.pool, m.id AS recipient, units(m.amount) AS weight
 FROM bill_pool k JOIN meter_part m ON m.bill = k.source AND m.day = k.day AND m.scope = k.scope AND m.part = k.part;
+
+CREATE OR REPLACE TEMP TABLE bill_portion AS FROM apportioned('bill_pool', 'bill_weight');

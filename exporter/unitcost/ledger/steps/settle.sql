@@ -1,9 +1,9 @@
--- reads: counted, kind_rule, dimension_set, tenantless, shared_pool, portion, tenant_number, dimension (of this run)
+-- reads: counted, kind_rule, dimension_set, tenantless, shared_pool, shared_portion, tenant_number, dimension (of this run)
 -- writes: line, tenant_day, unallocated_day, dimension_day of the dirty days
 
 -- Nothing to share by (no requests that day, say) leaves a pool unallocated, not lost.
 CREATE OR REPLACE TEMP TABLE divided AS
-SELECT p.day, p.rule, p.component FROM shared_pool p WHERE p.pool IN (SELECT pool FROM portion);
+SELECT p.day, p.rule, p.component FROM shared_pool p WHERE p.pool IN (SELECT pool FROM shared_portion);
 
 INSERT INTO line BY NAME
 SELECT *, 0 AS via FROM counted WHERE tenant IS NOT NULL
@@ -22,7 +22,7 @@ FROM (
     FROM counted WHERE tenant IS NOT NULL
     UNION ALL
     SELECT p.day, t.tenant, p.component, 0::DECIMAL(38, 12), n.amount
-    FROM portion n JOIN shared_pool p USING (pool) JOIN tenant_number t ON t.id = n.recipient
+    FROM shared_portion n JOIN shared_pool p USING (pool) JOIN tenant_number t ON t.id = n.recipient
 )
 GROUP BY ALL
 HAVING sum(direct) <> 0 OR sum(shared) <> 0;

@@ -1,7 +1,7 @@
 -- reads: counted, dimension_set, usage_day, revenue_day, dirty, and of this run: rule, fixed_share
 -- writes: kind_rule (the first rule that matches a kind of cost), tenantless (costs without a tenant), shared_pool (these by rule and
---         component), tenant_number; pool and weight (for apportion.sql): by how much of each measure, say, every tenant
---         has that day
+--         component), tenant_number, shared_portion (each pool among the tenants of that day, by how much each of them has
+--         of a measure, say)
 
 CREATE OR REPLACE TEMP TABLE direct AS
 SELECT day, tenant, CAST(sum(amount) AS DECIMAL(38, 12)) AS amount FROM counted WHERE tenant IS NOT NULL GROUP BY ALL;
@@ -40,9 +40,7 @@ SELECT row_number() OVER (ORDER BY day, rule, component) AS pool, day, rule, com
     CAST(sum(amount) AS DECIMAL(38, 12)) AS amount
 FROM tenantless WHERE rule IS NOT NULL GROUP BY day, rule, component;
 
-CREATE OR REPLACE TEMP TABLE pool AS SELECT pool, amount FROM shared_pool;
-
-CREATE OR REPLACE TEMP TABLE weight AS
+CREATE OR REPLACE TEMP TABLE shared_weight AS
 WITH needed AS (SELECT p.pool, p.day, r.rule, r.method, r.measure FROM shared_pool p JOIN rule r USING (rule))
 SELECT n.pool, t.id AS recipient, units(d.amount) AS weight
 FROM needed n JOIN direct d USING (day) JOIN tenant_number t USING (tenant)
@@ -58,3 +56,5 @@ UNION ALL
 SELECT n.pool, t.id, f.weight
 FROM needed n JOIN fixed_share f USING (rule) JOIN tenant_number t USING (tenant)
 WHERE n.method = 'fixed' AND f.weight > 0;
+
+CREATE OR REPLACE TEMP TABLE shared_portion AS FROM apportioned('shared_pool', 'shared_weight');

@@ -1,5 +1,7 @@
--- reads: pool (pool, amount), weight (pool, recipient, weight: a count of units, above zero)
--- writes: portion (pool, recipient, amount): each pool split by weight, to the last digit (largest remainder)
+-- reads: nothing
+-- writes: nothing; a macro of one connection, apportioned(pools, weights): the names of a table (pool, amount) and of one
+--         (pool, recipient, weight: a count of units, above zero) give (pool, recipient, amount), each pool split by
+--         weight to the last digit (largest remainder)
 
 -- u = |amount| in units, W = total weight: recipient i gets floor(u·w/W), and the units still missing go one each
 -- to the largest remainders. u·w overflows, so u is taken apart first: u = (u div W)·W + rest. rest·w still overflows
@@ -7,22 +9,22 @@
 -- divided limb by limb, as on paper; with one limb more from rest = 1e24 on ($1e12). rest and w are below W, so that no
 -- step reaches 2e12·W, which fits up to W = 8.5e25. Beyond that weights lose digits behind the 25th, which is less than
 -- a last digit.
-CREATE OR REPLACE TEMP TABLE portion AS
+CREATE OR REPLACE TEMP MACRO apportioned(pools, weights) AS TABLE
 WITH
 sized AS (
     SELECT pool, CASE WHEN sum(weight) < 80000000000000000000000000::HUGEINT THEN 1::HUGEINT
         ELSE 1 + CAST(sum(weight) AS HUGEINT) // 80000000000000000000000000::HUGEINT END AS divisor
-    FROM weight GROUP BY pool
+    FROM query_table(weights) GROUP BY pool
 ),
 small AS (
     SELECT w.pool, w.recipient, CASE WHEN s.divisor = 1 THEN w.weight ELSE w.weight // s.divisor END AS w
-    FROM weight w JOIN sized s USING (pool)
+    FROM query_table(weights) w JOIN sized s USING (pool)
 ),
 total AS (SELECT pool, CAST(sum(w) AS HUGEINT) AS w_all FROM small GROUP BY pool HAVING sum(w) > 0),
 scale AS (
     SELECT p.pool, p.amount < 0 AS negative, abs(units(p.amount)) AS u, t.w_all,
         abs(units(p.amount)) // t.w_all AS times, abs(units(p.amount)) % t.w_all AS rest
-    FROM pool p JOIN total t USING (pool)
+    FROM query_table(pools) p JOIN total t USING (pool)
 ),
 limb AS (
     SELECT s.pool, s.recipient, c.u, c.negative, c.w_all, c.rest, c.times * s.w AS whole, s.w,

@@ -57,7 +57,7 @@ class Recorded:
         self._findings: list[Problem | Note] = []
 
     def batches(self, asked: Asked) -> Iterator[Batch | Problem | Note]:
-        """Yield a batch per UTC day that the files speak of, newest first, after what is wrong with them.
+        """Yield a batch per UTC day of which the files say something new, newest first, after what is wrong with them.
 
         Raises SourceError `missing` when there is no file.
         """
@@ -80,7 +80,8 @@ class Recorded:
             costs, ids = folder.rows[day], sorted(folder.resources[day], key=astuple)
             batch = Batch(day.isoformat(), [day], _digest(costs, ids), cost=costs, resources=ids, says=COST)
             keys.add(batch.key)
-            yield batch
+            if asked.stored.fingerprint(batch.key) != batch.fingerprint:
+                yield batch
         self._seen, self._keys, self._findings = seen, keys, folder.findings
 
     def _files(self) -> list[Path]:

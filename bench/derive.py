@@ -24,6 +24,7 @@ from unitcost.facts import Batch, Query
 from unitcost.ledger.derive import Model, derive
 from unitcost.ledger.store import Ledger
 from unitcost.metrics.families import families
+from unitcost.metrics.state import ExporterState
 from unitcost.run.setup import terms
 from unitcost.web.snapshot import Snapshot
 
@@ -112,7 +113,7 @@ def timed(case: str) -> None:
         laps.append(time.perf_counter())
         look(ledger, terms(config, Directory()), NOW)
         laps.append(time.perf_counter())
-        Snapshot.of(families(ledger, {}, NOW, with_directory=False), "", NOW)
+        Snapshot.of(families(ledger, ExporterState({}, NOW, with_directory=False)), "", NOW)
         laps.append(time.perf_counter())
         assert len(days) == (3 if case == "refresh" else DAYS), days
         before = time.perf_counter()

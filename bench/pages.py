@@ -27,8 +27,9 @@ import requests
 from dashboards.panels import DAILY
 from tests.fakes.pages import DAY, UIDS, filled, page, panels
 from tests.fakes.processes import PrometheusServer, prometheus
-from unitcost.metrics.catalogue import ALL, EVENT, Metric
+from unitcost.metrics.catalogue import ALL, EVENT
 from unitcost.metrics.exposition import openmetrics_head, timed_lines
+from unitcost.metrics.metric import Metric
 
 TENANTS = 2000
 DAYS = 91

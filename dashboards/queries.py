@@ -24,8 +24,8 @@ from unitcost.metrics.catalogue import (
     TENANT_INFO,
     TENANT_REVENUE,
     TENANT_USAGE,
-    Metric,
 )
+from unitcost.metrics.metric import Metric
 
 PERIOD = "$period"
 """The period chosen at the top of a page, a window's name."""

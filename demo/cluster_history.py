@@ -8,8 +8,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from demo.cluster_metrics import Cluster
-from unitcost.metrics.catalogue import Metric
 from unitcost.metrics.exposition import openmetrics_head, timed_lines
+from unitcost.metrics.metric import Metric
 from unitcost.metrics.recorded import LIVE_ALLOCATED, LIVE_CPU, LIVE_CPU_USED, LIVE_NODES
 
 HOURS = 24

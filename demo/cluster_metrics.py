@@ -22,7 +22,6 @@ from typing import Any
 
 from demo.listen import listening
 from unitcost import sample
-from unitcost.metrics.catalogue import Metric
 from unitcost.metrics.exposition import Family, render
 from unitcost.metrics.external import (
     CPU_ALLOCATION,
@@ -35,6 +34,7 @@ from unitcost.metrics.external import (
     NODE_PRICE,
     POD_LABELS,
 )
+from unitcost.metrics.metric import Metric
 from unitcost.sample.days import DAY_SECONDS, seeded
 
 WARNING = b"# Made up by unitcost's demo: there is no such cluster.\n"

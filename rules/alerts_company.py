@@ -9,7 +9,7 @@ from rules.text import PERCENT, VALUE, amount, listed, percent, this, words
 from unitcost.config.model import Config
 from unitcost.metrics import catalogue as c
 from unitcost.metrics import recorded as r
-from unitcost.metrics.catalogue import Metric
+from unitcost.metrics.metric import Metric
 
 ECONOMICS, AI, EFFICIENCY, DATA = "unitcost-economics", "unitcost-ai", "unitcost-efficiency", "unitcost-data"
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from rules.promql import Match, over, select
-from unitcost.metrics.catalogue import TENANT_INFO, Metric
+from unitcost.metrics.catalogue import TENANT_INFO
+from unitcost.metrics.metric import Metric
 
 
 def one(metric: Metric, offset: str = "", /, **labels: str | Match) -> str:

@@ -19,7 +19,7 @@ from rules.model import Group, Record, RuleFile
 from rules.promql import other_than, over, select
 from unitcost.metrics import external as e
 from unitcost.metrics import recorded as r
-from unitcost.metrics.catalogue import Metric
+from unitcost.metrics.metric import Metric
 
 GIBIBYTE = "2^30"
 RATE = "5m"

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from unitcost.config.alerts import Severity
-from unitcost.metrics.catalogue import Metric
+from unitcost.metrics.metric import Metric
 
 
 @dataclass(frozen=True, slots=True)

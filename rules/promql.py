@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from unitcost.metrics.catalogue import Metric
+from unitcost.metrics.metric import Metric
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ from rules.expressions import one
 from rules.promql import Match, over
 from unitcost.days import is_window
 from unitcost.figures import SYMBOLS
-from unitcost.metrics.catalogue import Metric
+from unitcost.metrics.metric import Metric
 
 NAME = "{{ or $labels.name $labels.tenant }}"
 """The tenant's name, or its id where the directory has none."""

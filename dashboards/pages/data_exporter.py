@@ -11,6 +11,7 @@ from dashboards.words import NO_COSTS, NO_EXPORTER
 from rules.promql import over, select
 from unitcost.metrics import catalogue as c
 from unitcost.metrics.external import UP
+from unitcost.metrics.metric import Metric
 
 AGE_STEPS = steps((None, "text"), (0, GREEN), (3600, YELLOW), (4 * 3600, ORANGE), (24 * 3600, RED))
 
@@ -31,7 +32,7 @@ def errors_of_a_day() -> str:
     return over("max", ("source", "reason"), f"({recent} or increase({errors}[1d]))")
 
 
-def _of_sources(metric: c.Metric) -> str:
+def _of_sources(metric: Metric) -> str:
     """Return what an exporter says of each source; a refresh or a restart makes no gap."""
     return over("max", ("source",), f"last_over_time({select(metric)}[15m])")
 

@@ -35,6 +35,7 @@ from dashboards.tables import Figure, joined, page_link
 from dashboards.words import NO_COSTS, NO_EXPORTER, NOT_COMPARED
 from rules.promql import matches, over
 from unitcost.metrics import catalogue as c
+from unitcost.metrics.metric import Metric
 
 UID = "unitcost-data"
 DAY = "1d"
@@ -72,7 +73,7 @@ def _intro() -> Panel:
     )
 
 
-def _part(metric: c.Metric, window: str) -> tuple[str, str]:
+def _part(metric: Metric, window: str) -> tuple[str, str]:
     """Return which part of all costs a metric's are, and what gives 0 where costs are known and these are none."""
     part, whole = now(metric, window=window), now(c.BILL, window=window)
     return f"{part} / ({whole} > 0)", f"0 * {whole} unless {part}"
@@ -145,7 +146,7 @@ def _figures() -> list[Panel]:
 
 
 def _sources(settings: Settings) -> Panel:
-    def told(metric: c.Metric) -> str:
+    def told(metric: Metric) -> str:
         return now(metric, BY_SOURCE)
 
     def billed(window: str) -> str:

@@ -39,6 +39,7 @@ from dashboards.words import NO_COSTS, NO_DIMENSION, NO_REQUESTS, NO_USAGE
 from rules.promql import Match, matches, other_than, over
 from unitcost.metrics import catalogue as c
 from unitcost.metrics.external import CLUSTER
+from unitcost.metrics.metric import Metric
 
 UID = "unitcost-efficiency"
 IDLE = "idle"
@@ -221,7 +222,7 @@ def _prices(sign: str) -> tuple[list[str], list[Reckoned]]:
 
 
 def _plans(settings: Settings) -> Panel:
-    def by_plan(metric: c.Metric, window: str, **labels: str) -> str:
+    def by_plan(metric: Metric, window: str, **labels: str) -> str:
         return over("sum", ("plan",), with_plan(now(metric, ("tenant",), window=window, **labels)))
 
     (earlier, later), change = _prices(settings.sign)

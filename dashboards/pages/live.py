@@ -11,9 +11,9 @@ from dashboards.style import BLUE, GREEN, NO_PLAN, ORANGE, RED, Settings
 from dashboards.tables import CUSTOMER, Figure, joined, tenant_link
 from dashboards.words import NO_USE, NOTHING_LIVE
 from rules.promql import Match, over, select
-from unitcost.metrics import catalogue as c
 from unitcost.metrics import recorded as r
 from unitcost.metrics.external import CLUSTER
+from unitcost.metrics.metric import Metric
 
 HOURS_A_MONTH = 730
 
@@ -38,7 +38,7 @@ def _needs(settings: Settings) -> Panel:
     )
 
 
-def _recorded(settings: Settings, metric: c.Metric, by: tuple[str, ...] = (), **labels: str | Match) -> str:
+def _recorded(settings: Settings, metric: Metric, by: tuple[str, ...] = (), **labels: str | Match) -> str:
     """Return a live series of all clusters, summed by labels; what two Prometheis recorded of one cluster counts once.
 
     Where each cluster's Prometheus recorded its own, the clusters differ in this label alone, added on the way here.

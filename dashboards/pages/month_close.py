@@ -17,6 +17,7 @@ from dashboards.words import NO_COSTS, NO_REVENUE
 from rules.promql import Match, matches, over, select
 from unitcost.facts import COMPONENTS
 from unitcost.metrics import catalogue as c
+from unitcost.metrics.metric import Metric
 
 UID = "unitcost-close"
 MONTH = "$month"
@@ -99,7 +100,7 @@ def _sources(settings: Settings) -> Panel:
     by = ("source",)
     billed = present(c.BILL, by, window=MONTH)
 
-    def part(metric: c.Metric) -> str:
+    def part(metric: Metric) -> str:
         return f"({present(metric, by, window=MONTH)} or 0 * {billed})"
 
     return _with_total(

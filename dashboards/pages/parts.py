@@ -20,8 +20,8 @@ from unitcost.metrics.catalogue import (
     TENANT_COST,
     TENANT_REVENUE,
     TENANT_USAGE,
-    Metric,
 )
+from unitcost.metrics.metric import Metric
 
 DAY = "1d"
 ROLLING = "30d"

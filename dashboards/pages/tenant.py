@@ -47,6 +47,7 @@ from dashboards.tables import NAME_WIDTH, Figure, joined, page_link
 from dashboards.words import NO_BUDGET, NO_COSTS, NO_CUSTOMER, NO_FORECAST, NO_REQUESTS, NO_REVENUE
 from rules.promql import over, select
 from unitcost.metrics import catalogue as c
+from unitcost.metrics.metric import Metric
 
 UID = "unitcost-tenant"
 TO_BUDGETS = page_link("Budgets and changes", "unitcost-budgets", "tenant", "period")
@@ -81,7 +82,7 @@ def _intro() -> Panel:
 def _who(settings: Settings) -> Panel:
     sign = settings.sign
 
-    def each(metric: c.Metric, **labels: str) -> str:
+    def each(metric: Metric, **labels: str) -> str:
         return now(metric, ("tenant",), tenant=TENANT, **labels)
 
     return joined(

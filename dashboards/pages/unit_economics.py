@@ -47,6 +47,7 @@ from dashboards.words import NO_COSTS, NO_EARLIER, NO_REVENUE
 from rules.promql import other_than, over
 from unitcost.facts import OTHER
 from unitcost.metrics import catalogue as c
+from unitcost.metrics.metric import Metric
 
 UID = "unitcost-economics"
 TENANTS = ("tenant",)
@@ -142,7 +143,7 @@ def _daily(settings: Settings) -> Panel:
 
 
 def _plans(settings: Settings) -> Panel:
-    def by_plan(metric: c.Metric) -> str:
+    def by_plan(metric: Metric) -> str:
         return over("sum", ("plan",), with_plan(now(metric, TENANTS, window=PERIOD)))
 
     revenue, margin = f"Revenue {settings.sign}", f"Margin {settings.sign}"
@@ -238,7 +239,7 @@ def _concentration() -> Panel:
 def _customers(settings: Settings) -> Panel:
     sign = settings.sign
 
-    def each(metric: c.Metric, window: str = PERIOD, **labels: str) -> str:
+    def each(metric: Metric, window: str = PERIOD, **labels: str) -> str:
         return now(metric, TENANTS, window=window, **labels)
 
     return by_tenant(

@@ -31,8 +31,8 @@ from unitcost.ledger.derive import Model, derive
 from unitcost.ledger.files import FILE_NAME
 from unitcost.ledger.store import Ledger
 from unitcost.metrics import catalogue
-from unitcost.metrics.families import SELECTS
 from unitcost.metrics.history import Past
+from unitcost.metrics.metric import Metric, Select
 from unitcost.run.setup import terms
 
 NOW = utc(2026, 11, 23, 9)
@@ -110,7 +110,7 @@ def read(path: Path) -> Samples:
     return found
 
 
-def in_window(samples: Samples, metric: catalogue.Metric, window: str) -> set[date]:
+def in_window(samples: Samples, metric: Metric, window: str) -> set[date]:
     """Return the days that a metric has samples of for a window."""
     return {
         datetime.fromtimestamp(at, UTC).date()
@@ -221,7 +221,7 @@ def test_the_file_is_strict_openmetrics_with_a_sample_a_day(told: Path) -> None:
     assert text.endswith(b"\n# EOF\n")
     for line in (b"# HELP tenant_cost_dollars ", b"# TYPE tenant_cost_dollars ", b"# UNIT tenant_cost_dollars "):
         assert text.count(line) == 1
-    of_the_past = {metric.name for metric, _ in SELECTS}
+    of_the_past = {metric.name for metric in catalogue.ALL if isinstance(metric.filled, Select)}
     assert set(samples) <= of_the_past
     assert {metric.name for metric in catalogue.ALL} - of_the_past == {
         *(
@@ -445,8 +445,7 @@ def times(ledger: Ledger, past_days: Sequence[date]) -> list[float]:
     past = Past(ledger, terms(MINIMAL, Directory()))
     for day in past_days:
         past.add(day)
-    number = next(n for n, (metric, _) in enumerate(SELECTS) if metric is catalogue.TENANTS)
-    found = sorted({row[-1] for rows in past.samples(number) for row in rows})
+    found = sorted({row[-1] for rows in past.samples(catalogue.TENANTS) for row in rows})
     return [
         at / 1000 - datetime.combine(day, time(1, 0, 1), UTC).timestamp()
         for day, at in zip(past_days, found, strict=True)

@@ -17,6 +17,7 @@ from unitcost.ledger.derive import Model, derive
 from unitcost.ledger.store import Ledger
 from unitcost.metrics.exposition import Family
 from unitcost.metrics.families import families
+from unitcost.metrics.state import ExporterState
 from unitcost.run.setup import terms
 
 NOW = utc(2026, 11, 23, 12)
@@ -102,7 +103,7 @@ class Company:
     def _families(self, windows: tuple[str, ...], limit: int, now: datetime, **settings: object) -> list[Family]:
         config = Config.model_construct(windows=windows, limits=Limits(tenants=limit), **settings)  # type: ignore[arg-type]
         look(self.ledger, terms(config, self.directory), now)
-        return families(self.ledger, {}, now, with_directory=True)
+        return families(self.ledger, ExporterState({}, now, with_directory=True))
 
 
 def cost(

@@ -32,6 +32,7 @@ from unitcost.facts import Asked, Batch, Problem
 from unitcost.ledger.derive import Model, derive
 from unitcost.ledger.store import Ledger
 from unitcost.metrics.families import families
+from unitcost.metrics.state import ExporterState
 from unitcost.run.setup import Setup, terms
 from unitcost.sources.base import Context, Source
 from unitcost.sources.bills.focus.settings import FocusSettings
@@ -87,7 +88,7 @@ class Books:
     def _publish(self) -> None:
         derive(self.ledger, self._model, NOW, self._config.history)
         look(self.ledger, terms(self._config, Directory()), NOW)
-        Snapshot.of(families(self.ledger, {}, NOW, with_directory=False), "", NOW)
+        Snapshot.of(families(self.ledger, ExporterState({}, NOW, with_directory=False)), "", NOW)
 
 
 CONTEXT = Context(tenant_keys=("tenant", "namespace"), dimensions=("feature",), billed=True)

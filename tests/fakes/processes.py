@@ -16,7 +16,7 @@ from typing import Any
 import requests
 
 from demo.processes import answers, free_port, running, stop, wait_for
-from unitcost.metrics.catalogue import Metric
+from unitcost.metrics.metric import Metric
 
 __all__ = ["Exporter", "PrometheusServer", "alertmanager", "exporter", "free_port", "prometheus", "wait_for"]
 

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping
 import promql_parser as pp
 
 from unitcost.metrics import catalogue, external, recorded
-from unitcost.metrics.catalogue import Metric
+from unitcost.metrics.metric import Metric
 
 SET_OPERATORS = ("and", "or", "unless")
 KEEP_LABELS = ("topk", "bottomk", "limitk", "limit_ratio")

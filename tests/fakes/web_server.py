@@ -10,8 +10,8 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from http.client import HTTPConnection, HTTPResponse, HTTPSConnection
 
-from unitcost.metrics.catalogue import Metric
 from unitcost.metrics.exposition import Family
+from unitcost.metrics.metric import Metric
 from unitcost.web.server import MAX_CONNECTIONS, Server
 from unitcost.web.snapshot import Current, Snapshot
 from unitcost.web.web_config import WebConfig

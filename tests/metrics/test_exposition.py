@@ -17,8 +17,8 @@ from prometheus_client.openmetrics import parser as openmetrics_parser
 from prometheus_client.parser import text_string_to_metric_families as parse_text
 
 from unitcost.metrics import catalogue
-from unitcost.metrics.catalogue import Metric
 from unitcost.metrics.exposition import Family, render
+from unitcost.metrics.metric import Metric
 from unitcost.web.snapshot import Current, Snapshot
 
 parse_openmetrics: Callable[[str], Iterable[Any]] = openmetrics_parser.text_string_to_metric_families

@@ -17,6 +17,7 @@ from unitcost.ledger.derive import Model
 from unitcost.ledger.store import Ledger
 from unitcost.metrics import catalogue
 from unitcost.metrics.families import families
+from unitcost.metrics.state import ExporterState
 
 
 @pytest.mark.parametrize(
@@ -288,7 +289,7 @@ def test_beyond_the_limit_the_cheapest_fold_into_other_and_every_sum_stays(
 
 
 def test_every_metric_of_the_catalogue_is_filled_and_no_other() -> None:
-    filled = {family.metric.name for family in families(_looked_at(), {}, NOW, with_directory=True)}
+    filled = {family.metric.name for family in families(_looked_at(), ExporterState({}, NOW, with_directory=True))}
     assert filled == {metric.name for metric in catalogue.ALL}
 
 

@@ -29,8 +29,9 @@ from demo.processes import StartError, find, free_port, run, running, stop, wait
 from demo.settings import Ports
 from rules.promql import select
 from tests.fakes.processes import PrometheusServer
-from unitcost.metrics.catalogue import TENANT_COST, Metric
+from unitcost.metrics.catalogue import TENANT_COST
 from unitcost.metrics.external import EXTERNAL
+from unitcost.metrics.metric import Metric
 from unitcost.metrics.recorded import LIVE_ALLOCATED, LIVE_COMPUTE, LIVE_CPU, LIVE_CPU_USED, LIVE_NODES
 
 NOW = datetime(2026, 11, 23, 12, tzinfo=UTC)

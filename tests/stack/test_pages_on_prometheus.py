@@ -35,6 +35,7 @@ from unitcost.metrics.external import ALERTS
 from unitcost.metrics.families import families
 from unitcost.metrics.history import Past
 from unitcost.metrics.recorded import LIVE_CPU_USED
+from unitcost.metrics.state import ExporterState
 from unitcost.run.setup import terms
 
 pytestmark = pytest.mark.needs("prometheus", "promtool")
@@ -84,7 +85,7 @@ def said(company: Company, now: datetime) -> list[Family]:
     """Return what an exporter says that has just refreshed."""
     derive(company.ledger, company.model, now, timedelta(days=90))
     look(company.ledger, terms(settings(), company.directory), now)
-    return families(company.ledger, {}, now, with_directory=True)
+    return families(company.ledger, ExporterState({}, now, with_directory=True))
 
 
 def scraped(company: Company) -> list[tuple[float, list[Family]]]:

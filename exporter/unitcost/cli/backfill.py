@@ -17,7 +17,6 @@ from unitcost.ledger.doubts import told
 from unitcost.ledger.prune import first_kept
 from unitcost.ledger.store import Ledger
 from unitcost.metrics.exposition import openmetrics_head, timed_lines
-from unitcost.metrics.families import SELECTS
 from unitcost.metrics.history import Past, known_days
 from unitcost.run.fetch import Fetcher
 
@@ -89,8 +88,8 @@ def _days(ledger: Ledger, first: date | None, last: date, remarks: list[str]) ->
 
 def write(past: Past, file: BinaryIO) -> None:
     """Write all samples as OpenMetrics: each family in one piece, each series in order of time."""
-    for number, (metric, _) in enumerate(SELECTS):
-        with closing(past.samples(number)) as samples:
+    for metric in past.metrics:
+        with closing(past.samples(metric)) as samples:
             for place, rows in enumerate(samples):
                 if place == 0:
                     file.write(openmetrics_head(metric).encode())

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from unitcost.metrics.catalogue import Metric
+from unitcost.metrics.metric import Metric
 
 
 @dataclass(frozen=True)

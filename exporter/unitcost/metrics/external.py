@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from dataclasses import replace
 
-from unitcost.metrics.catalogue import Metric
+from unitcost.metrics.metric import Metric
 
 SCRAPED_LABELS = ("job", "instance")
 """What Prometheus itself adds to every series it scrapes, ours included."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Generator, Sequence
 from datetime import UTC, date, datetime, time, timedelta
 from typing import Any
 
@@ -11,9 +11,8 @@ from unitcost.economics.windows import Terms, look
 from unitcost.ledger.changes import CLOCK_STEP
 from unitcost.ledger.files import statements
 from unitcost.ledger.store import Ledger
-from unitcost.metrics import catalogue
-from unitcost.metrics.catalogue import Metric
-from unitcost.metrics.families import SELECTS
+from unitcost.metrics.catalogue import ALL
+from unitcost.metrics.metric import NO_WINDOW, Label, Select, Served, columns, query
 
 MORNING = time(1, 0, 1, tzinfo=UTC)
 """Early, so that who asks what was said on a day finds it at every hour of that day, and not the day before's."""
@@ -25,26 +24,8 @@ LAST_MILLISECOND = 3_599_000 - 1
 """The last of that hour, counted from MORNING: reached by what is derived 11 years later."""
 
 ROWS_AT_ONCE = 50_000
+MOMENT = "__moment"
 NEVER = date(9999, 12, 31)
-
-COST, REVENUE, MEASURE, REQUESTS = "costs", "revenue", "<measure>", "usage requests"
-
-NEEDS: Mapping[Metric, tuple[str, ...]] = {
-    catalogue.TENANT_REVENUE: (REVENUE,),
-    catalogue.PLATFORM_REVENUE: (REVENUE,),
-    catalogue.TENANT_MARGIN: (COST, REVENUE),
-    catalogue.MARGIN_RATIO: (COST, REVENUE),
-    catalogue.PLATFORM_MARGIN_RATIO: (COST, REVENUE),
-    catalogue.COST_PER_REQUEST: (COST, REQUESTS),
-    catalogue.PLATFORM_COST_PER_REQUEST: (COST, REQUESTS),
-    catalogue.PLATFORM_USAGE: (MEASURE,),
-    catalogue.COST_PER_UNIT: (COST, MEASURE),
-    catalogue.TENANT_USAGE: (MEASURE,),
-}
-"""Metric → what must be known since a window began; all others need the costs."""
-
-SPANS: Mapping[Metric, str] = {catalogue.TENANT_BUDGET_USED: "mtd"}
-"""Metric without a label for it → the window that its number is of."""
 
 
 def known_days(ledger: Ledger) -> list[date]:
@@ -53,9 +34,14 @@ def known_days(ledger: Ledger) -> list[date]:
 
 
 class Past:
-    """Samples of past days in temporary tables of the ledger, one a metric: DuckDB spills them when they are many."""
+    """Samples of past days in temporary tables of the ledger, one a metric: DuckDB spills them when they are many.
 
-    def __init__(self, ledger: Ledger, terms: Terms, now: datetime | None = None) -> None:
+    metrics: those of which the ledger can say what they were on a past day.
+    """
+
+    def __init__(
+        self, ledger: Ledger, terms: Terms, now: datetime | None = None, metrics: Sequence[Served] = ALL
+    ) -> None:
         """Find the events once, as seen at `now`; None: when the last known day is over. derive() must have been run.
 
         A day's sample tells those of the days until then, with the texts of today: one series an event.
@@ -63,33 +49,42 @@ class Past:
         self._ledger = ledger
         self._terms = terms
         self._first_days = _first_known(ledger)
-        for number, (metric, _) in enumerate(SELECTS):
-            columns = "".join(f"{column} VARCHAR, " for column in _columns(metric))
-            ledger.rows(f"CREATE OR REPLACE TEMP TABLE past_{number} ({columns}value DOUBLE, moment BIGINT)")
+        self._selects = {metric: metric.filled for metric in metrics if isinstance(metric.filled, Select)}
+        for metric in self._selects:
+            *labels, value = columns(metric)
+            kinds = "".join(f"{label} VARCHAR, " for label in labels)
+            ledger.rows(f"CREATE OR REPLACE TEMP TABLE {_table(metric)} ({kinds}{value} DOUBLE, {MOMENT} BIGINT)")
         known = known_days(ledger)
         if known:
             over = datetime.combine(known[-1] + timedelta(1), time(), UTC)
             look(ledger, terms, over if now is None else now)
 
+    @property
+    def metrics(self) -> Sequence[Served]:
+        """The metrics that there are samples of."""
+        return tuple(self._selects)
+
     def add(self, day: date) -> None:
         """Keep what the exporter would have said when `day` ended, had it known what the ledger knows now."""
         now = datetime.combine(day, time(23, 59, 59), UTC)
         look(self._ledger, self._terms, now, closed_months=False, events=False)
-        named = sorted({*self._terms.windows, *SPANS.values(), "last_month"})
-        spans = {one.name: one.first for one in served(named, now, self._terms.history, months=0)}
-        at = self._time_of(day, min(spans.values()))
-        allowed = [
-            f"{need}|{name}" for need, first in self._first_days.items() for name in spans if spans[name] >= first
+        fixed = [select.window for select in self._selects.values() if isinstance(select.window, str) and select.window]
+        named = sorted({*self._terms.windows, *fixed, "last_month"})
+        began = {one.name: one.first for one in served(named, now, self._terms.history, months=0)}
+        at = self._time_of(day, min(began.values()))
+        began[NO_WINDOW] = day
+        known = [
+            _need(need, name) for need, first in self._first_days.items() for name in began if began[name] >= first
         ]
         with self._ledger.transaction() as connection:
-            for number, (metric, sql) in enumerate(SELECTS):
-                names = ", ".join([*_columns(metric), "value"])
-                where = " AND ".join(f"list_contains($allowed, {key})" for key in _keys(metric)) or "true"
+            for metric, select in self._selects.items():
                 params: dict[str, Any] = {"at": at}
-                if where != "true":
-                    params["allowed"] = allowed
+                if select.needs:
+                    params["known"] = known
                 connection.execute(
-                    f"INSERT INTO past_{number} SELECT q.*, $at FROM ({sql}) q({names}) WHERE {where}", params
+                    f"INSERT INTO {_table(metric)} SELECT *, $at FROM ({query(metric, select.sql)})"
+                    f" WHERE {_is_known(select)}",
+                    params,
                 )
 
     def left_out(self, first: date) -> list[str]:
@@ -102,14 +97,14 @@ class Past:
             if day > first
         ]
 
-    def samples(self, number: int) -> Generator[Sequence[tuple[Any, ...]], None, None]:
-        """Yield the samples of SELECTS[number]: labels, value, milliseconds since 1970; a series is in one piece.
+    def samples(self, metric: Served) -> Generator[Sequence[tuple[Any, ...]], None, None]:
+        """Yield the samples of a metric: labels, value, milliseconds since 1970; a series is in one piece.
 
         Holds the ledger until it is read to its end or closed.
         """
-        columns = ", ".join([*_columns(SELECTS[number][0]), "moment"])
+        *labels, _ = columns(metric)
         with self._ledger.transaction() as connection:
-            found = connection.execute(f"SELECT * FROM past_{number} ORDER BY {columns}")
+            found = connection.execute(f"SELECT * FROM {_table(metric)} ORDER BY {', '.join([*labels, MOMENT])}")
             while rows := found.fetchmany(ROWS_AT_ONCE):
                 yield rows
 
@@ -128,20 +123,21 @@ def _first_known(ledger: Ledger) -> dict[str, date]:
     return dict(ledger.rows(statements("first_known", "metrics")))
 
 
-def _columns(metric: Metric) -> list[str]:
-    return [f"l{number}" for number in range(len(metric.labels))]
+def _table(metric: Served) -> str:
+    return f"past_{metric.name}"
 
 
-def _keys(metric: Metric) -> list[str]:
-    """Return SQL for "need|window" of a row, for everything that must be known since the window began."""
-    if "window" in metric.labels:
-        span = f"l{metric.labels.index('window')}"
-    elif metric in SPANS:
-        span = f"'{SPANS[metric]}'"
-    else:
-        return []
-    measure = next((f"l{n}" for n, label in enumerate(metric.labels) if label in {"measure", "unit"}), "''")
-    return [
-        f"'usage ' || {measure} || '|' || {span}" if need == MEASURE else f"'{need}|' || {span}"
-        for need in NEEDS.get(metric, (COST,))
-    ]
+def _need(need: str, window: str) -> str:
+    """Return what stands for a need, known as a whole since a window began."""
+    return f"{need}|{window}"
+
+
+def _is_known(select: Select) -> str:
+    """Return SQL that is true of a row of which all that is needed is known since its window began."""
+    window = _text(select.window)
+    return " AND ".join(f"list_contains($known, {_text(need)} || '|' || {window})" for need in select.needs) or "true"
+
+
+def _text(said: str | Label) -> str:
+    """Return SQL for a text, or for what a row says in a label."""
+    return f"'{said.behind}' || \"{said.name}\"" if isinstance(said, Label) else f"'{said}'"

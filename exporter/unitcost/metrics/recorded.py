@@ -7,7 +7,7 @@ The live ones speak of now and are written from OpenCost's own metrics, whose li
 
 from __future__ import annotations
 
-from unitcost.metrics.catalogue import Metric
+from unitcost.metrics.metric import Metric
 
 ALERT_RULES = Metric(
     "platform:unitcost_alerts:count",

@@ -12,7 +12,7 @@ from decimal import Decimal
 
 from unitcost.errors import describe
 from unitcost.facts import Note, Problem
-from unitcost.metrics.families import SourceState
+from unitcost.metrics.state import SourceState
 from unitcost.sources.base import Source, Waiting
 
 SLACK = 1.1

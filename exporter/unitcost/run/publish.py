@@ -14,6 +14,7 @@ from unitcost.ledger.doubts import told
 from unitcost.ledger.prune import first_kept, prune
 from unitcost.ledger.store import Ledger
 from unitcost.metrics.families import families
+from unitcost.metrics.state import ExporterState
 from unitcost.run.fetch import Fetcher
 from unitcost.run.overview import overview
 from unitcost.web.pages.front import render_page
@@ -74,11 +75,11 @@ class Publisher:
     def _made(self, fetcher: Fetcher, now: datetime) -> Snapshot:
         with self._ledger.alone():  # a batch is stored before all of this or after: no number without the others
             sum_up(self._ledger, fetcher, now)
-            found = families(
-                self._ledger,
+            state = ExporterState(
                 {desk.name: desk.state() for desk in fetcher.desks},
                 now,
                 with_directory=self._config.tenants.directory is not None,
             )
+            found = families(self._ledger, state)
             view = overview(self._ledger, self._config, fetcher.desks, now)
         return Snapshot.of(found, render_page(view), now)

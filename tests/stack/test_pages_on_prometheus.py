@@ -26,7 +26,7 @@ from tests.fakes.processes import PrometheusServer, prometheus, wait_for
 from unitcost.cli.backfill import write
 from unitcost.config.model import Config
 from unitcost.config.sections import Limits
-from unitcost.economics.margin import ReportLine, read_lines
+from unitcost.economics.margin import MarginRow, margin_rows
 from unitcost.economics.windows import look
 from unitcost.ledger.derive import derive
 from unitcost.metrics.catalogue import SOURCE_DURATION
@@ -148,7 +148,7 @@ def lived_through(pages: list[tuple[float, list[Family]]], folder: Path) -> None
         imported(folder / f"{instance[0]}.om", folder / "tsdb")
 
 
-Report = Mapping[str, Sequence[ReportLine]]
+Report = Mapping[str, Sequence[MarginRow]]
 
 
 @pytest.fixture(scope="module")
@@ -164,7 +164,7 @@ def written_history(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Rep
     derive(company.ledger, company.model, now, timedelta(days=90))
     backfilled(Past(company.ledger, terms(settings(), company.directory)), begun, folder)
     lived_through(scraped(company), folder)
-    return folder, {window: read_lines(company.ledger, window) for window in WINDOWS}
+    return folder, {window: margin_rows(company.ledger, window) for window in WINDOWS}
 
 
 @pytest.fixture(scope="module")

@@ -13,11 +13,11 @@ from pathlib import Path
 
 import pytest
 
+from unitcost.economics.margin import MarginRow
 from unitcost.figures import cut, day_range, day_ranges, elapsed, money, percent, unit_cost
 from unitcost.web.pages.front import STYLE, WAITING_PAGE, render_page, story
 from unitcost.web.pages.view import (
     ComponentCost,
-    CustomerRow,
     Gap,
     PageView,
     Reconciliation,
@@ -34,12 +34,13 @@ NAMED = (
 )
 
 
-def customer(tenant: str, name: str, plan: str, cost: str | int, revenue: int | None) -> CustomerRow:
+def customer(tenant: str, name: str, plan: str, cost: str | int, revenue: int | None) -> MarginRow:
     dollars, requests = Decimal(cost), Decimal(cost) * 980
     margin = None if revenue is None else revenue - dollars
     ratio = None if margin is None or revenue is None else float(margin / revenue) if revenue else -1.0
     known = None if revenue is None else Decimal(revenue)
-    return CustomerRow(tenant, name, plan, dollars, known, margin, ratio, requests, float(dollars / requests))
+    each = float(dollars / requests)
+    return MarginRow("tenant", tenant, name, plan, dollars, None, known, margin, ratio, requests, each)
 
 
 def company(others: int = 96) -> PageView:
@@ -47,7 +48,7 @@ def company(others: int = 96) -> PageView:
     rows = [customer(*row) for row in NAMED]
     rows += [customer(f"t{n}", f"Tenant {n}", "pro", f"{200 + n}.37", 299) for n in range(others)]
     unallocated = Decimal("1020.50")
-    spent = sum((row.cost for row in rows), Decimal(0))
+    spent = sum((row.cost or Decimal(0) for row in rows), Decimal(0))
     paid = sum((row.revenue or Decimal(0) for row in rows), Decimal(0))
     cost = spent + unallocated
     october = WindowTotals(

@@ -15,7 +15,7 @@ from pathlib import Path
 from unitcost.config.directory import Directory
 from unitcost.config.model import Config
 from unitcost.days import window as window_of
-from unitcost.economics.margin import ReportLine, missing_days, read_lines
+from unitcost.economics.margin import MarginRow, margin_rows, missing_days
 from unitcost.errors import LedgerError
 from unitcost.ledger.access import OF_A_COPY, access
 from unitcost.redaction import say, visible
@@ -44,7 +44,7 @@ def report(
         now = clock()
         with ledger.alone():
             sum_up(ledger, fetcher, now)
-            lines = read_lines(ledger, window)
+            lines = margin_rows(ledger, window)
             missing = missing_days(ledger, window)
             view = overview(ledger, config, fetcher.desks, now, window) if form == "html" else None
     remarks = fetcher.said() if ours else [OF_A_COPY]
@@ -60,7 +60,7 @@ def report(
 
 
 def _print(
-    config: Config, now: datetime, window: str, form: str, lines: Sequence[ReportLine], remarks: Sequence[str]
+    config: Config, now: datetime, window: str, form: str, lines: Sequence[MarginRow], remarks: Sequence[str]
 ) -> None:
     printers = {"table": _table, "csv": _csv, "json": _json}
     sys.stdout.write(printers[form](config, now, window, lines))
@@ -68,7 +68,7 @@ def _print(
         say(sys.stderr, remark)
 
 
-def _table(config: Config, now: datetime, window: str, lines: Sequence[ReportLine]) -> str:
+def _table(config: Config, now: datetime, window: str, lines: Sequence[MarginRow]) -> str:
     span = window_of(window, now)
     code = config.currency.code
     rows = [
@@ -124,23 +124,23 @@ def money(amount: Decimal | None) -> str:
     return "-" if amount is None else f"{amount.quantize(CENT) + 0:,.2f}"
 
 
-def _csv(_config: Config, _now: datetime, window: str, lines: Sequence[ReportLine]) -> str:
+def _csv(_config: Config, _now: datetime, window: str, lines: Sequence[MarginRow]) -> str:
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
-    writer.writerow(["window", *ReportLine.__slots__])
+    writer.writerow(["window", *MarginRow.__slots__])
     for line in lines:
-        writer.writerow([window, *(_plain(getattr(line, name)) for name in ReportLine.__slots__)])
+        writer.writerow([window, *(_plain(getattr(line, name)) for name in MarginRow.__slots__)])
     return out.getvalue()
 
 
-def _json(config: Config, now: datetime, window: str, lines: Sequence[ReportLine]) -> str:
+def _json(config: Config, now: datetime, window: str, lines: Sequence[MarginRow]) -> str:
     span = window_of(window, now)
     body = {
         "window": window,
         "first_day": span.first.isoformat(),
         "end_day": span.end.isoformat(),
         "currency": config.currency.code,
-        "lines": [{name: _plain(getattr(line, name)) for name in ReportLine.__slots__} for line in lines],
+        "lines": [{name: _plain(getattr(line, name)) for name in MarginRow.__slots__} for line in lines],
     }
     return json.dumps(body, indent=1, ensure_ascii=False) + "\n"
 

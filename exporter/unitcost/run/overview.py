@@ -8,13 +8,12 @@ from datetime import datetime, timedelta
 from unitcost import __version__
 from unitcost.config.model import Config
 from unitcost.days import window
-from unitcost.economics.margin import missing_days, read_lines
+from unitcost.economics.margin import margin_rows, missing_days
 from unitcost.ledger.store import Ledger
 from unitcost.redaction import visible
 from unitcost.run.desk import Desk
 from unitcost.web.pages.view import (
     ComponentCost,
-    CustomerRow,
     Gap,
     PageView,
     Reconciliation,
@@ -42,21 +41,7 @@ def overview(ledger: Ledger, config: Config, desks: Sequence[Desk], now: datetim
         currency=config.currency.code,
         windows=[_totals(ledger, name, now) for name in names],
         components=[ComponentCost(*row) for row in components],
-        customers=[
-            CustomerRow(
-                tenant=line.tenant,
-                name=line.name,
-                plan=line.plan,
-                cost=line.cost,
-                revenue=line.revenue,
-                margin=line.margin,
-                margin_ratio=line.margin_ratio,
-                requests=line.requests,
-                cost_per_request=line.cost_per_request,
-            )
-            for line in read_lines(ledger, main)
-            if line.kind == "tenant" and line.cost is not None
-        ],
+        customers=[row for row in margin_rows(ledger, main) if row.kind == "tenant" and row.cost is not None],
         sources=[_source(ledger, config, desk) for desk in desks],
         reconciliations=[Reconciliation(*row) for row in reconciled],
     )

@@ -6,9 +6,10 @@ from collections.abc import Iterable
 from decimal import Decimal
 from html import escape
 
+from unitcost.economics.margin import MarginRow, margin_ratio, per_unit
 from unitcost.facts import COMPONENTS, OTHER
 from unitcost.figures import SYMBOLS, UNKNOWN, count, cut, day_range, is_small, money, percent, plural, unit_cost
-from unitcost.web.pages.view import CustomerRow, PageView, WindowTotals
+from unitcost.web.pages.view import PageView, WindowTotals
 
 TOP_CUSTOMERS = 50
 TOP_LOSERS = 8
@@ -104,7 +105,7 @@ def losers(view: PageView) -> str:
     )
 
 
-def _name(row: CustomerRow) -> str:
+def _name(row: MarginRow) -> str:
     """Return a customer's name as HTML: cut, with more of it in the title, and safe from odd directions."""
     if row.tenant == OTHER:
         return '<span title="Beyond limits.tenants the cheapest customers are summed up">All other customers</span>'
@@ -119,7 +120,7 @@ def _plan(plan: str) -> str:
 
 def customers(view: PageView, main: WindowTotals) -> str:
     """Return the margin table: the dearest customers, all others in a line, unallocated, and the total."""
-    ordered = sorted(view.customers, key=lambda row: (row.tenant == OTHER, -row.cost, row.tenant))
+    ordered = sorted(view.customers, key=lambda row: (row.tenant == OTHER, -(row.cost or 0), row.tenant))
     table = _CustomerTable(view, ordered)
     shown, rest = ordered[:TOP_CUSTOMERS], ordered[TOP_CUSTOMERS:]
     body = "".join(
@@ -133,8 +134,8 @@ def customers(view: PageView, main: WindowTotals) -> str:
         ending += table.line(f"and {plural(len(rest), 'more customer', 'more customers')}", "", rest)
     if main.unallocated:
         label = f'<span title="{SHARED_LATER}">Unallocated</span>'
-        ending += table.line(label, "", [CustomerRow("", "", "", main.unallocated)], why="it belongs to no customer")
-    total = [*ordered, CustomerRow("", "", "", main.unallocated or Decimal(0))]
+        ending += table.line(label, "", [_unallocated(main)], why="it belongs to no customer")
+    total = [*ordered, _unallocated(main)]
     above = _column(view)[1] + ("" if table.cents else ", rounded to whole amounts")
     return (
         f"<section><table><caption><h2>Customers</h2>{day_range(main.first_day, main.last_day)}, by cost{above}"
@@ -143,7 +144,11 @@ def customers(view: PageView, main: WindowTotals) -> str:
     )
 
 
-def _key(row: CustomerRow) -> str:
+def _unallocated(main: WindowTotals) -> MarginRow:
+    return MarginRow("unallocated", "", "", "", main.unallocated)
+
+
+def _key(row: MarginRow) -> str:
     """Return the tenant's key where it is not the name itself."""
     if not row.name or row.tenant in {row.name, OTHER}:
         return ""
@@ -153,7 +158,7 @@ def _key(row: CustomerRow) -> str:
 class _CustomerTable:
     """The columns of the customers' table; those that no customer could fill are left out."""
 
-    def __init__(self, view: PageView, rows: list[CustomerRow]) -> None:
+    def __init__(self, view: PageView, rows: list[MarginRow]) -> None:
         self._currency, _ = _column(view)
         self._code = view.currency
         self._revenue = any(row.revenue is not None for row in rows)
@@ -166,9 +171,9 @@ class _CustomerTable:
         names += [("Requests", "wide"), ("Cost per request", "wide")] if self._requests else []
         return "".join(f'<th scope="col" class="{kind}">{escape(name)}</th>' for name, kind in names)
 
-    def line(self, label: str, plan: str, rows: list[CustomerRow], why: str = "") -> str:
+    def line(self, label: str, plan: str, rows: list[MarginRow], why: str = "") -> str:
         """Return one table row that sums up the given rows; label and plan are HTML."""
-        cost = sum((row.cost for row in rows), Decimal(0))
+        cost = _known(row.cost for row in rows)
         revenue = _known(row.revenue for row in rows)
         requests = _known(row.requests for row in rows)
         cells = [
@@ -177,8 +182,8 @@ class _CustomerTable:
         ]
         if self._revenue:
             single = rows[0] if len(rows) == 1 else None
-            margin = None if revenue is None else single.margin if single else revenue - cost
-            ratio = single.margin_ratio if single else _ratio(margin, revenue)
+            margin = None if revenue is None else single.margin if single else revenue - (cost or 0)
+            ratio = single.margin_ratio if single else margin_ratio(revenue, cost)
             unknown = why or "no revenue is known"
             cells += [
                 _cell(money(revenue, self._currency, cents=self.cents), "", unknown),
@@ -186,7 +191,7 @@ class _CustomerTable:
                 f"<td>{_chip(ratio, unknown if revenue is None else 'neither cost nor revenue')}</td>",
             ]
         if self._requests:
-            each = rows[0].cost_per_request if len(rows) == 1 else float(cost / requests) if requests else None
+            each = rows[0].cost_per_request if len(rows) == 1 else per_unit(cost, requests)
             cells += [
                 _cell(count(requests), "wide", why or "no requests are known"),
                 _cell(unit_cost(each, self._currency), "wide", why or "no requests are known"),
@@ -198,13 +203,6 @@ def _known(amounts: Iterable[Decimal | None]) -> Decimal | None:
     """Sum what is known; None where nothing is."""
     known = [amount for amount in amounts if amount is not None]
     return sum(known, Decimal(0)) if known else None
-
-
-def _ratio(margin: Decimal | None, revenue: Decimal | None) -> float | None:
-    """Return margin ÷ revenue; −1 where there was cost and no revenue, None where there was neither."""
-    if margin is None or revenue is None or (not revenue and not margin):
-        return None
-    return float(margin / revenue) if revenue else -1.0
 
 
 def _tone(kind: str, margin: Decimal | float | None) -> str:

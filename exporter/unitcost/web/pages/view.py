@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import Decimal
 
+from unitcost.economics.margin import MarginRow
 from unitcost.facts import OTHER
 from unitcost.figures import day_range
 
@@ -72,21 +73,6 @@ class ComponentCost:
 
 
 @dataclass(frozen=True, slots=True)
-class CustomerRow:
-    """One tenant in the main window; margin is revenue less cost."""
-
-    tenant: str
-    name: str
-    plan: str
-    cost: Decimal
-    revenue: Decimal | None = None
-    margin: Decimal | None = None
-    margin_ratio: float | None = None
-    requests: Decimal | None = None
-    cost_per_request: float | None = None
-
-
-@dataclass(frozen=True, slots=True)
 class SourceRow:
     """One source. type: as in unitcost.yaml; kind: cluster, bill, usage or revenue.
 
@@ -130,7 +116,7 @@ class PageView:
     company: str = ""
     windows: Sequence[WindowTotals] = ()
     components: Sequence[ComponentCost] = ()
-    customers: Sequence[CustomerRow] = ()
+    customers: Sequence[MarginRow] = ()
     sources: Sequence[SourceRow] = ()
     reconciliations: Sequence[Reconciliation] = ()
     links: Sequence[tuple[str, str]] = (("Metrics", "/metrics"), ("Runbooks", "/runbooks/"))
@@ -145,10 +131,7 @@ class PageView:
         """Whether any source could bring revenue, so that its absence is a gap and not a choice."""
         return any(source.kind == "revenue" for source in self.sources)
 
-    def losing(self) -> list[CustomerRow]:
+    def losing(self) -> list[MarginRow]:
         """Return the customers whose margin is below 0, the greatest loss first."""
         found = [row for row in self.customers if row.margin is not None and row.margin < 0 and row.tenant != OTHER]
         return sorted(found, key=lambda row: (row.margin or 0, row.tenant))
-
-
-"""The tenant that stands for all beyond limits.tenants."""

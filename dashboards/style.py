@@ -12,7 +12,7 @@ from unitcost.config.load import load
 from unitcost.config.model import Config
 from unitcost.days import DEFAULT_WINDOWS
 from unitcost.facts import COMPONENTS
-from unitcost.figures import SYMBOLS
+from unitcost.figures import sign
 from unitcost.metrics.external import CLUSTER
 
 RED, ORANGE, YELLOW, GREEN, BLUE, PURPLE = (
@@ -95,7 +95,7 @@ class Settings:
     @property
     def sign(self) -> str:
         """What a table's header writes behind a name; the cells hold plain numbers, which Grafana does not shorten."""
-        return SYMBOLS.get(self.currency, self.currency)
+        return sign(self.currency, "")
 
 
 def settings(path: Path | None) -> Settings:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from rules.expressions import one
 from rules.promql import Match, over
 from unitcost.days import is_window
-from unitcost.figures import SYMBOLS
+from unitcost.figures import SMALL, sign
 from unitcost.metrics.metric import Metric
 
 NAME = "{{ or $labels.name $labels.tenant }}"
@@ -18,11 +18,11 @@ class Money:
     """How an amount is written: $4,107 from 10 up, $4.11 below; a currency without a sign by its code."""
 
     def __init__(self, code: str) -> None:
-        self._sign = SYMBOLS.get(code, f"{code} ")
+        self._sign = sign(code, " ")
 
     def template(self) -> str:
         """Return the definition that a sentence with amounts begins with."""
-        small = '{{ if and (lt . 10.0) (gt . -10.0) }}{{ printf "%.2f" . }}{{ else }}'
+        small = f'{{{{ if and (lt . {SMALL:.1f}) (gt . -{SMALL:.1f}) }}}}{{{{ printf "%.2f" . }}}}{{{{ else }}}}'
         large = f'{{{{ printf "%.0f" . {_THOUSANDS} }}}}{{{{ end }}}}'
         return f'{{{{ define "money" }}}}{self._sign}{small}{large}{{{{ end }}}}'
 

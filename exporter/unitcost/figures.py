@@ -27,6 +27,16 @@ def money(amount: Number | None, currency: str, *, cents: bool | None = None) ->
     return _signed(f"{size:,.{2 if with_cents else 0}f}", negative=amount < 0, currency=currency)
 
 
+def plain(text: str) -> str:
+    """Write a figure in characters that every terminal and program knows."""
+    return text.replace(MINUS, "-").replace(UNKNOWN, "-")
+
+
+def sign(currency: str, gap: str = NO_BREAK) -> str:
+    """Return what stands before an amount: $, or the code of a currency without a sign, and a gap; nothing for ""."""
+    return SYMBOLS.get(currency, f"{currency}{gap}" if currency else "")
+
+
 def is_small(amount: Number | None) -> bool:
     """Whether an amount needs its cents to say anything."""
     return amount is not None and 0 < abs(Decimal(amount)) < SMALL
@@ -48,18 +58,17 @@ TINY = 0.0001
 
 def _signed(digits: str, *, negative: bool, currency: str) -> str:
     zero = not digits.strip("0.,")
-    symbol = SYMBOLS.get(currency, f"{currency}{NO_BREAK}" if currency else "")
-    return f"{MINUS if negative and not zero else ''}{symbol}{digits}"
+    return f"{MINUS if negative and not zero else ''}{sign(currency)}{digits}"
 
 
-def percent(ratio: Number | None) -> str:
-    """Write 45%; below one percent with decimals, so that little is not shown as nothing."""
+def percent(ratio: Number | None, *, whole: bool = False) -> str:
+    """Write 45%; below one percent with decimals, so that little is not shown as nothing, but where all are whole."""
     if ratio is None:
         return UNKNOWN
     size = abs(float(ratio)) * 100
-    decimals = 0 if size >= 1 or size == 0 else 1 if size >= TENTH else 2
+    decimals = 0 if whole or size >= 1 or size == 0 else 1 if size >= TENTH else 2
     text = f"{size:,.{decimals}f}%"
-    return f"{MINUS if ratio < 0 and text != '0.00%' else ''}{text}"
+    return f"{MINUS if ratio < 0 and text.strip('0.%') else ''}{text}"
 
 
 TENTH = 0.1

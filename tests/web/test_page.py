@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from unitcost.economics.margin import MarginRow
-from unitcost.figures import cut, day_range, day_ranges, elapsed, money, percent, unit_cost
+from unitcost.figures import cut, day_range, day_ranges, elapsed, money, percent, plain, unit_cost
 from unitcost.web.pages.front import STYLE, WAITING_PAGE, render_page, story
 from unitcost.web.pages.view import (
     ComponentCost,
@@ -494,3 +494,11 @@ def test_a_cut_text_says_so() -> None:
     assert cut("abcdef", 6) == "abcdef"
     assert cut("abcdefg", 6) == "abcde…"
     assert cut("a\nb\x00", 6) == "a�b�"
+
+
+@pytest.mark.parametrize(
+    ("ratio", "text"), [(None, "-"), (0.454, "45%"), (-0.39, "-39%"), (-0.004, "0%"), (0.996, "100%")]
+)
+def test_a_terminal_gets_whole_percents_in_plain_characters(ratio: float | None, text: str) -> None:
+    assert plain(percent(ratio, whole=True)) == text
+    assert plain(money(Decimal("-1234.5"), "", cents=True)) == "-1,234.50"

@@ -17,6 +17,7 @@ from unitcost.config.model import Config
 from unitcost.days import window as window_of
 from unitcost.economics.margin import MarginRow, margin_rows, missing_days
 from unitcost.errors import LedgerError
+from unitcost.figures import count, cut, money, percent, plain, unit_cost
 from unitcost.ledger.access import OF_A_COPY, access
 from unitcost.redaction import say, visible
 from unitcost.run.fetch import Fetcher
@@ -25,7 +26,6 @@ from unitcost.run.publish import sum_up
 from unitcost.web.pages.front import render_page
 
 FORMATS = ("table", "csv", "json", "html")
-CENT = Decimal("0.01")
 
 
 def report(
@@ -71,7 +71,7 @@ def _print(
 def _table(config: Config, now: datetime, window: str, lines: Sequence[MarginRow]) -> str:
     span = window_of(window, now)
     code = config.currency.code
-    rows = [
+    rows: list[tuple[str, ...]] = [
         (
             "Tenant",
             "Name",
@@ -87,14 +87,12 @@ def _table(config: Config, now: datetime, window: str, lines: Sequence[MarginRow
     rows += [
         (
             visible(line.tenant),
-            _cut(visible(line.name)),
+            cut(visible(line.name), NAME_WIDTH),
             visible(line.plan),
-            money(line.cost),
-            money(line.revenue),
-            money(line.margin),
-            "-" if line.margin_ratio is None else f"{line.margin_ratio:.0%}".replace("-0%", "0%"),
-            "-" if line.requests is None else f"{line.requests:,.0f}",
-            "-" if line.cost_per_request is None else f"{line.cost_per_request:.5f}",
+            *(plain(money(amount, "", cents=True)) for amount in (line.cost, line.revenue, line.margin)),
+            plain(percent(line.margin_ratio, whole=True)),
+            plain(count(line.requests)),
+            plain(unit_cost(line.cost_per_request, "")),
         )
         for line in lines
     ]
@@ -111,17 +109,8 @@ def _table(config: Config, now: datetime, window: str, lines: Sequence[MarginRow
     return "\n".join(out) + "\n"
 
 
-def _cut(name: str) -> str:
-    return name if len(name) <= NAME_WIDTH else f"{name[: NAME_WIDTH - 1]}…"
-
-
 NAME_WIDTH = 32
 TEXT_COLUMNS = 3
-
-
-def money(amount: Decimal | None) -> str:
-    """Write an amount with cents and thousands separators; unknown is a dash, never zero."""
-    return "-" if amount is None else f"{amount.quantize(CENT) + 0:,.2f}"
 
 
 def _csv(_config: Config, _now: datetime, window: str, lines: Sequence[MarginRow]) -> str:

@@ -23,6 +23,7 @@ from demo.processes import Program, StartError, answers, find, running, wait_for
 from demo.settings import SHIPPED, Ports, alertmanager_config, prometheus_config
 from rules.__main__ import main as write_rules
 from rules.promql import select
+from unitcost.days import DAY
 from unitcost.metrics.catalogue import PLATFORM_ACTIVE_TENANTS
 
 RETENTION = "400d"
@@ -92,7 +93,7 @@ def stack(folder: Path, ports: Ports, say: Callable[[str], None], past_days: int
 
 def days(url: str) -> int:
     """Return of how many days a Prometheus holds figures."""
-    gauge = select(PLATFORM_ACTIVE_TENANTS, window="1d")
+    gauge = select(PLATFORM_ACTIVE_TENANTS, window=DAY)
     answer = _get(f"{url}/api/v1/query", query=f"max(count_over_time(last_over_time({gauge}[1d])[{RETENTION}:1d]))")
     return int(float(answer["result"][0]["value"][1]))
 

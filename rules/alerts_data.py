@@ -7,11 +7,11 @@ from rules.model import Alert
 from rules.promql import matches, over, select
 from rules.text import amount, phrase, words
 from unitcost.config.model import Config
+from unitcost.config.values import seconds
 from unitcost.facts import OTHER
 from unitcost.metrics import catalogue as c
 
 PAGE = "unitcost-data"
-UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 EVER = "1e9"
 """Seconds that no source can be old: where none was ever read, the age is counted from 1970."""
 
@@ -25,11 +25,6 @@ def alerts(config: Config) -> tuple[Alert, ...]:
         _snapshot_old(config),
         _exporter_down(config),
     )
-
-
-def seconds(span: str) -> int:
-    """Return the seconds of 30s, 5m, 2h, 90d."""
-    return int(span[:-1]) * UNITS[span[-1]]
 
 
 def _source_stale(config: Config) -> Alert:

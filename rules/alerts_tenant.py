@@ -8,6 +8,7 @@ from rules.promql import other_than, over
 from rules.text import NAME, PERCENT, VALUE, amount, listed, percent, phrase, this, words
 from unitcost.config.alerts import Burn
 from unitcost.config.model import Config
+from unitcost.days import LAST_MONTH, MTD
 from unitcost.facts import OTHER
 from unitcost.metrics import catalogue as c
 
@@ -104,7 +105,7 @@ def _budget_used(level: int, config: Config) -> Alert:
         f"{NAME} has used {PERCENT} of its budget of {amount(BUDGET, 'tenant')}:"
         f" {amount(f'{USED} * {BUDGET}', 'tenant')} since the first of the month.",
         phrase(this(c.TENANT_FORECAST, bound="expected"), pace, "tenant")
-        + _largest("The largest parts so far:", "mtd")
+        + _largest("The largest parts so far:", MTD)
         + "Its page shows the month day by day.",
         PAGE,
         runbook="UnitcostBudgetUsed",
@@ -163,7 +164,7 @@ def _spike(config: Config) -> Alert:
     rise = (
         f"{day} - {mean} >= {number(settings.dollars)}"
         f" and on (tenant) {day} >= {number(settings.factor)} * {mean}"
-        f" and on (tenant) {_cost('last_month')} > 0"
+        f" and on (tenant) {_cost(LAST_MONTH)} > 0"
     )
     parts, usual = (
         this(c.TENANT_COST, ("component",), window=window) for window in (settings.window, settings.baseline)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from rules.promql import Match, over, select
+from unitcost.days import day_count
 from unitcost.metrics.catalogue import TENANT_INFO
 from unitcost.metrics.metric import Metric
 
@@ -64,5 +65,8 @@ def number(value: float) -> str:
 
 
 def days(window: str) -> int:
-    """Return the days of a window Nd."""
-    return int(window.removesuffix("d"))
+    """Return the days of a window Nd. Raises ValueError for any other."""
+    count = day_count(window)
+    if count is None:
+        raise ValueError(f"{window!r} is no window of so many days")
+    return count

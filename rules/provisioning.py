@@ -26,10 +26,10 @@ from dataclasses import dataclass, field
 from string import ascii_uppercase
 from typing import Any
 
-from rules.alerts_data import seconds
 from rules.layout import layout
 from rules.model import Alert, RuleFile
 from rules.write import HEADER, dump
+from unitcost.config.values import seconds
 
 NOTE = """\
 # For Grafana's /etc/grafana/provisioning/alerting: Grafana evaluates these itself. Where Prometheus has the alerts of

@@ -7,10 +7,11 @@ from functools import partial
 from rules.expressions import by_plan, change, one, one_latest
 from rules.model import Group, Record, RuleFile
 from rules.promql import over, select
+from unitcost.days import DAY, MONTH
 from unitcost.metrics import catalogue as c
 from unitcost.metrics import recorded as r
 
-WINDOWS = {"the recording rules delta1d and growth1d": "1d", "the recording rules delta30d and growth30d": "30d"}
+WINDOWS = {"the recording rules delta1d and growth1d": DAY, "the recording rules delta30d and growth30d": MONTH}
 """Windows that the rules here are about: who needs them → the window."""
 
 PAID = f"({select(r.PLAN_REVENUE)} > 0)"
@@ -57,28 +58,28 @@ def _plans() -> Group:
 
 def _tenant_cost(offset: str, window: str) -> str:
     # The gauge of 24 h ago must be of then: taking the last one of a day would compare a day with itself.
-    metric = one_latest if window != "1d" and offset else one
+    metric = one_latest if window != DAY and offset else one
     return over("sum", ("tenant",), metric(c.TENANT_COST, offset, window=window))
 
 
 def _platform_cost(offset: str, window: str) -> str:
-    metric = one_latest if window != "1d" and offset else one
+    metric = one_latest if window != DAY and offset else one
     return over("sum", (), metric(c.PLATFORM_COST, offset, window=window))
 
 
 def _changes() -> Group:
-    tenant_day, tenant_month = partial(_tenant_cost, window="1d"), partial(_tenant_cost, window="30d")
-    platform_day, platform_month = partial(_platform_cost, window="1d"), partial(_platform_cost, window="30d")
+    tenant_day, tenant_month = partial(_tenant_cost, window=DAY), partial(_tenant_cost, window=MONTH)
+    platform_day, platform_month = partial(_platform_cost, window=DAY), partial(_platform_cost, window=MONTH)
     return Group(
         "unitcost-changes",
         (
-            Record(r.TENANT_DAY_DELTA, change(("tenant",), tenant_day, "1d")),
-            Record(r.TENANT_DAY_GROWTH, f"{select(r.TENANT_DAY_DELTA)} / ({tenant_day('1d')} > 0)"),
-            Record(r.TENANT_MONTH_DELTA, change(("tenant",), tenant_month, "30d")),
-            Record(r.TENANT_MONTH_GROWTH, f"{select(r.TENANT_MONTH_DELTA)} / ({tenant_month('30d')} > 0)"),
-            Record(r.PLATFORM_DAY_DELTA, change((), platform_day, "1d")),
-            Record(r.PLATFORM_DAY_GROWTH, f"{select(r.PLATFORM_DAY_DELTA)} / ({platform_day('1d')} > 0)"),
-            Record(r.PLATFORM_MONTH_DELTA, change((), platform_month, "30d")),
-            Record(r.PLATFORM_MONTH_GROWTH, f"{select(r.PLATFORM_MONTH_DELTA)} / ({platform_month('30d')} > 0)"),
+            Record(r.TENANT_DAY_DELTA, change(("tenant",), tenant_day, DAY)),
+            Record(r.TENANT_DAY_GROWTH, f"{select(r.TENANT_DAY_DELTA)} / ({tenant_day(DAY)} > 0)"),
+            Record(r.TENANT_MONTH_DELTA, change(("tenant",), tenant_month, MONTH)),
+            Record(r.TENANT_MONTH_GROWTH, f"{select(r.TENANT_MONTH_DELTA)} / ({tenant_month(MONTH)} > 0)"),
+            Record(r.PLATFORM_DAY_DELTA, change((), platform_day, DAY)),
+            Record(r.PLATFORM_DAY_GROWTH, f"{select(r.PLATFORM_DAY_DELTA)} / ({platform_day(DAY)} > 0)"),
+            Record(r.PLATFORM_MONTH_DELTA, change((), platform_month, MONTH)),
+            Record(r.PLATFORM_MONTH_GROWTH, f"{select(r.PLATFORM_MONTH_DELTA)} / ({platform_month(MONTH)} > 0)"),
         ),
     )

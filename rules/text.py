@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from rules.expressions import one
+from rules.expressions import days, one
 from rules.promql import Match, over
-from unitcost.days import is_window
+from unitcost.days import DAY, LAST_MONTH, MTD
 from unitcost.figures import SMALL, sign
 from unitcost.metrics.metric import Metric
 
@@ -81,12 +81,10 @@ def this(metric: Metric, by: tuple[str, ...] = (), label: str = "tenant", **labe
 
 def words(window: str) -> str:
     """Return a window as it is said after an amount: "in the last 30 days"."""
-    if window == "mtd":
+    if window == MTD:
         return "since the first of the month"
-    if window == "last_month":
+    if window == LAST_MONTH:
         return "last month"
-    if window == "1d":
+    if window == DAY:
         return "yesterday"
-    if not is_window(window):
-        raise ValueError(f"{window!r} is no window")
-    return f"in the last {window.removesuffix('d')} days"
+    return f"in the last {days(window)} days"

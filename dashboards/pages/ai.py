@@ -9,7 +9,6 @@ from dashboards.pages.dimensions import cost_against_before, cost_by_day
 from dashboards.pages.parts import (
     AI,
     AI_REQUESTS,
-    DAY,
     FEATURE,
     PLAIN,
     ROLLING,
@@ -32,6 +31,7 @@ from dashboards.style import BLUE, COMPONENT_COLOURS, GREEN, MARGIN_STEPS, ORANG
 from dashboards.tables import CUSTOMER, NAME_WIDTH, Figure, Reckoned, by_tenant, page_link, series_link
 from dashboards.words import NO_AI, NO_AI_REQUESTS, NO_COSTS, NO_EARLIER, NO_REVENUE
 from rules.promql import other_than, select
+from unitcost.days import DAY
 from unitcost.metrics import catalogue as c
 
 UID = "unitcost-ai"

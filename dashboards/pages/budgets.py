@@ -26,10 +26,10 @@ from dashboards.style import (
 from dashboards.tables import Figure, Reckoned, by_tenant, joined
 from dashboards.words import NO_BUDGET, NO_FORECAST
 from rules.promql import over
+from unitcost.days import LAST_MONTH, MTD
 from unitcost.metrics import catalogue as c
 
 UID = "unitcost-budgets"
-MTD = "mtd"
 BY_TENANT = ("tenant",)
 DASHED = {"fill": "dash", "dash": [8, 6]}
 
@@ -84,7 +84,7 @@ def _company(bound: str) -> str:
 
 def _headlines(settings: Settings) -> list[Panel]:
     expected = _company("expected")
-    last_month, mrr = now(c.PLATFORM_COST, window="last_month"), now(c.TENANT_MRR)
+    last_month, mrr = now(c.PLATFORM_COST, window=LAST_MONTH), now(c.TENANT_MRR)
     against = "against last month"
     return [
         _figures(

@@ -5,13 +5,14 @@ from __future__ import annotations
 from dashboards.cells import MONEY, wide
 from dashboards.grafana import Row, column, row, section, table_height
 from dashboards.pages.alerts import columns
-from dashboards.pages.parts import AI_PAGE, DAY, EFFICIENCY_PAGE, changes_of, components
+from dashboards.pages.parts import AI_PAGE, EFFICIENCY_PAGE, changes_of, components
 from dashboards.panels import Panel, Query, Unknown, hidden, override, table, timeseries
 from dashboards.queries import BEFORE, PERIOD, TENANT, either, info, now, of_tenants
 from dashboards.style import Settings, dashed_line
 from dashboards.tables import CUSTOMER, NAME_WIDTH, Figure, by_tenant, calculation, joined, tenant_link
 from dashboards.words import NO_COSTS, NO_EARLIER
 from rules.promql import matches
+from unitcost.days import DAY
 from unitcost.metrics import catalogue as c
 
 BY_TENANT, BY_COMPONENT = ("tenant",), ("component",)

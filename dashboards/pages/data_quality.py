@@ -34,11 +34,11 @@ from dashboards.style import COMPLETE, GREEN, ORANGE, RED, YELLOW, Settings
 from dashboards.tables import Figure, joined, page_link
 from dashboards.words import NO_COSTS, NO_EXPORTER, NOT_COMPARED
 from rules.promql import matches, over
+from unitcost.days import DAY
 from unitcost.metrics import catalogue as c
 from unitcost.metrics.metric import Metric
 
 UID = "unitcost-data"
-DAY = "1d"
 BY_SOURCE = ("source",)
 SHARE_STEPS = steps((None, GREEN), (0.05, YELLOW), (0.1, ORANGE), (0.2, RED))
 ESTIMATE_STEPS = steps((None, GREEN), (0.25, YELLOW), (0.5, ORANGE))

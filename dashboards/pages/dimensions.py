@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from dashboards.cells import MONEY, wide
-from dashboards.pages.parts import DAY, changes_of, unlabelled, unlabelled_row
+from dashboards.pages.parts import changes_of, unlabelled, unlabelled_row
 from dashboards.panels import Json, Panel, Query, timeseries
 from dashboards.queries import BEFORE, PERIOD, daily, now
 from dashboards.style import Settings
 from dashboards.tables import Figure, joined
 from dashboards.words import NO_DIMENSION
+from unitcost.days import DAY
 from unitcost.metrics.catalogue import DIMENSION_COST
 
 BY_VALUE = ("value",)

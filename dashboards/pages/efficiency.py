@@ -8,7 +8,6 @@ from dashboards.grafana import page as whole_page
 from dashboards.pages.dimensions import cost_against_before, cost_by_day
 from dashboards.pages.live import live
 from dashboards.pages.parts import (
-    DAY,
     FEATURE,
     REQUESTS,
     RISE_RATIO,
@@ -37,6 +36,7 @@ from dashboards.style import BLUE, COMPONENT_COLOURS, NO_PLAN, ORANGE, Settings,
 from dashboards.tables import Figure, Reckoned, joined, page_link
 from dashboards.words import NO_COSTS, NO_DIMENSION, NO_REQUESTS, NO_USAGE
 from rules.promql import Match, matches, other_than, over
+from unitcost.days import DAY
 from unitcost.metrics import catalogue as c
 from unitcost.metrics.external import CLUSTER
 from unitcost.metrics.metric import Metric

@@ -12,6 +12,7 @@ from dashboards.style import GREEN, RED, Settings, component_colours
 from dashboards.tables import Reckoned, calculation, page_link
 from dashboards.words import NO_COSTS
 from rules.promql import Match
+from unitcost.days import DAY, LAST_MONTH, MONTH, MTD, day_count
 from unitcost.metrics.catalogue import (
     ALLOCATED_COST,
     BILL,
@@ -23,8 +24,7 @@ from unitcost.metrics.catalogue import (
 )
 from unitcost.metrics.metric import Metric
 
-DAY = "1d"
-ROLLING = "30d"
+ROLLING = MONTH
 """The window of graphs of ratios that single days would make restless."""
 FEATURE = "feature"
 AI = "ai"
@@ -36,7 +36,7 @@ PLAIN = steps((None, "text"))
 RISE: Cell = MONEY | COLOURED_RISE
 RISE_RATIO: Cell = CHANGE_RATIO
 
-PERIODS = {"30d": "Last 30 days", "mtd": "This month", "last_month": "Last month", "1d": "Yesterday"}
+PERIODS = {MONTH: "Last 30 days", MTD: "This month", LAST_MONTH: "Last month", DAY: "Yesterday"}
 
 
 def intro(more: str) -> Panel:
@@ -50,7 +50,7 @@ def periods(settings: Settings) -> Choice:
     """Return the choice of the period that figures and tables are of: the windows that are served, 30 days first."""
     served = [name for name in PERIODS if name in settings.windows]
     others = [name for name in settings.windows if name not in PERIODS]
-    texts = PERIODS | {name: f"Last {name.removesuffix('d')} days" for name in others}
+    texts = PERIODS | {name: f"Last {day_count(name)} days" for name in others}
     return Choice("period", "Period", tuple((name, texts[name]) for name in [*served, *others]))
 
 

@@ -6,7 +6,6 @@ from dashboards.cells import CENTS, COLOURED_LOSS, wide
 from dashboards.grafana import page as whole_page
 from dashboards.grafana import row, section
 from dashboards.pages.parts import (
-    DAY,
     EFFICIENCY_PAGE,
     REQUESTS,
     changes_of,
@@ -46,6 +45,7 @@ from dashboards.style import (
 from dashboards.tables import NAME_WIDTH, Figure, joined, page_link
 from dashboards.words import NO_BUDGET, NO_COSTS, NO_CUSTOMER, NO_FORECAST, NO_REQUESTS, NO_REVENUE
 from rules.promql import over, select
+from unitcost.days import DAY, MTD
 from unitcost.metrics import catalogue as c
 from unitcost.metrics.metric import Metric
 
@@ -294,7 +294,7 @@ def _month(settings: Settings) -> Panel:
         "What the calendar month had cost at the end of each day, the month's budget, and what the whole month was"
         " forecast to cost on that day; the band is the forecast with the cheapest and the dearest week.",
         [
-            *queries_of(lambda costs: costs.day_end(window="mtd"), "cost so far"),
+            *queries_of(lambda costs: costs.day_end(window=MTD), "cost so far"),
             Query(day_end(c.TENANT_BUDGET, tenant=TENANT), "budget"),
             Query(forecast("expected"), "forecast"),
             Query(forecast("low"), "forecast, least"),

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from dashboards.cells import CHANGE_RATIO, COUNT, UNIT_PRICE, UNSEEN, Cell, wide
 from dashboards.grafana import Row, row
-from dashboards.pages.parts import AI, AI_REQUESTS, DAY, EFFICIENCY_PAGE, PLAIN, REQUESTS, cost_of_one, queries_of
+from dashboards.pages.parts import AI, AI_REQUESTS, EFFICIENCY_PAGE, PLAIN, REQUESTS, cost_of_one, queries_of
 from dashboards.panels import Panel, override, timeseries
 from dashboards.queries import BEFORE, PERIOD, TENANT, now, of_tenants
 from dashboards.style import BLUE, COMPONENT_COLOURS, PURPLE, Settings
 from dashboards.tables import Figure, Reckoned, joined, page_link
 from dashboards.words import NO_AI, NO_AI_REQUESTS, NO_MEASURES, NO_REQUESTS, NO_USAGE
 from rules.promql import other_than
+from unitcost.days import DAY
 from unitcost.metrics import catalogue as c
 
 TO_AI = page_link("AI", "unitcost-ai", "tenant", "period")

@@ -45,6 +45,7 @@ from dashboards.style import (
 from dashboards.tables import CUSTOMER, Figure, Reckoned, by_tenant, joined, page_link
 from dashboards.words import NO_COSTS, NO_EARLIER, NO_REVENUE
 from rules.promql import other_than, over
+from unitcost.days import DAY
 from unitcost.facts import OTHER
 from unitcost.metrics import catalogue as c
 from unitcost.metrics.metric import Metric
@@ -128,8 +129,8 @@ def _daily(settings: Settings) -> Panel:
         "Each day's cost on that day, restatements included; the totals are those of the chosen range. Dashed: MRR of"
         " the day, divided by the days in its month. What reaches over the dashed line is a day's loss.",
         [
-            Query(daily(c.PLATFORM_COST, ("component",), window="1d"), "{{component}}"),
-            Query(daily(c.PLATFORM_REVENUE, window="1d"), "revenue"),
+            Query(daily(c.PLATFORM_COST, ("component",), window=DAY), "{{component}}"),
+            Query(daily(c.PLATFORM_REVENUE, window=DAY), "revenue"),
         ],
         unit=settings.money,
         stacked=True,

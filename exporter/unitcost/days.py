@@ -11,8 +11,13 @@ from calendar import monthrange
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
+from typing import Final
 
-DEFAULT_WINDOWS = ("1d", "30d", "mtd", "last_month")
+DAY: Final = "1d"
+MONTH: Final = "30d"
+MTD: Final = "mtd"
+LAST_MONTH: Final = "last_month"
+DEFAULT_WINDOWS = (DAY, MONTH, MTD, LAST_MONTH)
 PREVIOUS = "prev_"
 
 _DAYS = re.compile(r"([1-9][0-9]{0,3})d")
@@ -40,7 +45,13 @@ def days_in_month(day: date) -> int:
 
 def is_window(name: str) -> bool:
     """Tell whether this is a window of its own: Nd, mtd or last_month."""
-    return name in {"mtd", "last_month"} or _DAYS.fullmatch(name) is not None
+    return name in {MTD, LAST_MONTH} or day_count(name) is not None
+
+
+def day_count(name: str) -> int | None:
+    """Return N of a window Nd; None of any other."""
+    found = _DAYS.fullmatch(name)
+    return int(found[1]) if found else None
 
 
 def is_named(name: str) -> bool:
@@ -59,12 +70,12 @@ def window(name: str, now: datetime) -> Window:
         return predecessor(window(name.removeprefix(PREVIOUS), now), now.date())
     today = now.date()
     first_of_month = today.replace(day=1)
-    if name == "mtd":
+    if name == MTD:
         return Window(name, first_of_month, today + timedelta(1), today)
-    if name == "last_month":
+    if name == LAST_MONTH:
         return Window(name, _month_before(first_of_month), first_of_month, first_of_month)
-    if found := _DAYS.fullmatch(name):
-        return Window(name, today - timedelta(int(found[1])), today, today)
+    if (count := day_count(name)) is not None:
+        return Window(name, today - timedelta(count), today, today)
     if found := _MONTH.fullmatch(name):
         first = date(int(found[1]), int(found[2]), 1)
         end = first + timedelta(days_in_month(first))
@@ -79,11 +90,11 @@ def predecessor(of: Window, today: date) -> Window:
     complete of this one, or all of a shorter month: today's unfinished day has no counterpart.
     """
     name = PREVIOUS + of.name
-    if _DAYS.fullmatch(of.name):
+    if day_count(of.name) is not None:
         first, end = of.first - (of.end - of.first), of.first
     else:
         first = _month_before(of.first)
-        end = of.first if of.name == "last_month" else min(first + (today - of.first), of.first)
+        end = of.first if of.name == LAST_MONTH else min(first + (today - of.first), of.first)
     return Window(name, first, end, end)
 
 

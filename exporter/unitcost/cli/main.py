@@ -20,7 +20,7 @@ from unitcost.cli.report import FORMATS, report
 from unitcost.config.directory import Directory
 from unitcost.config.load import load
 from unitcost.config.model import Config
-from unitcost.days import is_named
+from unitcost.days import LAST_MONTH, is_named
 from unitcost.ending import ENDING
 from unitcost.errors import ConfigError, LedgerStoppedError, UnitcostError
 from unitcost.ledger.care import ledger_check, restored
@@ -115,7 +115,7 @@ def _parser() -> argparse.ArgumentParser:
     sub = command("report", _report, "Print the margin table of a window.")
     with_config(sub)
     sub.add_argument(
-        "--window", default="last_month", type=_window, help="1d, 30d, mtd, last_month (the default), prev_30d, 2026-10"
+        "--window", default=LAST_MONTH, type=_window, help="1d, 30d, mtd, last_month (the default), prev_30d, 2026-10"
     )
     sub.add_argument("--format", choices=FORMATS, default="table", help="default: table")
     sub = command("backfill", _backfill, "Write the past days as OpenMetrics, for promtool to import into Prometheus.")

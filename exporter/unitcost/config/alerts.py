@@ -13,17 +13,19 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, model_validator
 
-from unitcost.days import is_window
+from unitcost.config.values import NO_DURATION, seconds
+from unitcost.days import DAY, LAST_MONTH, MONTH, MTD, day_count, is_window
 from unitcost.sources.base import ANumber, LinkUrl, Section
 
 YEAR = 366 * 86400
 
 
 def _span(value: str) -> str:
-    found = re.fullmatch(r"0s|([1-9][0-9]{0,8})([smhd])", value)
-    if found is None:
-        raise ValueError("must be a duration such as 30s, 5m, 2h or 90d, or 0s")
-    if found[1] and int(found[1]) * {"s": 1, "m": 60, "h": 3600, "d": 86400}[found[2]] > YEAR:
+    if value == "0s":
+        return value
+    if not re.fullmatch(r"[1-9][0-9]{0,8}[smhd]", value):
+        raise ValueError(f"{NO_DURATION}, or 0s")
+    if seconds(value) > YEAR:
         raise ValueError("must be at most 366d")
     return value
 
@@ -35,7 +37,7 @@ def _window(value: str) -> str:
 
 
 def _days(value: str) -> str:
-    if not is_window(value) or not value.endswith("d") or value == "mtd":
+    if day_count(value) is None:
         raise ValueError("must be a number of days, such as 1d or 30d")
     return value
 
@@ -79,7 +81,7 @@ class Margin(Section):
     may be missing to the plan's target margin.
     """
 
-    window: WindowName = "30d"
+    window: WindowName = MONTH
     loss_dollars: Dollars = 50
     shortfall_dollars: Dollars = 50
 
@@ -107,8 +109,8 @@ class Burn(Section):
 class Burns(Section):
     """Two windows: fast tells of a sudden rise soon, slow of a small one that stays."""
 
-    fast: Burn = Burn(window="1d", rate=3)
-    slow: Burn = Burn(window="30d", rate=1.2)
+    fast: Burn = Burn(window=DAY, rate=3)
+    slow: Burn = Burn(window=MONTH, rate=1.2)
 
 
 class Spike(Section):
@@ -117,8 +119,8 @@ class Spike(Section):
     factor: how many times the mean. dollars: and how many dollars a day above it.
     """
 
-    window: Literal["1d"] = "1d"
-    baseline: DayWindow = "30d"
+    window: Literal["1d"] = DAY
+    baseline: DayWindow = MONTH
     factor: Factor = 2
     dollars: Dollars = 50
 
@@ -132,15 +134,15 @@ class Spike(Section):
 class Regression(Section):
     """Cost per request of `window` divided by that of `baseline`; factor: what is too much."""
 
-    window: WindowName = "30d"
-    baseline: WindowName = "last_month"
+    window: WindowName = MONTH
+    baseline: WindowName = LAST_MONTH
     factor: Factor = 1.15
 
 
 class ShareLimit(Section):
     """A part of all costs in `window` that is too large. share: of all; dollars: and at least so many."""
 
-    window: WindowName = "30d"
+    window: WindowName = MONTH
     share: Share = 0.05
     dollars: Dollars = 250
 
@@ -148,7 +150,7 @@ class ShareLimit(Section):
 class Reconciled(Section):
     """The bill divided by OpenCost over `window`: low to high is fine."""
 
-    window: WindowName = "30d"
+    window: WindowName = MONTH
     low: Factor = 0.9
     high: Factor = 1.1
 
@@ -162,7 +164,7 @@ class Data(Section):
 
     source_stale: Span = "6h"
     incomplete: Span = "2d"
-    incomplete_windows: tuple[WindowName, ...] = ("30d", "last_month")
+    incomplete_windows: tuple[WindowName, ...] = (MONTH, LAST_MONTH)
     snapshot_old: Span = "1h"
     exporter_down: Span = "5m"
 
@@ -210,12 +212,12 @@ class Alerts(Section):
         """Return every window that a rule needs: where it is named in the file → its name."""
         named = {
             "margin.window": self.margin.window,
-            "budget (its largest parts so far)": "mtd",
+            "budget (its largest parts so far)": MTD,
             "burn.fast.window": self.burn.fast.window,
             "burn.slow.window": self.burn.slow.window,
             "cost_spike.window": self.cost_spike.window,
             "cost_spike.baseline": self.cost_spike.baseline,
-            "cost_spike (who is new)": "last_month",
+            "cost_spike (who is new)": LAST_MONTH,
             "ai_spike.window": self.ai_spike.window,
             "ai_spike.baseline": self.ai_spike.baseline,
             "cost_per_request.window": self.cost_per_request.window,

@@ -15,13 +15,23 @@ from unitcost.address import split_address
 from unitcost.facts import LARGEST_RATE, RATE_DIGITS, RATE_PLACES, SMALLEST_RATE
 from unitcost.sources.base import ANumber, resolved
 
+NO_DURATION = "must be a duration such as 30s, 5m, 2h or 90d"
+
+
+def seconds(span: str) -> int:
+    """Return the seconds of 30s, 5m, 2h, 90d. Raises ValueError for what is no duration."""
+    found = re.fullmatch(r"([0-9]{1,9})([smhd])", span)
+    if found is None:
+        raise ValueError(NO_DURATION)
+    return int(found[1]) * {"s": 1, "m": 60, "h": 3600, "d": 86400}[found[2]]
+
 
 def _duration(value: object) -> object:
     """Turn 30s, 5m, 2h, 90d into a timedelta."""
-    found = re.fullmatch(r"([0-9]{1,9})(s|m|h|d)", value.strip()) if isinstance(value, str) else None
-    if found is None or int(found[1]) == 0:
-        raise ValueError("must be a duration such as 30s, 5m, 2h or 90d")
-    return timedelta(seconds=int(found[1]) * {"s": 1, "m": 60, "h": 3600, "d": 86400}[found[2]])
+    found = seconds(value.strip()) if isinstance(value, str) else 0
+    if not found:
+        raise ValueError(NO_DURATION)
+    return timedelta(seconds=found)
 
 
 def _day(value: object) -> object:

@@ -10,6 +10,7 @@ and closed calendar months (2026-10).
 from __future__ import annotations
 
 from unitcost import __version__
+from unitcost.days import MTD
 from unitcost.facts import OTHER
 from unitcost.metrics.metric import (
     COSTS,
@@ -111,7 +112,7 @@ TENANT_BUDGET_USED = Served(
     "tenant_budget_used_ratio",
     "Cost of a tenant since the first of the month, today's part included, divided by its budget of the whole month.",
     ("tenant",),
-    filled=Select("SELECT tenant, used_ratio FROM tenant_budget", needs=(COSTS,), window="mtd"),
+    filled=Select("SELECT tenant, used_ratio FROM tenant_budget", needs=(COSTS,), window=MTD),
 )
 TENANT_FORECAST = Served(
     "tenant_cost_forecast_dollars",

@@ -6,7 +6,7 @@ from collections.abc import Generator, Sequence
 from datetime import UTC, date, datetime, time, timedelta
 from typing import Any
 
-from unitcost.days import served
+from unitcost.days import LAST_MONTH, served
 from unitcost.economics.windows import Terms, look
 from unitcost.ledger.changes import CLOCK_STEP
 from unitcost.ledger.files import statements
@@ -69,7 +69,7 @@ class Past:
         now = datetime.combine(day, time(23, 59, 59), UTC)
         look(self._ledger, self._terms, now, closed_months=False, events=False)
         fixed = [select.window for select in self._selects.values() if isinstance(select.window, str) and select.window]
-        named = sorted({*self._terms.windows, *fixed, "last_month"})
+        named = sorted({*self._terms.windows, *fixed, LAST_MONTH})
         began = {one.name: one.first for one in served(named, now, self._terms.history, months=0)}
         at = self._time_of(day, min(began.values()))
         began[NO_WINDOW] = day

@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 
 from unitcost import __version__
 from unitcost.config.model import Config
-from unitcost.days import window
+from unitcost.days import LAST_MONTH, MONTH, MTD, window
 from unitcost.economics.margin import margin_rows, missing_days
 from unitcost.ledger.store import Ledger
 from unitcost.redaction import visible
@@ -21,7 +21,7 @@ from unitcost.web.pages.view import (
     WindowTotals,
 )
 
-MAIN_WINDOWS = ("last_month", "30d", "mtd")
+MAIN_WINDOWS = (LAST_MONTH, MONTH, MTD)
 """The page is about the first of these that is configured: whole periods before unfinished ones."""
 
 
@@ -48,7 +48,7 @@ def overview(ledger: Ledger, config: Config, desks: Sequence[Desk], now: datetim
 
 
 def _rank(name: str) -> tuple[bool, str]:
-    return (name != "mtd", name)
+    return (name != MTD, name)
 
 
 def _totals(ledger: Ledger, name: str, now: datetime) -> WindowTotals:

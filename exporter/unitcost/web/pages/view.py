@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import Decimal
 
+from unitcost.days import DAY, LAST_MONTH, MTD, day_count
 from unitcost.economics.margin import MarginRow
 from unitcost.facts import OTHER
 from unitcost.figures import day_range
@@ -50,13 +51,13 @@ class WindowTotals:
     @property
     def label(self) -> str:
         """The window's name as a person would say it: October 2026, November 2026 so far, last 30 days."""
-        if self.name == "last_month":
+        if self.name == LAST_MONTH:
             return f"{self.first_day:%B %Y}"
-        if self.name == "mtd":
+        if self.name == MTD:
             return f"{self.first_day:%B %Y} so far"
-        if self.name == "1d":
+        if self.name == DAY:
             return day_range(self.first_day, self.last_day)
-        return f"Last {self.name.removesuffix('d')} days"
+        return f"Last {day_count(self.name)} days"
 
     @property
     def day_count(self) -> int:

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from dashboards.panels import DAILY, Json
 from dashboards.queries import TENANT
 from dashboards.style import BLUE, GREEN, ORANGE, PURPLE, RED
-from rules.promql import matches, over, select
+from rules.promql import matches, one_of, over, select
 from unitcost.metrics.catalogue import EVENT, SOURCE_UP
 
 END = "${__to:date:seconds}"
@@ -71,7 +71,7 @@ def _events(name: str, color: str, *kinds: str, of_customers: bool = False) -> A
         chosen = select(EVENT, kind=kind, tenant=TENANT)
         selectors = [f'{chosen[:-1]},instance!~"$tenant"}}', f'{company[:-1]},dimension=~"$tenant"}}']
     told = " or ".join(f"last_over_time({selector}[25h] @ {END} offset -1d)" for selector in selectors)
-    return Annotation(name, color, f"1000 * topk by ({', '.join(IDENTITY)}) (1, {told})", "{{text}}")
+    return Annotation(name, color, f"1000 * {one_of(IDENTITY, told)}", "{{text}}")
 
 
 def as_json(said: Annotation, datasource: Json, panels: Sequence[int]) -> Json:

@@ -15,7 +15,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
-from rules.promql import Match, matches, over, select
+from rules.expressions import info as one_info
+from rules.expressions import with_plan
+from rules.promql import Match, labelled, matches, over, select
 from unitcost.metrics.catalogue import (
     ALLOCATED_COST,
     PLATFORM_REVENUE,
@@ -192,12 +194,12 @@ def otherwise(expression: str, known: str, label: str, text: str) -> str:
 
     Else a table could not tell that nobody loses money from that nobody knows.
     """
-    return f'({expression} or on () label_replace(0 * group({known}), "{label}", "{text}", "", ""))'
+    return f"({expression} or on () {labelled(f'0 * group({known})', label, text)})"
 
 
-def with_plan(expression: str) -> str:
-    """Add plan to series by tenant; none is lost where the directory does not know the tenant."""
-    return f"({expression} * on (tenant) group_left (plan) {info('plan')})"
+def by_plan(expression: str) -> str:
+    """Sum series by tenant into their plans; tenant_info knows every tenant that costs something."""
+    return over("sum", ("plan",), f"({with_plan(expression, info('plan'))})")
 
 
 def info(*labels: str, **where: str | Match) -> str:
@@ -207,4 +209,4 @@ def info(*labels: str, **where: str | Match) -> str:
     """
     selector = select(TENANT_INFO, **where)
     read = f"last_over_time({_also(selector, BACKFILLED)}[23h]) or last_over_time({selector}[5m])"
-    return f"topk by (tenant) (1, {over('max', ('tenant', *labels), read)})"
+    return one_info(*labels, read=read)

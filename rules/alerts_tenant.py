@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from rules.expressions import days, info, named, number, one
 from rules.model import Alert
-from rules.promql import other_than, over
+from rules.promql import other_than, over, with_labels
 from rules.text import NAME, PERCENT, VALUE, amount, listed, percent, phrase, this, words
 from unitcost.config.alerts import Burn
 from unitcost.config.model import Config
@@ -66,9 +66,8 @@ def _margin_below_target(config: Config) -> Alert:
     settings, window = config.alerts.margin, config.alerts.margin.window
     revenue, margin = one(c.TENANT_REVENUE, tenant=REST, window=window), one(c.TENANT_MARGIN, window=window)
     target = one(c.PLAN_TARGET_MARGIN)
-    wanted = (
-        f"{revenue} * on (tenant) group_left (name, plan) {info('name', 'plan')} * on (plan) group_left () {target}"
-    )
+    wanted = with_labels(revenue, ("tenant",), info("name", "plan"), ("name", "plan"))
+    wanted = with_labels(wanted, ("plan",), target)
     short = f"{wanted} - on (tenant) group_left () {margin}"
     return Alert(
         "UnitcostMarginBelowTarget",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from rules.promql import Match, over, select
+from rules.promql import Match, one_of, over, select, with_labels
 from unitcost.days import day_count
 from unitcost.metrics.catalogue import TENANT_INFO
 from unitcost.metrics.metric import Metric
@@ -27,9 +27,12 @@ def one_latest(metric: Metric, offset: str, /, **labels: str | Match) -> str:
     return over("max", kept, f"{now} or ({last} unless on () group({now}))")
 
 
-def info(*labels: str) -> str:
-    """Return tenant_info with these labels, one series a tenant even while two replicas disagree on them."""
-    return over("topk", ("tenant",), f"1, {over('max', ('tenant', *labels), select(TENANT_INFO))}")
+def info(*labels: str, read: str = TENANT_INFO.name) -> str:
+    """Return tenant_info with these labels, one series a tenant even while replicas or moments disagree on them.
+
+    read: an expression of tenant_info; what is said now, if no other is given.
+    """
+    return one_of(("tenant",), over("max", ("tenant", *labels), read))
 
 
 def named(expression: str, anchor: Metric, **labels: str | Match) -> str:
@@ -38,14 +41,19 @@ def named(expression: str, anchor: Metric, **labels: str | Match) -> str:
     anchor: a metric that every tenant of the expression has, with the labels to select by.
     """
     everybody = over("group", ("tenant",), select(anchor, **labels))
-    return f"({expression}) * on (tenant) group_left (name, plan) ({info('name', 'plan')} or on (tenant) {everybody})"
+    known = f"({info('name', 'plan')} or on (tenant) {everybody})"
+    return with_labels(f"({expression})", ("tenant",), known, ("name", "plan"))
 
 
 def by_plan(expression: str, anchor: Metric, *labels: str) -> str:
     """Sum series by tenant (and labels) into their plans; tenants without tenant_info are in plan=""."""
     everybody = over("group", ("tenant",), select(anchor))
-    joined = f"{expression} * on (tenant) group_left (plan) ({info('plan')} or on (tenant) {everybody})"
-    return over("sum", ("plan", *labels), joined)
+    return over("sum", ("plan", *labels), with_plan(expression, f"({info('plan')} or on (tenant) {everybody})"))
+
+
+def with_plan(expression: str, plans: str) -> str:
+    """Add plan to series by tenant. plans: 1 a tenant, with its plan; whoever is not there is lost."""
+    return with_labels(expression, ("tenant",), plans, ("plan",))
 
 
 def change(by: tuple[str, ...], cost: Callable[[str], str], offset: str) -> str:

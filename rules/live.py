@@ -16,7 +16,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from rules.model import Group, Record, RuleFile
-from rules.promql import other_than, over, select
+from rules.promql import copied, labelled, one_of, other_than, over, select, with_labels
 from unitcost.metrics import external as e
 from unitcost.metrics import recorded as r
 from unitcost.metrics.metric import Metric
@@ -55,7 +55,7 @@ def _own(metric: Metric, expression: str) -> str:
     names = ", ".join(f'"{label}"' for label in own)
     read = f'label_join({expression}, "scraped", "/", {names})'
     for label in own:
-        read = f'label_replace({read}, "{label}", "$1", "{e.exported(label)}", "(.+)")'
+        read = copied(read, label, e.exported(label))
     return read
 
 
@@ -92,32 +92,27 @@ class _By:
 
         label_replace keeps cores and memory apart, so that a pod with only one of them counts too.
         """
-        at = f"* on ({', '.join(self.node)}) group_left ()"
-        cores = f"{select(r.POD_CPU)} {at} {self.price(e.NODE_CPU_PRICE)}"
-        memory = f"{select(r.POD_MEMORY)} / {GIBIBYTE} {at} {self.price(e.NODE_MEMORY_PRICE)}"
-        parts = [f'label_replace({part}, "of", "{of}", "", "")' for part, of in ((cores, "cpu"), (memory, "memory"))]
+        cores = with_labels(select(r.POD_CPU), self.node, self.price(e.NODE_CPU_PRICE))
+        memory = with_labels(f"{select(r.POD_MEMORY)} / {GIBIBYTE}", self.node, self.price(e.NODE_MEMORY_PRICE))
+        parts = [labelled(part, "of", of) for part, of in ((cores, "cpu"), (memory, "memory"))]
         return over("sum", self.pod, " or ".join(parts))
 
     def pod_tenant(self, key: str) -> str:
         """Return 1 for each pod, with its tenant: the pod's label, else its namespace's, else none."""
         namespace, on = (self.cluster, "namespace"), f"on ({', '.join(self.pod)})"
         pods = over("group", self.pod, f"{select(r.POD_CPU)} or {select(r.POD_MEMORY)}")
-        labelled = self._labelled(e.NAMESPACE_LABELS, key, namespace)
-        by_namespace = f"{pods} * on ({', '.join(namespace)}) group_left (tenant) {labelled}"
+        by_namespace = with_labels(pods, namespace, self._labelled(e.NAMESPACE_LABELS, key, namespace), ("tenant",))
         return f"{self._labelled(e.POD_LABELS, key, self.pod)} or {on} {by_namespace} or {on} {pods}"
 
     def _labelled(self, metric: Metric, key: str, by: tuple[str, ...]) -> str:
         """Return 1 for each pod or namespace with the label, its value in `tenant`; one series even if two disagree."""
         metric = e.with_tenant_label(metric, key)
-        spellings = [
-            f'label_replace({select(metric, **{label: other_than("")})}, "tenant", "$1", "{label}", "(.+)")'
-            for label in e.label_names(key)
-        ]
+        spellings = [copied(select(metric, **{label: other_than("")}), "tenant", label) for label in e.label_names(key)]
         named = _own(metric, " or ".join(spellings))
-        return over("topk", by, f"1, {over('max', (*by, 'tenant'), named)}")
+        return one_of(by, over("max", (*by, "tenant"), named))
 
     def tenant(self, metric: Metric) -> str:
         """Sum by the tenant of each pod; pods that OpenCost does not know of have none."""
         on = f"on ({', '.join(self.pod)})"
-        joined = f"{select(metric)} * {on} group_left (tenant) {select(r.POD_TENANT)}"
+        joined = with_labels(select(metric), self.pod, select(r.POD_TENANT), ("tenant",))
         return over("sum", (self.cluster, "tenant"), f"{joined} or {on} {select(metric)}")

@@ -44,3 +44,23 @@ def select(metric: Metric, **labels: str | Match) -> str:
 def over(aggregate: str, by: tuple[str, ...], expression: str) -> str:
     """Return an aggregation, such as sum by (plan) (expression); over everything where `by` is empty."""
     return f"{aggregate} by ({', '.join(by)}) ({expression})" if by else f"{aggregate}({expression})"
+
+
+def one_of(by: tuple[str, ...], expression: str) -> str:
+    """Return one series for each value of these labels, the largest where there are several."""
+    return over("topk", by, f"1, {expression}")
+
+
+def with_labels(expression: str, on: tuple[str, ...], other: str, labels: tuple[str, ...] = ()) -> str:
+    """Return each series times the one of `other` that has the same values of `on`, with these labels of that one."""
+    return f"{expression} * on ({', '.join(on)}) group_left ({', '.join(labels)}) {other}"
+
+
+def labelled(expression: str, label: str, value: str) -> str:
+    """Return series with a label that says this."""
+    return f'label_replace({expression}, "{label}", "{value}", "", "")'
+
+
+def copied(expression: str, label: str, source: str) -> str:
+    """Return series whose label says what another one says, where that says something."""
+    return f'label_replace({expression}, "{label}", "$1", "{source}", "(.+)")'

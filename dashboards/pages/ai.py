@@ -30,7 +30,7 @@ from dashboards.queries import BEFORE, PERIOD, TENANT, daily, now, of_tenants
 from dashboards.style import BLUE, COMPONENT_COLOURS, GREEN, MARGIN_STEPS, ORANGE, RED, Settings, dashed_line
 from dashboards.tables import CUSTOMER, NAME_WIDTH, Figure, Reckoned, by_tenant, page_link, series_link
 from dashboards.words import NO_AI, NO_AI_REQUESTS, NO_COSTS, NO_EARLIER, NO_REVENUE
-from rules.promql import other_than, select
+from rules.promql import one_of, other_than, select, with_labels
 from unitcost.days import DAY
 from unitcost.metrics import catalogue as c
 
@@ -169,14 +169,14 @@ def _per_day(settings: Settings) -> Panel:
     at_end = "[2d] @ end() offset -1d"
     of_end = select(c.TENANT_COST, tenant=TENANT, component=AI, window=ROLLING)
     largest = f"topk({LARGEST}, max by (tenant) (last_over_time({of_end}{at_end})) > 0)"
-    names = f"topk by (tenant) (1, last_over_time({select(c.TENANT_INFO)}{at_end}))"
+    names = one_of(("tenant",), f"last_over_time({select(c.TENANT_INFO)}{at_end})")
     cost = daily(c.TENANT_COST, TENANTS, tenant=TENANT, component=AI, window=DAY)
     return timeseries(
         "AI cost per day, by customer",
         f"The {LARGEST} customers with the largest AI cost of the 30 days that end the chosen range, each day's cost on"
         " that day. Dashed: all chosen customers together, so the space between is that of all others.",
         [
-            Query(f"({cost} and on (tenant) {largest}) * on (tenant) group_left (name) {names}", "{{name}}"),
+            Query(with_labels(f"({cost} and on (tenant) {largest})", TENANTS, names, ("name",)), "{{name}}"),
             *queries_of(lambda costs: costs.daily(component=AI, window=DAY), ALL),
         ],
         unit=settings.money,

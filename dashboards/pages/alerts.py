@@ -11,7 +11,7 @@ from dashboards.queries import otherwise
 from dashboards.style import BLUE, ORANGE, RED, Settings
 from dashboards.tables import CUSTOMER, tenant_link
 from dashboards.words import NO_RULES
-from rules.promql import Match, matches, other_than, over, select
+from rules.promql import Match, copied, matches, other_than, over, select
 from unitcost.metrics import external as e
 from unitcost.metrics import recorded as r
 
@@ -77,8 +77,8 @@ def alerts(settings: Settings) -> Panel:
     firing = select(e.ALERTS, alertstate="firing")
     found = over("min", kept, f"1000 * {since} and ignoring (alertstate) {firing}")  # Grafana's times are milliseconds
     # A customer that the directory does not know has no name.
-    found = f'label_replace({found}, "who", "$1", "tenant", "(.+)")'
-    found = f'label_replace({found}, "who", "$1", "name", "(.+)")'
+    found = copied(found, "who", "tenant")
+    found = copied(found, "who", "name")
     found = f'label_join({found}, "about", " ", "plan", "window", "source", "scope", "cluster")'
     found = f'label_replace({found}, "about", "$1", "about", " *(.*?) *")'
     runbooks = settings.runbooks

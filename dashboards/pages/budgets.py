@@ -9,7 +9,7 @@ from dashboards.pages.alerts import alert_kinds, alerts
 from dashboards.pages.changes import changes
 from dashboards.pages.parts import RISE, intro, periods, ratio, tenants
 from dashboards.panels import GREY, Json, Panel, Query, Unknown, override, stat, steps, timeseries
-from dashboards.queries import TENANT, day_end, each_day, now, series, with_plan
+from dashboards.queries import TENANT, by_plan, day_end, each_day, now, series
 from dashboards.style import (
     BLUE,
     BUDGET_STEPS,
@@ -231,9 +231,6 @@ def _forecast(settings: Settings) -> Panel:
 
 
 def _plans(settings: Settings) -> Panel:
-    def by_plan(series: str) -> str:
-        return over("sum", ("plan",), with_plan(series))
-
     budget, used = f"Budget {settings.sign}", f"Used {settings.sign}"
     return joined(
         "Budgets of the month, by plan",

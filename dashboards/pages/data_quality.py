@@ -33,7 +33,7 @@ from dashboards.queries import BEFORE, PERIOD, daily, each_day, now, series
 from dashboards.style import COMPLETE, GREEN, ORANGE, RED, YELLOW, Settings
 from dashboards.tables import Figure, joined, page_link
 from dashboards.words import NO_COSTS, NO_EXPORTER, NOT_COMPARED
-from rules.promql import matches, over
+from rules.promql import labelled, matches, over
 from unitcost.days import DAY
 from unitcost.metrics import catalogue as c
 from unitcost.metrics.metric import Metric
@@ -263,7 +263,7 @@ def _unallocated_in_period(settings: Settings) -> Panel:
     headers = {"source": "Source", "component": "Component", "Value #A": later, "Value #B": earlier}
     lost = now(c.UNALLOCATED, by, window=PERIOD)
     known = f"0 * group({now(c.BILL, window=PERIOD)})"
-    nothing = f'label_replace({known}, "source", "none", "", "") unless on () ({lost} > 0)'
+    nothing = f"{labelled(known, 'source', 'none')} unless on () ({lost} > 0)"
     neither = {"id": "equal", "options": {"value": 0}}
     return table(
         "Where they come from",
@@ -272,7 +272,7 @@ def _unallocated_in_period(settings: Settings) -> Panel:
         [
             Query(lost),
             Query(now(c.UNALLOCATED, by, window=BEFORE)),
-            Query(f'label_replace({nothing}, "component", "-", "", "")'),
+            Query(labelled(nothing, "component", "-")),
         ],
         transformations=[
             {"id": "merge", "options": {}},

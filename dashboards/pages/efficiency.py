@@ -31,11 +31,11 @@ from dashboards.panels import (
     timeseries,
     values_as,
 )
-from dashboards.queries import BEFORE, PERIOD, daily, each_day, now, series, with_plan
+from dashboards.queries import BEFORE, PERIOD, by_plan, daily, each_day, now, series
 from dashboards.style import BLUE, COMPONENT_COLOURS, NO_PLAN, ORANGE, Settings, component_colours
 from dashboards.tables import Figure, Reckoned, joined, page_link
 from dashboards.words import NO_COSTS, NO_DIMENSION, NO_REQUESTS, NO_USAGE
-from rules.promql import Match, matches, other_than, over
+from rules.promql import Match, matches, other_than
 from unitcost.days import DAY
 from unitcost.metrics import catalogue as c
 from unitcost.metrics.external import CLUSTER
@@ -222,8 +222,8 @@ def _prices(sign: str) -> tuple[list[str], list[Reckoned]]:
 
 
 def _plans(settings: Settings) -> Panel:
-    def by_plan(metric: Metric, window: str, **labels: str) -> str:
-        return over("sum", ("plan",), with_plan(now(metric, ("tenant",), window=window, **labels)))
+    def of_plans(metric: Metric, window: str, **labels: str) -> str:
+        return by_plan(now(metric, ("tenant",), window=window, **labels))
 
     (earlier, later), change = _prices(settings.sign)
     nothing = {"mappings": values_as({"Infinity": "-", "NaN": "-"})}
@@ -233,10 +233,10 @@ def _plans(settings: Settings) -> Panel:
         " the plans are those of now.",
         "plan",
         [
-            Figure("Requests", by_plan(c.TENANT_USAGE, PERIOD, measure=REQUESTS), COUNT | wide(105)),
-            Figure("Cost", by_plan(c.TENANT_COST, PERIOD), UNSEEN),
-            Figure("Cost before", by_plan(c.TENANT_COST, BEFORE), UNSEEN),
-            Figure("Requests before", by_plan(c.TENANT_USAGE, BEFORE, measure=REQUESTS), UNSEEN),
+            Figure("Requests", of_plans(c.TENANT_USAGE, PERIOD, measure=REQUESTS), COUNT | wide(105)),
+            Figure("Cost", of_plans(c.TENANT_COST, PERIOD), UNSEEN),
+            Figure("Cost before", of_plans(c.TENANT_COST, BEFORE), UNSEEN),
+            Figure("Requests before", of_plans(c.TENANT_USAGE, BEFORE, measure=REQUESTS), UNSEEN),
         ],
         reckoned=[
             Reckoned(earlier, "Cost before", "/", "Requests before", PRICE | nothing),

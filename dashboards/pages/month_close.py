@@ -14,7 +14,7 @@ from dashboards.queries import info, present
 from dashboards.style import COMPLETE, MARGIN_STEPS, Settings
 from dashboards.tables import NAME_WIDTH, Figure, Reckoned, joined, tenant_link
 from dashboards.words import NO_COSTS, NO_REVENUE
-from rules.promql import Match, matches, over, select
+from rules.promql import Match, labelled, matches, over, select
 from unitcost.facts import COMPONENTS
 from unitcost.metrics import catalogue as c
 from unitcost.metrics.metric import Metric
@@ -133,7 +133,7 @@ def _with_total(settings: Settings, title: str, description: str, label: str, co
 
 def _named(name: str, expr: str, label: str = "tenant") -> str:
     """Return an expression without labels as a row of that name."""
-    return f'label_replace({expr}, "{label}", "{name}", "", "")'
+    return labelled(expr, label, name)
 
 
 def _customers(settings: Settings) -> Panel:

@@ -31,7 +31,7 @@ from dashboards.panels import (
     timeseries,
     values_as,
 )
-from dashboards.queries import BEFORE, PERIOD, daily, info, now, with_plan
+from dashboards.queries import BEFORE, PERIOD, by_plan, daily, info, now
 from dashboards.style import (
     BLUE,
     COMPLETE,
@@ -44,7 +44,7 @@ from dashboards.style import (
 )
 from dashboards.tables import CUSTOMER, Figure, Reckoned, by_tenant, joined, page_link
 from dashboards.words import NO_COSTS, NO_EARLIER, NO_REVENUE
-from rules.promql import other_than, over
+from rules.promql import other_than
 from unitcost.days import DAY
 from unitcost.facts import OTHER
 from unitcost.metrics import catalogue as c
@@ -144,8 +144,8 @@ def _daily(settings: Settings) -> Panel:
 
 
 def _plans(settings: Settings) -> Panel:
-    def by_plan(metric: Metric) -> str:
-        return over("sum", ("plan",), with_plan(now(metric, TENANTS, window=PERIOD)))
+    def of_plans(metric: Metric) -> str:
+        return by_plan(now(metric, TENANTS, window=PERIOD))
 
     revenue, margin = f"Revenue {settings.sign}", f"Margin {settings.sign}"
     no_revenue = values_as({"Infinity": "no revenue", "-Infinity": "no revenue", "NaN": "no revenue"})
@@ -156,8 +156,8 @@ def _plans(settings: Settings) -> Panel:
         "plan",
         [
             Figure("Customers", f"count by (plan) ({info('plan', tenant=other_than(OTHER))})", COUNT | wide(82)),
-            Figure(revenue, by_plan(c.TENANT_REVENUE), MONEY | wide(84)),
-            Figure(margin, by_plan(c.TENANT_MARGIN), MONEY | COLOURED_LOSS | wide(92)),
+            Figure(revenue, of_plans(c.TENANT_REVENUE), MONEY | wide(84)),
+            Figure(margin, of_plans(c.TENANT_MARGIN), MONEY | COLOURED_LOSS | wide(92)),
             Figure("Target", now(c.PLAN_TARGET_MARGIN, ("plan",)), RATIO | wide(60)),
         ],
         reckoned=[Reckoned("Margin %", margin, "/", revenue, MARGIN | {"mappings": no_revenue} | wide(90))],

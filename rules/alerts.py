@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
 from rules import alerts_company, alerts_data, alerts_tenant
-from rules.model import Alert, Group, Record, RuleFile
+from rules.model import AS_CONFIGURED, Alert, Group, Record, RuleFile
 from rules.text import Money
 from unitcost.config.alerts import Alerts
 from unitcost.config.model import Config
@@ -80,11 +80,13 @@ def runbooks_of(config: Config) -> Runbooks:
 
 
 def _finished(alert: Alert, settings: Alerts, money: Money, runbooks: Runbooks) -> Alert:
-    """Say how amounts are written, and turn the page and the runbook into addresses."""
+    """Say how amounts are written and how long it waits, and turn the page and the runbook into addresses."""
     return replace(
         alert,
         summary=money.sentence(alert.summary),
         description=money.sentence(alert.description),
         dashboard=f"{settings.grafana.rstrip('/')}/d/{alert.dashboard}",
         runbook=runbooks.address(alert.runbook or alert.name),
+        wait=settings.wait if alert.wait == AS_CONFIGURED else alert.wait,
+        keep=settings.keep if alert.keep == AS_CONFIGURED else alert.keep,
     )

@@ -48,8 +48,6 @@ def _plan_margin(config: Config) -> Alert:
         f" {percent(target, 'plan')}: {amount(cost, 'plan')} of costs for {amount(paid, 'plan')} of revenue.",
         "The table of customers on the page, sorted by margin, shows whether a few of them or all are the reason.",
         ECONOMICS,
-        wait=config.alerts.wait,
-        keep=config.alerts.keep,
     )
 
 
@@ -74,8 +72,6 @@ def _ai_spike(config: Config) -> Alert:
         f"AI cost {amount(day)} yesterday (UTC), {VALUE} more than on an average day of the {others} before.",
         listed("Whose AI rose most:", rises, "tenant") + "The page shows since when, and for whom.",
         AI,
-        wait=config.alerts.wait,
-        keep=config.alerts.keep,
     )
 
 
@@ -93,8 +89,6 @@ def _cost_per_request(config: Config) -> Alert:
         f" {words(settings.baseline)} ({amount(f'1000 * {before}')}).",
         "The page shows whether costs rose or requests fell, and the budgets page what changed.",
         EFFICIENCY,
-        wait=config.alerts.wait,
-        keep=config.alerts.keep,
     )
 
 
@@ -115,8 +109,6 @@ def _free_plan(config: Config) -> Alert:
         listed("The dearest of them:", f"topk(3, {free})", "tenant")
         + "The table of customers on the page lists all of them by cost.",
         ECONOMICS,
-        wait=config.alerts.wait,
-        keep=config.alerts.keep,
     )
 
 
@@ -135,8 +127,6 @@ def _unallocated(config: Config) -> Alert:
         + listed("By source:", f"topk(3, {_sum(c.UNALLOCATED, ('source',), window=window)} > 0)", "source")
         + "Usually a new service without the tenant's tag; a sharing rule or the tag takes it back.",
         DATA,
-        wait=config.alerts.wait,
-        keep=config.alerts.keep,
     )
 
 
@@ -154,6 +144,4 @@ def _reconciliation(config: Config) -> Alert:
         f"Between {settings.low:.0%} and {settings.high:.0%} is usual. OpenCost's list prices know no discounts (below)"
         " and no licences or data transfer (above); 0% is a bill that does not show the cluster at all.",
         DATA,
-        wait=config.alerts.wait,
-        keep=config.alerts.keep,
     )

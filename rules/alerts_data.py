@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from rules.expressions import one
-from rules.model import Alert
+from rules.model import AT_ONCE, Alert
 from rules.promql import matches, over, select
 from rules.text import amount, phrase, words
 from unitcost.config.model import Config
@@ -52,8 +52,6 @@ def _source_stale(config: Config) -> Alert:
         "Its last good data stay in use: what happened since is missing from costs, revenue or usage, and margins"
         f" may be wrong. {reasons}The exporter's log names the error and what to do; `unitcost check` asks again.",
         PAGE,
-        wait=config.alerts.wait,
-        keep=config.alerts.keep,
     )
 
 
@@ -72,7 +70,6 @@ def _window_incomplete(config: Config) -> Alert:
         "The page of the data shows which source is behind. A source that may be late can be `required: false`.",
         PAGE,
         wait=settings.incomplete,
-        keep=config.alerts.keep,
     )
 
 
@@ -90,8 +87,6 @@ def _tenants_folded(config: Config) -> Alert:
         f"Together they cost {amount(cost)} {words(window)}. Every sum stays right; raise limits.tenants to"
         " see them one by one.",
         PAGE,
-        wait=config.alerts.wait,
-        keep=config.alerts.keep,
     )
 
 
@@ -107,7 +102,6 @@ def _snapshot_old(config: Config) -> Alert:
         "It still answers scrapes, so nothing else looks wrong. Its log says what it waits for.",
         PAGE,
         wait="5m",
-        keep=config.alerts.keep,
     )
 
 
@@ -124,4 +118,5 @@ def _exporter_down(config: Config) -> Alert:
         "Either it does not run, or Prometheus cannot reach it: see Status, Targets in Prometheus.",
         PAGE,
         wait=settings.exporter_down,
+        keep=AT_ONCE,
     )

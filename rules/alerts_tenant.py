@@ -57,8 +57,6 @@ def _margin_negative(config: Config) -> Alert:
         _largest("The largest parts of its costs:", window)
         + "Its page shows whether this is new or has never been otherwise.",
         PAGE,
-        wait=config.alerts.wait,
-        keep=config.alerts.keep,
     )
 
 
@@ -81,8 +79,6 @@ def _margin_below_target(config: Config) -> Alert:
         _largest("The largest parts of its costs:", window)
         + "If the whole plan is short, its price or its target is the question, not this customer.",
         PAGE,
-        wait=config.alerts.wait,
-        keep=config.alerts.keep,
     )
 
 
@@ -109,7 +105,6 @@ def _budget_used(level: int, config: Config) -> Alert:
         PAGE,
         runbook="UnitcostBudgetUsed",
         wait=settings.wait,
-        keep=config.alerts.keep,
     )
 
 
@@ -129,8 +124,6 @@ def _burn(speed: str, much: str, burn: Burn, config: Config) -> Alert:
         f" a month allows: {amount(cost, 'tenant')} {words(burn.window)}.",
         lasting + _largest("The largest parts:", burn.window) + "Its page shows since when.",
         PAGE,
-        wait=config.alerts.wait,
-        keep=config.alerts.keep,
     )
 
 
@@ -149,8 +142,6 @@ def _forecast(config: Config) -> Alert:
         f"Between {amount(low, 'tenant')} (days like its cheapest 7 in a row of the last 28) and"
         f" {amount(high, 'tenant')} (like its dearest); {percent(USED, 'tenant')} of the budget is used so far.",
         PAGE,
-        wait=config.alerts.wait,
-        keep=config.alerts.keep,
     )
 
 
@@ -179,6 +170,4 @@ def _spike(config: Config) -> Alert:
         f" {VALUE} more than on an average day of the {others} before.",
         listed("What rose most:", rises, "component", "tenant") + "Its page shows whether its usage rose too.",
         PAGE,
-        wait=config.alerts.wait,
-        keep=config.alerts.keep,
     )

@@ -17,12 +17,17 @@ class Record:
     expression: str
 
 
+AT_ONCE = "0s"
+AS_CONFIGURED = ""
+"""In place of a duration: what alerts.wait or alerts.keep says."""
+
+
 @dataclass(frozen=True, slots=True)
 class Alert:
     """An alert rule.
 
     meaning: in a few words, for lists, without figures. wait, keep: Prometheus durations of `for` and
-    `keep_firing_for`; 0s leaves them out. owner: who looks after it. summary: one sentence with the figures;
+    `keep_firing_for`, AT_ONCE leaves them out. owner: who looks after it. summary: one sentence with the figures;
     description: where to look and what it may mean. runbook: page in docs/runbooks, without .md. dashboard: path of a
     Grafana page.
     """
@@ -36,8 +41,8 @@ class Alert:
     description: str
     dashboard: str
     runbook: str = ""
-    wait: str = "0s"
-    keep: str = "0s"
+    wait: str = AS_CONFIGURED
+    keep: str = AS_CONFIGURED
     labels: Mapping[str, str] = field(default_factory=dict)
 
 

@@ -27,7 +27,7 @@ from string import ascii_uppercase
 from typing import Any
 
 from rules.layout import layout
-from rules.model import Alert, RuleFile
+from rules.model import AT_ONCE, Alert, RuleFile
 from rules.write import HEADER, dump
 from unitcost.config.values import seconds
 
@@ -75,7 +75,7 @@ def _rule(alert: Alert, datasource: str) -> dict[str, Any]:
         "execErrState": "Error",
         "for": alert.wait,
     }
-    if alert.keep != "0s":
+    if alert.keep != AT_ONCE:
         made["keepFiringFor"] = alert.keep
     made["missing_series_evals_to_resolve"] = max(1, -(-seconds(alert.keep) // MINUTE))
     made["annotations"] = {**said, "runbook_url": alert.runbook, "dashboard": alert.dashboard}

@@ -7,7 +7,7 @@ from typing import Any
 import yaml
 
 from rules.layout import layout
-from rules.model import Alert, Group, Record, RuleFile
+from rules.model import AT_ONCE, Alert, Group, Record, RuleFile
 
 FOLDED_FROM = 100
 """Characters of a text from which on it is folded over lines, without quotes to escape."""
@@ -43,9 +43,9 @@ def _rule(rule: Record | Alert) -> dict[str, Any]:
     if isinstance(rule, Record):
         return {"record": rule.metric.name, "expr": layout(rule.expression)}
     made: dict[str, Any] = {"alert": rule.name, "expr": layout(rule.expression)}
-    if rule.wait != "0s":
+    if rule.wait != AT_ONCE:
         made["for"] = rule.wait
-    if rule.keep != "0s":
+    if rule.keep != AT_ONCE:
         made["keep_firing_for"] = rule.keep
     made["labels"] = {"severity": rule.severity, "owner": rule.owner}
     made["annotations"] = {

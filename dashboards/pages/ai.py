@@ -14,6 +14,7 @@ from dashboards.pages.parts import (
     ROLLING,
     changes_of,
     compared,
+    cost_bars,
     cost_of_one,
     dimensions,
     intro,
@@ -171,7 +172,8 @@ def _per_day(settings: Settings) -> Panel:
     largest = f"topk({LARGEST}, max by (tenant) (last_over_time({of_end}{at_end})) > 0)"
     names = one_of(("tenant",), f"last_over_time({select(c.TENANT_INFO)}{at_end})")
     cost = daily(c.TENANT_COST, TENANTS, tenant=TENANT, component=AI, window=DAY)
-    return timeseries(
+    return cost_bars(
+        settings,
         "AI cost per day, by customer",
         f"The {LARGEST} customers with the largest AI cost of the 30 days that end the chosen range, each day's cost on"
         " that day. Dashed: all chosen customers together, so the space between is that of all others.",
@@ -179,12 +181,6 @@ def _per_day(settings: Settings) -> Panel:
             Query(with_labels(f"({cost} and on (tenant) {largest})", TENANTS, names, ("name",)), "{{name}}"),
             *queries_of(lambda costs: costs.daily(component=AI, window=DAY), ALL),
         ],
-        unit=settings.money,
-        stacked=True,
-        bars=True,
-        legend="right",
-        calcs=("sum", "lastNotNull"),
-        bounds=(0, None),
         overrides=[
             dashed_line(ALL),
             override(f"/^(?!{ALL}$)/", regex=True, links=[series_link()]),

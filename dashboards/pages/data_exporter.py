@@ -38,25 +38,26 @@ def _of_sources(metric: Metric) -> str:
 
 
 def _ages() -> Panel:
-    succeeded = _of_sources(c.SOURCE_LAST_SUCCESS)
-    return timeseries(
+    return _seconds(
         "Age of each source",
         "How long ago each source was last read without an error. A rising line is a source that fails.",
-        [Query(f"time() - {succeeded}", "{{source}}")],
-        unit="s",
-        calcs=("lastNotNull", "max"),
-        bounds=(0, None),
-        interval="5m",
-        time_from="24h",
-        unknown=NO_EXPORTER,
+        f"time() - {_of_sources(c.SOURCE_LAST_SUCCESS)}",
     )
 
 
 def _durations() -> Panel:
-    return timeseries(
+    return _seconds(
         "How long refreshes take",
         "Seconds the last refresh of each source took.",
-        [Query(_of_sources(c.SOURCE_DURATION), "{{source}}")],
+        _of_sources(c.SOURCE_DURATION),
+    )
+
+
+def _seconds(title: str, description: str, expr: str) -> Panel:
+    return timeseries(
+        title,
+        description,
+        [Query(expr, "{{source}}")],
         unit="s",
         calcs=("lastNotNull", "max"),
         bounds=(0, None),

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from dashboards.cells import MONEY, wide
-from dashboards.pages.parts import changes_of, unlabelled, unlabelled_row
-from dashboards.panels import Json, Panel, Query, timeseries
+from dashboards.pages.parts import changes_of, cost_bars, unlabelled, unlabelled_row
+from dashboards.panels import Json, Panel, Query
 from dashboards.queries import BEFORE, PERIOD, daily, now
 from dashboards.style import Settings
 from dashboards.tables import Figure, joined
@@ -23,16 +23,11 @@ def cost_by_day(
 ) -> Panel:
     """Return each day's cost, a bar's part for each value of the dimension. labels: which costs, all without."""
     cost = daily(DIMENSION_COST, BY_VALUE, dimension=CHOSEN, window=DAY, **labels)
-    return timeseries(
+    return cost_bars(
+        settings,
         title,
         description,
         [Query(f"{cost} > 0", "{{value}}")],
-        unit=settings.money,
-        stacked=True,
-        bars=True,
-        legend="right",
-        calcs=("sum", "lastNotNull"),
-        bounds=(0, None),
         overrides=[unlabelled()],
         links=links,
         unknown=NO_DIMENSION,

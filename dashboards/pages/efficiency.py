@@ -13,6 +13,7 @@ from dashboards.pages.parts import (
     RISE_RATIO,
     ROLLING,
     compared,
+    cost_bars,
     dimensions,
     intro,
     periods,
@@ -128,20 +129,14 @@ BY_CLUSTER = page_link("By cluster", UID, "period", dimension=CLUSTER)
 
 
 def _capacity(settings: Settings) -> Panel:
-    return timeseries(
+    return cost_bars(
+        settings,
         "Compute per day: worked and idle",
         "Each day's cost of compute, gpu and idle on that day. Where idle grows and compute does not, nodes were"
         " added for nothing.",
         [Query(f"{daily(c.PLATFORM_COST, ('component',), component=CAPACITY, window=DAY)} > 0", "{{component}}")],
-        unit=settings.money,
-        stacked=True,
-        bars=True,
-        legend="right",
-        calcs=("sum", "lastNotNull"),
-        bounds=(0, None),
         overrides=component_colours(),
         links=[BY_CLUSTER],
-        unknown=NO_COSTS,
     )
 
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 
 from dashboards.cells import CHANGE_RATIO, COLOURED_RISE, MONEY, Cell, wide
 from dashboards.grafana import Choice, Variable
-from dashboards.panels import GREY, Json, Panel, Query, Unknown, override, stat, steps, text, values_as
+from dashboards.panels import GREY, Json, Panel, Query, Unknown, override, stat, steps, text, timeseries, values_as
 from dashboards.queries import BEFORE, PERIOD, Read, each_day, info, of_tenants
 from dashboards.style import GREEN, RED, Settings, component_colours
 from dashboards.tables import Reckoned, calculation, page_link
@@ -146,6 +146,33 @@ def compared(
                 },
             },
         ],
+        links=links,
+        unknown=unknown,
+    )
+
+
+def cost_bars(
+    settings: Settings,
+    title: str,
+    description: str,
+    queries: Sequence[Query],
+    *,
+    overrides: Sequence[Json] = (),
+    links: Sequence[Json] = (),
+    unknown: Unknown = NO_COSTS,
+) -> Panel:
+    """Return a bar a day of what makes up its cost, with the sums of the chosen range beside it."""
+    return timeseries(
+        title,
+        description,
+        queries,
+        unit=settings.money,
+        stacked=True,
+        bars=True,
+        legend="right",
+        calcs=("sum", "lastNotNull"),
+        bounds=(0, None),
+        overrides=overrides,
         links=links,
         unknown=unknown,
     )

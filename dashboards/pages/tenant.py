@@ -11,6 +11,7 @@ from dashboards.pages.parts import (
     changes_of,
     compared,
     components,
+    cost_bars,
     intro,
     margin_by_day,
     margin_ratio,
@@ -200,7 +201,8 @@ def _forecast(settings: Settings) -> Panel:
 
 
 def _daily(settings: Settings) -> Panel:
-    return timeseries(
+    return cost_bars(
+        settings,
         "Daily cost by component, against revenue",
         "Each day's cost on that day, shared costs and restatements included; the totals are those of the chosen"
         " range. Dashed: MRR of the day, divided by the days in its month.",
@@ -208,15 +210,8 @@ def _daily(settings: Settings) -> Panel:
             *queries_of(lambda costs: costs.daily(("component",), window=DAY), "{{component}}"),
             *queries_of(lambda read: read.daily(metric=c.TENANT_REVENUE, window=DAY), "revenue"),
         ],
-        unit=settings.money,
-        stacked=True,
-        bars=True,
-        legend="right",
-        calcs=("sum", "lastNotNull"),
-        bounds=(0, None),
         overrides=[*components(TO_AI), dashed_line("revenue")],
         links=[EFFICIENCY_PAGE],
-        unknown=NO_COSTS,
     )
 
 

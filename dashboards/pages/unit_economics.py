@@ -20,7 +20,7 @@ from dashboards.cells import (
 )
 from dashboards.grafana import column, row
 from dashboards.grafana import page as whole_page
-from dashboards.pages.parts import PLAIN, changes_of, compared, intro, periods, sums
+from dashboards.pages.parts import PLAIN, changes_of, compared, cost_bars, intro, periods, sums
 from dashboards.panels import (
     Json,
     Panel,
@@ -28,7 +28,6 @@ from dashboards.panels import (
     bar_gauge,
     override,
     stat,
-    timeseries,
     values_as,
 )
 from dashboards.queries import BEFORE, PERIOD, by_plan, daily, info, now
@@ -124,7 +123,8 @@ def _headlines(settings: Settings) -> list[Panel]:
 
 
 def _daily(settings: Settings) -> Panel:
-    return timeseries(
+    return cost_bars(
+        settings,
         "Daily cost by component, against revenue",
         "Each day's cost on that day, restatements included; the totals are those of the chosen range. Dashed: MRR of"
         " the day, divided by the days in its month. What reaches over the dashed line is a day's loss.",
@@ -132,14 +132,7 @@ def _daily(settings: Settings) -> Panel:
             Query(daily(c.PLATFORM_COST, ("component",), window=DAY), "{{component}}"),
             Query(daily(c.PLATFORM_REVENUE, window=DAY), "revenue"),
         ],
-        unit=settings.money,
-        stacked=True,
-        bars=True,
-        legend="right",
-        calcs=("sum", "lastNotNull"),
-        bounds=(0, None),
         overrides=[*component_colours(), dashed_line("revenue")],
-        unknown=NO_COSTS,
     )
 
 

@@ -1,4 +1,4 @@
-"""Alerts about the data themselves: sources, windows, folded tenants, the exporter."""
+"""Alerts about the data themselves: sources, windows, folded tenants, the exporter and its configuration."""
 
 from __future__ import annotations
 
@@ -23,6 +23,7 @@ def alerts(config: Config) -> tuple[Alert, ...]:
         _window_incomplete(config),
         _tenants_folded(config),
         _snapshot_old(config),
+        _config_reload_failed(config),
         _exporter_down(config),
     )
 
@@ -102,6 +103,23 @@ def _snapshot_old(config: Config) -> Alert:
         "It still answers scrapes, so nothing else looks wrong. Its log says what it waits for.",
         PAGE,
         wait="5m",
+    )
+
+
+def _config_reload_failed(config: Config) -> Alert:
+    settings = config.alerts.data
+    return Alert(
+        "UnitcostConfigReloadFailed",
+        "a changed configuration is wrong and not in use",
+        f"min({select(c.CONFIG_RELOAD_SUCCESSFUL)}) == 0",
+        "warning",
+        config.alerts.owners.data,
+        "An exporter could not take over its configuration as the file says now: it goes on with the one of before.",
+        "What was changed does not count, and a restart would not begin. The exporter's log names every mistake with"
+        " its path in the file; `unitcost check` names them too.",
+        PAGE,
+        wait=settings.reload_failed,
+        keep=AT_ONCE,
     )
 
 

@@ -11,7 +11,9 @@ from unitcost.ending import ENDING, leave
 def script() -> None:
     """Run the command line of this process."""
     try:
-        ENDING.watch(graceful="serve" in sys.argv and "--once" not in sys.argv)
+        serving = "serve" in sys.argv and "--once" not in sys.argv
+        # The sample's configuration is nobody's to change: with its terminal it ends.
+        ENDING.watch(graceful=serving, hangup=serving and "--sample" not in sys.argv)
         from unitcost.cli.main import main  # noqa: PLC0415 - see above
 
         code = main(sys.argv[1:])

@@ -1,4 +1,7 @@
-"""How the process ends: at SIGTERM and Ctrl-C at any moment, within seconds, with the exit code that is due."""
+"""How the process ends: at SIGTERM and Ctrl-C at any moment, within seconds, with the exit code that is due.
+
+And what it does at SIGHUP, which the same thread waits for.
+"""
 
 from __future__ import annotations
 
@@ -37,6 +40,9 @@ class Ending:
         self.received: int | None = None
         """The number of the first signal."""
         self._raised = False
+        self._lock = threading.Lock()
+        self._at_hangup: Callable[[], object] | None = None
+        self._hung_up = False
         self._calls: list[weakref.WeakMethod[Callable[[], None]]] = []
 
     def code(self) -> int:
@@ -50,14 +56,30 @@ class Ending:
         """
         self._calls.append(weakref.WeakMethod(method, self._calls.remove))
 
-    def watch(self, *, graceful: bool) -> None:
-        """Handle signals from now on; call it from the main thread."""
+    def at_hangup(self, call: Callable[[], object] | None) -> None:
+        """Have this called in another thread at each SIGHUP, and now if there was one before; None: nothing any more.
+
+        It must return at once: signals wait for it.
+        """
+        with self._lock:
+            self._at_hangup = call
+            if call is not None and self._hung_up:
+                self._hung_up = False
+                call()
+
+    def watch(self, *, graceful: bool, hangup: bool) -> None:
+        """Handle signals from now on; call it from the main thread.
+
+        hangup: whether SIGHUP is one of them, instead of the end that it is by itself.
+        """
         self.graceful = graceful
         ours, theirs = os.pipe()
         os.set_blocking(theirs, False)
         signal.set_wakeup_fd(theirs, warn_on_full_buffer=False)
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, self._handle)
+        if hangup:
+            signal.signal(signal.SIGHUP, lambda *_: None)  # so that its number comes through the pipe
         threading.Thread(target=self._wait, args=(ours,), name=WAITING, daemon=True).start()
 
     def _handle(self, number: int, _frame: FrameType | None) -> None:
@@ -68,7 +90,8 @@ class Ending:
         raise InterruptedBySignal(number)
 
     def _wait(self, pipe: int) -> None:
-        number = os.read(pipe, 1)[0]
+        while (number := os.read(pipe, 1)[0]) == signal.SIGHUP:
+            self._hang_up()
         self.received = self.received or number
         late = threading.Timer(GRACE, leave, args=(self.code(),))
         late.daemon = True
@@ -76,6 +99,13 @@ class Ending:
         for call in [reference() for reference in [*self._calls]]:
             if call is not None:
                 call()
+
+    def _hang_up(self) -> None:
+        with self._lock:
+            if self._at_hangup is None:
+                self._hung_up = True
+            else:
+                self._at_hangup()
 
 
 ENDING = Ending()

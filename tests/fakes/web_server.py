@@ -12,6 +12,7 @@ from http.client import HTTPConnection, HTTPResponse, HTTPSConnection
 
 from unitcost.metrics.exposition import Family
 from unitcost.metrics.metric import Metric
+from unitcost.web.lifecycle import Lifecycle
 from unitcost.web.server import MAX_CONNECTIONS, Server
 from unitcost.web.snapshot import Current, Snapshot
 from unitcost.web.web_config import WebConfig
@@ -28,9 +29,13 @@ def filled() -> Current:
 
 @contextmanager
 def running(
-    current: Current, config: WebConfig | None = None, listen: str = "127.0.0.1:0", limit: int = MAX_CONNECTIONS
+    current: Current,
+    config: WebConfig | None = None,
+    listen: str = "127.0.0.1:0",
+    limit: int = MAX_CONNECTIONS,
+    lifecycle: Lifecycle | None = None,
 ) -> Iterator[Server]:
-    server = Server(current, listen, config, limit)
+    server = Server(current, listen, config, limit, lifecycle)
     thread = threading.Thread(target=server.run)
     thread.start()
     try:

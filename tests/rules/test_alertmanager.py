@@ -130,6 +130,7 @@ def test_a_stale_source_holds_back_what_it_makes_unreliable_and_nothing_else(tmp
     told_anyway = {
         "UnitcostSourceStale",
         "UnitcostSnapshotOld",
+        "UnitcostConfigReloadFailed",
         "UnitcostTenantsFolded",
         *(name for name in ALERTS if "Budget" in name),
     }

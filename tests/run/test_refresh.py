@@ -182,7 +182,7 @@ def test_a_source_that_is_stuck_behind_its_timeout_says_what_it_waits_for(tmp_pa
         assert desk.verdict is False
         assert desk.overdue.startswith("http://prometheus:9090/api/v1/query: no answer for")
         assert desk.overdue.endswith("its timeout is 0.2 s")
-        assert desk.state().up is False
+        assert desk.state({}).up is False
         page = given.current.get()
         assert page is not None
         assert b"no answer for" in page.page

@@ -130,7 +130,7 @@ import signal, sys, threading
 from pathlib import Path
 from unitcost.ending import ENDING, leave
 from unitcost.ledger.store import Ledger
-ENDING.watch(graceful=True)
+ENDING.watch(graceful=True, hangup=False)
 ledger = Ledger(Path(sys.argv[1]))
 def derive():
     with ledger.transaction() as connection:

@@ -225,7 +225,10 @@ def test_head_and_gzip_answer_as_get_does(port: int, path: str) -> None:
 @pytest.mark.parametrize("path", ["/runbooks", f"{INDEX}Nothing", f"{INDEX}.md", f"{INDEX}../page.css", f"{INDEX}//"])
 def test_there_are_no_other_pages(port: int, path: str) -> None:
     response, body = ask(port, path)
-    assert (response.status, body) == (404, b"Not found. There are: / /metrics /-/healthy /-/ready /runbooks/\n")
+    assert (response.status, body) == (
+        404,
+        b"Not found. There are: / /metrics /-/healthy /-/ready /-/reload /runbooks/\n",
+    )
 
 
 def test_only_get_and_head_are_allowed(port: int) -> None:

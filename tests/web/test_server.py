@@ -163,7 +163,10 @@ def test_other_methods_are_405_with_what_is_allowed(port: int, method: str) -> N
 @pytest.mark.parametrize("path", ["/favicon.ico", "/metrics/", "/-/", "//metrics", "/%2e%2e/etc/passwd"])
 def test_an_unknown_path_is_404_and_lists_what_there_is(port: int, path: str) -> None:
     response, body = ask(port, path)
-    assert (response.status, body) == (404, b"Not found. There are: / /metrics /-/healthy /-/ready /runbooks/\n")
+    assert (response.status, body) == (
+        404,
+        b"Not found. There are: / /metrics /-/healthy /-/ready /-/reload /runbooks/\n",
+    )
 
 
 def test_one_connection_serves_many_scrapes_and_takes_in_new_snapshots() -> None:
@@ -285,7 +288,7 @@ PROGRAM = """
 import sys
 from unitcost.web.snapshot import Current
 from unitcost.web.server import serve
-serve(Current(), "127.0.0.1:0", on_start=lambda: print("start", flush=True), on_stop=lambda: print("stop"))
+serve(Current(), "127.0.0.1:0", on_start=lambda _: print("start", flush=True), on_stop=lambda: print("stop"))
 print("closed")
 """
 
@@ -318,7 +321,7 @@ def test_stopping_does_not_wait_for_a_client_that_does_not_read(monkeypatch: pyt
 def test_on_stop_is_called_when_starting_fails() -> None:
     called = []
 
-    def fail() -> None:
+    def fail(_: Server) -> None:
         raise RuntimeError("no refresh")
 
     with pytest.raises(RuntimeError, match="no refresh"):

@@ -48,10 +48,10 @@ def backfill(
         now = clock()
         with ledger.alone():  # every day sees one state of the ledger
             kept = first_kept(ledger, now, config.history, config.windows)
-            derive(ledger, fetcher.setup.model, now, now.date() - kept)
-            fetcher.leave_out(told(ledger))
+            derive(ledger, fetcher.configured.setup.model, now, now.date() - kept)
+            fetcher.configured.leave_out(told(ledger))
             remarks += fetcher.said() if ours else [OF_A_COPY]
-            past = Past(ledger, fetcher.setup.terms, now)
+            past = Past(ledger, fetcher.configured.setup.terms, now)
             days = _days(ledger, first, last, remarks)
             for day in days:
                 past.add(day)

@@ -39,7 +39,7 @@ def check(
         fetcher = Fetcher(recent, directory, ledger, clock)
         fetcher.fetch()
         with ledger.alone():
-            sum_up(ledger, fetcher, clock())
+            sum_up(ledger, fetcher.configured, clock())
         good = fetcher.fine
         for desk in fetcher.desks:
             _describe(desk, config, ledger, out)

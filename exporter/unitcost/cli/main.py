@@ -29,7 +29,8 @@ from unitcost.ledger.store import Ledger
 from unitcost.metrics.reference import markdown
 from unitcost.redaction import LogFormatter, say, visible
 from unitcost.run.refresh import Refresher
-from unitcost.web.server import serve
+from unitcost.run.reload import ConfigReloader
+from unitcost.web.server import Server, serve
 from unitcost.web.snapshot import Current
 from unitcost.web.web_config import WebConfig
 
@@ -196,14 +197,10 @@ def _state_dir(args: argparse.Namespace, config: Config) -> Iterator[Path | None
             yield folder
 
 
-def _web_config(config: Config) -> WebConfig | None:
-    return WebConfig.load(config.web.config_file) if config.web.config_file is not None else None
-
-
 def _serve(args: argparse.Namespace) -> int:
     with _company(args) as (config, directory), _state_dir(args, config) as state_dir:
         current = Current()
-        web_config = _web_config(config)
+        web_config = WebConfig.of(config.web.config_file)
         ledger = Ledger(state_dir)
         try:
             refresher = Refresher(config, directory, ledger, current, _clock(args))
@@ -213,23 +210,41 @@ def _serve(args: argparse.Namespace) -> int:
                 if snapshot is not None:
                     sys.stdout.buffer.write(snapshot.text)
                 return FINE if good and snapshot is not None else FAILED
-            background = threading.Thread(target=refresher.run, name="refresh", daemon=True)
-            serve(
-                current,
-                args.listen or config.web.listen,
-                web_config,
-                max_connections=config.web.max_connections,
-                on_start=background.start,
-                on_stop=refresher.stop,
-            )
+            _serve_on(args, config, web_config, refresher)
         finally:
             ledger.close()
     return FINE
 
 
+def _serve_on(args: argparse.Namespace, config: Config, web_config: WebConfig, refresher: Refresher) -> None:
+    """Refresh in the background and serve what that brings, until the process is to end."""
+    background = threading.Thread(target=refresher.run, name="refresh", daemon=True)
+    reloader = None if args.sample else ConfigReloader(args.config, refresher, args.listen)
+
+    def start(server: Server) -> None:
+        background.start()
+        if reloader is not None:
+            reloader.start(server)
+
+    def stop() -> None:
+        if reloader is not None:
+            reloader.stop()
+        refresher.stop()
+
+    serve(
+        refresher.current,
+        args.listen or config.web.listen,
+        web_config,
+        max_connections=config.web.max_connections,
+        lifecycle=None if reloader is None else reloader.lifecycle,
+        on_start=start,
+        on_stop=stop,
+    )
+
+
 def _check(args: argparse.Namespace) -> int:
     with _company(args) as (config, directory):
-        _web_config(config)
+        WebConfig.of(config.web.config_file)
         state_dir = None if args.sample else config.state_dir
         return FINE if check(config, directory, _clock(args), state_dir, sys.stdout) else FAILED
 

@@ -43,7 +43,7 @@ def report(
             fetcher.fetch()
         now = clock()
         with ledger.alone():
-            sum_up(ledger, fetcher, now)
+            sum_up(ledger, fetcher.configured, now)
             lines = margin_rows(ledger, window)
             missing = missing_days(ledger, window)
             view = overview(ledger, config, fetcher.desks, now, window) if form == "html" else None

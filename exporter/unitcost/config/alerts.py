@@ -159,13 +159,15 @@ class Data(Section):
     """How long the data may be wrong before somebody hears of it.
 
     source_stale: age of a source's last success. incomplete: how long a window of `incomplete_windows` may lack a
-    day; bills come a day or two late. snapshot_old: age of the numbers on /metrics. exporter_down: no exporter.
+    day; bills come a day or two late. snapshot_old: age of the numbers on /metrics. reload_failed: a configuration that
+    is wrong and not in use. exporter_down: no exporter.
     """
 
     source_stale: Span = "6h"
     incomplete: Span = "2d"
     incomplete_windows: tuple[WindowName, ...] = (MONTH, LAST_MONTH)
     snapshot_old: Span = "1h"
+    reload_failed: Span = "10m"
     exporter_down: Span = "5m"
 
 

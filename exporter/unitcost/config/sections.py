@@ -149,10 +149,12 @@ class Copies(Section):
 class Web(Section):
     """web: where to listen, for how many at once, and a Prometheus web config file for TLS and passwords.
 
-    external_url: where people reach this server, for the links of alerts and pages to its runbooks.
+    external_url: where people reach this server, for the links of alerts and pages to its runbooks. enable_lifecycle:
+    whether POST /-/reload reads the configuration again.
     """
 
     listen: Listen = "0.0.0.0:9488"
     external_url: LinkUrl | None = None
     config_file: FilePath | None = None
     max_connections: Annotated[int, ANumber] = Field(default=512, ge=1, le=65536)
+    enable_lifecycle: bool = False

@@ -304,6 +304,17 @@ SNAPSHOT_TIMESTAMP = Served(
     unit="seconds",
     filled=FromState(lambda state: [(state.now.timestamp(),)]),
 )
+CONFIG_RELOAD_SUCCESSFUL = Served(
+    "unitcost_config_last_reload_successful",
+    "1 when the configuration was right when it was last read, else 0; then the one of before stays in use.",
+    filled=FromState(lambda state: [] if state.reload is None else [(float(state.reload.successful),)]),
+)
+CONFIG_RELOAD_SUCCESS = Served(
+    "unitcost_config_last_reload_success_timestamp_seconds",
+    "Unix time the configuration in use was read at: at the start, on SIGHUP or by /-/reload.",
+    unit="seconds",
+    filled=FromState(lambda state: [] if state.reload is None else [(state.reload.succeeded_at.timestamp(),)]),
+)
 TENANTS = Served(
     "unitcost_tenants",
     "Tenants with cost, usage or revenue in any exported window, or cost that the forecast counts.",

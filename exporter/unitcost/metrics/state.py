@@ -24,9 +24,21 @@ class SourceState:
 
 
 @dataclass(frozen=True)
+class LastReload:
+    """Whether the configuration was right when it was last read, and when (UTC) it was last read and right."""
+
+    successful: bool
+    succeeded_at: datetime
+
+
+@dataclass(frozen=True)
 class ExporterState:
-    """The sources with their states, when the numbers are of (UTC), and whether there is a tenant directory."""
+    """The sources with their states, when the numbers are of (UTC), and whether there is a tenant directory.
+
+    reload: None where no configuration was read from a file.
+    """
 
     sources: Mapping[str, SourceState]
     now: datetime
     with_directory: bool
+    reload: LastReload | None = None

@@ -19,17 +19,20 @@ SLACK = 1.1
 """How much longer than its timeout a source may be silent before it is said not to be up."""
 
 
-@dataclass
+@dataclass(eq=False)
 class Desk:
     """One source with its state; written by its own thread, read when a snapshot is made."""
 
     name: str
     source: Source
     settings: str
-    rates: Mapping[str, Decimal]
     waiting: Waiting
     timeout: float | None = None
     thread: threading.Thread | None = None
+    due: bool = True
+    """Whether it is to be asked, as soon as it is not being asked any more."""
+    retired: bool = False
+    """Whether the configuration knows it no more: what it still says is dropped."""
     brought: bool = False
     up: bool = False
     last_success: datetime | None = None
@@ -76,9 +79,15 @@ class Desk:
             return False
         return self.fine if self.brought or self.duration is not None else None
 
-    def state(self) -> SourceState:
-        """Return what the metrics say of this source."""
-        rates = self.rates
+    def go_on_from(self, before: Desk) -> None:
+        """Take over the state of the source that had this name, until this one is asked. Counters go on as they are."""
+        self.errors = before.errors
+        self.brought, self.up = before.brought, before.up
+        self.last_success, self.duration = before.last_success, before.duration
+        self.problems, self.notes, self.left_out = before.problems, before.notes, before.left_out
+
+    def state(self, rates: Mapping[str, Decimal]) -> SourceState:
+        """Return what the metrics say of this source. rates: dollars for one unit of each currency."""
         similar = sum(
             (amount * rates.get(code, Decimal(0)) for note in self.notes for code, amount in note.similar.items()),
             Decimal(0),

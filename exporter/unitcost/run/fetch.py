@@ -5,9 +5,10 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import replace
-from datetime import UTC, date, datetime
+from datetime import UTC, datetime
 from math import inf
 
 from unitcost.config.directory import Directory
@@ -15,9 +16,9 @@ from unitcost.config.model import Config, former_digests, settings_digest
 from unitcost.errors import LedgerLostError, SourceError, UnitcostError
 from unitcost.facts import Asked, Batch, Note, Problem
 from unitcost.ledger.store import Ledger
+from unitcost.run.configured import Configured
 from unitcost.run.desk import Desk
-from unitcost.run.setup import Setup
-from unitcost.sources.base import HttpSettings, Waiting
+from unitcost.sources.base import Context, HttpSettings, Waiting
 from unitcost.sources.registry import TYPES
 
 log = logging.getLogger(__name__)
@@ -32,9 +33,9 @@ SHOWN_PROBLEMS = 5
 
 
 class Fetcher:
-    """Asks the sources of a configuration. lose: is told that the ledger cannot be used, at each thing that it fails.
+    """Asks the sources of a configuration, in whose place another one may be taken over (take_over) at any time.
 
-    setup: the tenants and settings as they are known now. kept: days before it are forgotten, and not stored again.
+    lose: is told that the ledger cannot be used, at each thing that it fails.
     """
 
     def __init__(
@@ -45,30 +46,82 @@ class Fetcher:
         clock: Callable[[], datetime],
         lose: Callable[[LedgerLostError], None] = log.error,
     ) -> None:
-        self._config = config
-        self.setup = Setup.of(config, directory)
         self._ledger = ledger
         self._clock = clock
         self._lose = lose
-        self._stop = threading.Event()
-        self.kept: date | None = None
-        ledger.adopt(former_digests(config))
-        context = replace(config.context(), names=lambda: self.setup.names)
-        seen = {
+        self._lock = threading.Lock()
+        """Held while a configuration takes another's place, and where it must not."""
+        self._wake = threading.Event()
+        self._stopping = False
+        self._changed = False
+        self._seen = {
             name: datetime.fromtimestamp(at, UTC)
             for name, at in ledger.rows("SELECT source, epoch(last_success) FROM source_state")
         }
-        self.desks = []
-        for name, settings in config.sources.items():
-            waiting = Waiting()
-            source = TYPES[settings.type].source(name, settings, replace(context, waiting=waiting))
-            digest, rates = settings_digest(config, name), config.currency.all_rates()
-            timeout = settings.timeout if isinstance(settings, HttpSettings) and settings.url else None
-            self.desks.append(Desk(name, source, digest, rates, waiting, timeout, last_success=seen.get(name)))
+        self.configured = self.prepared(config, directory)
+        ledger.adopt(former_digests(config))
 
-    def know(self, directory: Directory) -> None:
-        """Take another tenant directory from here on."""
-        self.setup = Setup.of(self._config, directory)
+    def prepared(self, config: Config, directory: Directory, before: Configured | None = None) -> Configured:
+        """Return a configuration with its sources. before: the one in use, whose sources stay if they are the same."""
+        context = replace(config.context(), names=lambda: self.configured.setup.names)
+        desks = []
+        for name, settings in config.sources.items():
+            desk = before.desk(name) if before is not None and _same(name, before.config, config) else None
+            if desk is None:
+                waiting = Waiting()
+                source = TYPES[settings.type].source(name, settings, replace(context, waiting=waiting))
+                timeout = settings.timeout if isinstance(settings, HttpSettings) and settings.url else None
+                last_success = self._seen.get(name)
+                desk = Desk(name, source, settings_digest(config, name), waiting, timeout, last_success=last_success)
+            desks.append(desk)
+        return Configured(config, directory, desks, self._clock())
+
+    def take_over(self, configured: Configured) -> None:
+        """Go on under this configuration: at once, from any thread; what is under way is that of the new one or ends.
+
+        A source that it knows no more, or otherwise, stores nothing from here on. One that stays as it was is not
+        disturbed; it is asked at once only where it may have more to say. changed() tells the refresh.
+        """
+        with self._lock:
+            before, self.configured = self.configured, configured
+            for desk in before.desks:
+                desk.retired = desk not in configured.desks
+            for desk in configured.desks:
+                was = before.desk(desk.name)
+                if was is None:
+                    continue
+                if was is not desk:
+                    desk.go_on_from(was)
+                elif _may_tell_more(before.config, configured.config):
+                    desk.due = True
+            self._changed = True
+            self._wake.set()
+
+    def refuse(self) -> None:
+        """Stay with the configuration in use, as another one was wrong. changed() tells the refresh if that is new."""
+        with self._lock:
+            if self.configured.reload.successful:
+                self.configured.refuse()
+                self._changed = True
+                self._wake.set()
+
+    def changed(self) -> bool:
+        """Whether another configuration was taken over, or refused, since this was last asked."""
+        with self._lock:
+            changed, self._changed = self._changed, False
+            if not self._stopping:
+                self._wake.clear()
+            return changed
+
+    def adopt(self) -> None:
+        """Know what a ledger of schema 1 holds of the configuration in use. What is wrong, who publishes says."""
+        with suppress(UnitcostError):
+            self._ledger.adopt(former_digests(self.configured.config))
+
+    @property
+    def desks(self) -> Sequence[Desk]:
+        """The sources with their states."""
+        return self.configured.desks
 
     @property
     def fine(self) -> bool:
@@ -78,11 +131,13 @@ class Fetcher:
     @property
     def stopping(self) -> bool:
         """Whether stop() was called."""
-        return self._stop.is_set()
+        return self._stopping
 
     def stop(self) -> None:
         """Wait for nothing any more; a source that still waits for its server is left behind."""
-        self._stop.set()
+        with self._lock:
+            self._stopping = True
+            self._wake.set()
 
     def said(self) -> list[str]:
         """Return all that is wrong with the sources, a line each."""
@@ -93,25 +148,38 @@ class Fetcher:
 
         patience: seconds to wait, for a silent server SILENCE at most; a slower source goes on alone. inf: to the end.
         """
-        self.wait_for(self._start(), patience, inf if patience == inf else SILENCE)
+        desks = self.desks
+        for desk in desks:
+            desk.due = desk.due or not desk.running
+        self._start(desks)
+        self.wait_for(desks, patience, inf if patience == inf else SILENCE)
+
+    def ask(self, patience: float) -> bool:
+        """Ask those that are due, and wait for them as fetch() does; return whether there was any."""
+        started = self._start(self.desks)
+        self.wait_for(started, patience, SILENCE)
+        return bool(started)
 
     def rest(self, seconds: float) -> None:
-        """Wait, unless it is to stop."""
-        self._stop.wait(seconds)
+        """Wait, unless it is to stop or another configuration is taken over."""
+        self._wake.wait(seconds)
 
-    def _start(self) -> list[Desk]:
-        """Ask the sources that are not being asked already, each in a thread of its own; return all of them."""
-        for desk in self.desks:
-            if not desk.running:
-                name = f"source-{desk.name}"
-                desk.thread = threading.Thread(target=self._fetch, args=(desk,), name=name, daemon=True)
-                desk.thread.start()
-        return self.desks
+    def _start(self, desks: Sequence[Desk]) -> list[Desk]:
+        """Ask those that are due and not being asked already, each in a thread of its own; return them."""
+        idle = [desk for desk in desks if desk.due and not desk.running and not desk.retired]
+        for desk in idle:
+            desk.due = False
+            desk.thread = threading.Thread(target=self._fetch, args=(desk,), name=f"source-{desk.name}", daemon=True)
+            desk.thread.start()
+        return idle
 
     def wait_for(self, desks: Sequence[Desk], patience: float, silence: float) -> None:
-        """Wait so many seconds in all, and for a source whose server is silent no longer than that."""
+        """Wait so many seconds in all, and for a source whose server is silent no longer than that.
+
+        Returns at once when it is to stop or another configuration is taken over.
+        """
         deadline = time.monotonic() + patience
-        while any(desk.running and desk.silent <= silence for desk in desks) and not self._stop.wait(POLL):
+        while any(desk.running and desk.silent <= silence for desk in desks) and not self._wake.wait(POLL):
             if time.monotonic() > deadline:
                 return
 
@@ -137,32 +205,45 @@ class Fetcher:
                 return
             log.exception("%s: failed in a way it should not; please report this", desk.name)
             problems.append(Problem("defect", "", "failed in a way it should not", "See the log and report it"))
-        if self._ledger.stopped:
+        if self._ledger.stopped or not self._settle(desk, now, started, problems, notes):
             return
-        desk.errors.update(problem.reason for problem in problems)
-        desk.problems = [problem.line for problem in problems]
-        desk.notes = notes
-        desk.up = not problems
-        desk.duration = time.monotonic() - started
         for line in [] if lost else desk.problems[:SHOWN_PROBLEMS]:
             log.warning("%s: %s", desk.name, line)
         if len(problems) > SHOWN_PROBLEMS:
             log.warning("%s: and %d more problems", desk.name, len(problems) - SHOWN_PROBLEMS)
         if not problems:
-            desk.last_success = now
             self._remember(desk, now)
+
+    def _settle(
+        self, desk: Desk, now: datetime, started: float, problems: Sequence[Problem], notes: list[Note]
+    ) -> bool:
+        """Keep what came of asking a source; return False, and keep nothing, where it was retired meanwhile."""
+        with self._lock:
+            if desk.retired:
+                return False
+            desk.errors.update(problem.reason for problem in problems)
+            desk.problems = [problem.line for problem in problems]
+            desk.notes = notes
+            desk.up = not problems
+            desk.duration = time.monotonic() - started
+            if not problems:
+                desk.last_success = self._seen[desk.name] = now
+            return True
 
     def _take(self, desk: Desk, now: datetime, problems: list[Problem], notes: list[Note]) -> None:
         """Store each batch of a source as it comes; collect what it has to say besides."""
+        config = self.configured.config
         asked = Asked(
             now=now,
-            first_day=now.date() - self._config.history,
-            restate_days=self._config.refresh.restate_days,
+            first_day=now.date() - config.history,
+            restate_days=config.refresh.restate_days,
             stored=self._ledger.stored(desk.name, desk.settings),
         )
         for item in desk.source.batches(asked):
             if self.stopping:
                 raise SourceError("stopped", "", "the exporter is stopping")
+            if desk.retired:
+                return
             if isinstance(item, Batch):
                 self._store(desk, item, now, problems)
                 if desk.duration is None:  # a first load may take long; what it has brought so far speaks for it
@@ -173,26 +254,43 @@ class Fetcher:
                 notes.append(item)
 
     def _store(self, desk: Desk, batch: Batch, now: datetime, problems: list[Problem]) -> None:
-        if self.kept is not None and batch.days and max(batch.days) < self.kept:
-            return  # an export holds months that are forgotten again and again
         try:
-            rates = self._config.currency.all_rates()
-            clusters = [other.name for other in self.desks if other.source.kind == "cluster"]
-            self._ledger.put(desk.name, desk.settings, batch, now, rates, clusters)
+            with self._ledger.alone():
+                # Looked at and stored in one: what a retired source said is in before the next snapshot, or never.
+                configured = self.configured
+                if desk.retired:
+                    return
+                if configured.kept is not None and batch.days and max(batch.days) < configured.kept:
+                    return  # an export holds months that are forgotten again and again
+                rates = configured.config.currency.all_rates()
+                clusters = [other.name for other in configured.desks if other.source.kind == "cluster"]
+                self._ledger.put(desk.name, desk.settings, batch, now, rates, clusters)
         except SourceError as error:
             problems.append(Problem.of(error))
 
     def _remember(self, desk: Desk, now: datetime) -> None:
         try:
-            self._ledger.succeeded(desk.name, now)
+            with self._ledger.alone():
+                if not desk.retired:
+                    self._ledger.succeeded(desk.name, now)
         except UnitcostError as error:
             log.error("%s: %s", desk.name, error)
 
-    def leave_out(self, found: Mapping[str, list[Problem]]) -> None:
-        """Say of each source what the ledger holds of it and cannot count."""
-        for desk in self.desks:
-            before, desk.left_out = desk.left_out, found.get(desk.name, [])
-            desk.errors.update(problem.reason for problem in desk.left_out)
-            for problem in desk.left_out:
-                if problem not in before:
-                    log.warning("%s: %s", desk.name, problem.line)
+
+def _same(name: str, before: Config, after: Config) -> bool:
+    """Whether a source is and does the same under both, so that another configuration does not disturb it."""
+    return (
+        before.sources.get(name) == after.sources[name]
+        and settings_digest(before, name) == settings_digest(after, name)
+        and _besides(before) == _besides(after)
+    )
+
+
+def _besides(config: Config) -> Context:
+    """Return what sources know of the rest of the file besides what is in their digests, as far as it matters there."""
+    return replace(config.context(), tenant_keys=(), fold=False, dimensions=(), currency="")
+
+
+def _may_tell_more(before: Config, after: Config) -> bool:
+    """Whether sources that stay the same are asked for other days, or have more of what they say accepted."""
+    return (before.history, before.currency) != (after.history, after.currency)

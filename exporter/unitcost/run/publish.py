@@ -6,7 +6,6 @@ import logging
 from collections.abc import Callable
 from datetime import datetime, timedelta
 
-from unitcost.config.model import Config
 from unitcost.economics.windows import Terms, look
 from unitcost.errors import LedgerLostError, LedgerStoppedError, UnitcostError
 from unitcost.ledger.derive import derive
@@ -15,6 +14,7 @@ from unitcost.ledger.prune import first_kept, prune
 from unitcost.ledger.store import Ledger
 from unitcost.metrics.families import families
 from unitcost.metrics.state import ExporterState
+from unitcost.run.configured import Configured
 from unitcost.run.fetch import Fetcher
 from unitcost.run.overview import overview
 from unitcost.web.pages.front import render_page
@@ -23,33 +23,30 @@ from unitcost.web.snapshot import Current, Snapshot
 log = logging.getLogger(__name__)
 
 
-def sum_up(ledger: Ledger, fetcher: Fetcher, now: datetime) -> None:
+def sum_up(ledger: Ledger, configured: Configured, now: datetime) -> None:
     """Derive the days that changed, and sum up what days come to as seen at `now`.
 
     Each source says what the ledger holds of it and cannot count. Who reads the sums holds `ledger.alone()` around it.
     """
-    setup = fetcher.setup
-    derive(ledger, setup.model, now, _forget(ledger, setup.terms, fetcher, now))
-    fetcher.leave_out(told(ledger))
+    setup = configured.setup
+    derive(ledger, setup.model, now, _forget(ledger, setup.terms, configured, now))
+    configured.leave_out(told(ledger))
     look(ledger, setup.terms, now)
 
 
-def _forget(ledger: Ledger, terms: Terms, fetcher: Fetcher, now: datetime) -> timedelta:
+def _forget(ledger: Ledger, terms: Terms, configured: Configured, now: datetime) -> timedelta:
     """Prune the ledger; return how far back its days count. One in memory (`check`, the sample) keeps them all."""
     if ledger.path is None:
         return terms.history
-    fetcher.kept = first_kept(ledger, now, terms.history, terms.windows)
-    prune(ledger, fetcher.kept)
-    return now.date() - fetcher.kept
+    configured.kept = first_kept(ledger, now, terms.history, terms.windows)
+    prune(ledger, configured.kept)
+    return now.date() - configured.kept
 
 
 class Publisher:
     """Publishes snapshots of the ledger. lose: is told that the ledger cannot be used."""
 
-    def __init__(
-        self, config: Config, ledger: Ledger, current: Current, lose: Callable[[LedgerLostError], None]
-    ) -> None:
-        self._config = config
+    def __init__(self, ledger: Ledger, current: Current, lose: Callable[[LedgerLostError], None]) -> None:
         self._ledger = ledger
         self._current = current
         self._lose = lose
@@ -74,12 +71,16 @@ class Publisher:
 
     def _made(self, fetcher: Fetcher, now: datetime) -> Snapshot:
         with self._ledger.alone():  # a batch is stored before all of this or after: no number without the others
-            sum_up(self._ledger, fetcher, now)
+            configured = fetcher.configured  # another one may be taken over meanwhile: the next snapshot is of that
+            config = configured.config
+            sum_up(self._ledger, configured, now)
+            rates = config.currency.all_rates()
             state = ExporterState(
-                {desk.name: desk.state() for desk in fetcher.desks},
+                {desk.name: desk.state(rates) for desk in configured.desks},
                 now,
-                with_directory=self._config.tenants.directory is not None,
+                with_directory=config.tenants.directory is not None,
+                reload=configured.reload,
             )
             found = families(self._ledger, state)
-            view = overview(self._ledger, self._config, fetcher.desks, now)
+            view = overview(self._ledger, config, configured.desks, now)
         return Snapshot.of(found, render_page(view), now)

@@ -11,10 +11,10 @@ from math import inf
 
 from unitcost.config.directory import Directory
 from unitcost.config.model import Config
-from unitcost.config.watched import WatchedDirectory
 from unitcost.errors import LedgerError, LedgerLostError, LedgerStoppedError, UnitcostError
 from unitcost.ledger.kept import keep_copy
 from unitcost.ledger.store import Ledger
+from unitcost.run.configured import Configured
 from unitcost.run.desk import Desk
 from unitcost.run.fetch import Fetcher
 from unitcost.run.publish import Publisher
@@ -38,24 +38,38 @@ class Refresher:
     def __init__(
         self, config: Config, directory: Directory, ledger: Ledger, current: Current, clock: Callable[[], datetime]
     ) -> None:
-        self._config = config
         self._ledger = ledger
         self.current = current
         self._clock = clock
         self._lost: str | None = None
-        self._directory = WatchedDirectory(directory.path, config.tenants.fold)
         self._fetcher = Fetcher(config, directory, ledger, clock, self._lose)
-        self._publisher = Publisher(config, ledger, current, self._lose)
+        self._publisher = Publisher(ledger, current, self._lose)
 
     @property
     def desks(self) -> Sequence[Desk]:
         """The sources with their states."""
         return self._fetcher.desks
 
+    @property
+    def config(self) -> Config:
+        """The configuration in use."""
+        return self._fetcher.configured.config
+
+    def prepared(self, config: Config, directory: Directory) -> Configured:
+        """Return another configuration with its sources, to take over; nothing is asked yet, and nothing changes."""
+        return self._fetcher.prepared(config, directory, self._fetcher.configured)
+
+    def take_over(self, configured: Configured) -> None:
+        """Go on under this configuration: at once, from any thread. The refresh publishes and asks what is new."""
+        self._fetcher.take_over(configured)
+
+    def refuse(self) -> None:
+        """Stay with the configuration in use, and tell that another one was wrong."""
+        self._fetcher.refuse()
+
     def run(self) -> None:
         """Publish what the ledger holds, then refresh until stop() is called."""
-        every = self._config.refresh.every.total_seconds()
-        self.current.health.watch(threading.current_thread(), self._config.refresh.every)
+        self.current.health.watch(threading.current_thread(), self.config.refresh.every)
         if self._holds_days():
             self.publish()
         while not self._fetcher.stopping:
@@ -63,7 +77,7 @@ class Refresher:
             self.refresh(PATIENCE)
             if self._lost is None and not self._fetcher.stopping:
                 self._keep_copy()
-            self._rest(time.monotonic() + max(1.0, every - (time.monotonic() - started)))
+            self._rest(started)
 
     def stop(self) -> None:
         """End run() soon; a source that still waits for its server is left behind."""
@@ -72,10 +86,9 @@ class Refresher:
     def refresh(self, patience: float = inf) -> bool:
         """Ask every source once, then publish; return whether everything went well. patience: see `Fetcher.fetch`."""
         self._lost = None
-        directory = self._directory.look()
-        if directory is not None:
-            self._fetcher.know(directory)
+        self._fetcher.configured.look()
         self._fetcher.fetch(patience)
+        self._follow()
         return not self._fetcher.stopping and self.publish() and self._fetcher.fine
 
     def publish(self) -> bool:
@@ -85,17 +98,35 @@ class Refresher:
             self.current.health.published(self._lost)
         return good
 
-    def _rest(self, until: float) -> None:
-        """Wait for the next refresh (monotonic seconds); publish what slower sources bring meanwhile."""
+    def _follow(self) -> bool:
+        """Publish under a configuration that was taken over, and ask the sources it touches; tell if there are any."""
+        asked = False
+        while self._fetcher.changed() and not self._fetcher.stopping:
+            self.current.health.expect(self.config.refresh.every)
+            self._fetcher.adopt()
+            self.publish()
+            asked |= self._fetcher.ask(PATIENCE)
+        return asked
+
+    def _rest(self, started: float) -> None:
+        """Wait for the next refresh, at least a second; publish what slower sources, or reloads, bring meanwhile.
+
+        started: when the last one began, in monotonic seconds.
+        """
         published = time.monotonic()
-        while (left := until - time.monotonic()) > 0 and not self._fetcher.stopping:
-            late = [desk for desk in self.desks if desk.running]
-            if not late:
-                self._fetcher.rest(left)
+        earliest = published + 1.0
+        while not self._fetcher.stopping:
+            left = max(earliest, started + self.config.refresh.every.total_seconds()) - time.monotonic()
+            if left <= 0:
                 return
-            self._fetcher.wait_for(late, min(left, LOOK), inf)
+            late = [desk for desk in self.desks if desk.running]
+            if late:
+                self._fetcher.wait_for(late, min(left, LOOK), inf)
+            else:
+                self._fetcher.rest(left)
             done = [desk for desk in late if not desk.running]
-            if done or time.monotonic() - published > PROGRESS:
+            if self._follow() or done or (late and time.monotonic() - published > PROGRESS):
+                self._fetcher.ask(PATIENCE)
                 self.publish()
                 published = time.monotonic()
 
@@ -106,7 +137,7 @@ class Refresher:
             return True  # publish() says so
 
     def _keep_copy(self) -> None:
-        copies = self._config.copies
+        copies = self.config.copies
         try:
             kept = keep_copy(self._ledger, self._clock(), copies.every, copies.keep)
         except LedgerStoppedError:

@@ -1,10 +1,14 @@
-"""The ASGI application: picks the bytes a request asks for from the current snapshot. No I/O, no rendering."""
+"""The ASGI application: picks the bytes a request asks for from the current snapshot. No I/O, no rendering.
+
+What /-/reload asks for is done in another thread.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping, MutableMapping
+from collections.abc import Awaitable, Callable, Mapping, MutableMapping, Sequence
 from typing import Any
 
+from unitcost.web.lifecycle import Lifecycle
 from unitcost.web.pages.front import WAITING_PAGE
 from unitcost.web.runbook_pages import INDEX, pages
 from unitcost.web.snapshot import Current
@@ -15,8 +19,11 @@ Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
 Headers = list[tuple[bytes, bytes]]
 
-PATHS = ("/", "/metrics", "/-/healthy", "/-/ready")
+PROBES = ("/-/healthy", "/-/ready")
+PATHS = ("/", "/metrics", *PROBES)
 METHODS = ("GET", "HEAD")
+RELOAD = "/-/reload"
+RELOAD_METHODS = ("POST", "PUT")
 
 TEXT = b"text/plain; version=0.0.4; charset=utf-8"
 OPENMETRICS = b"application/openmetrics-text; version=1.0.0; charset=utf-8"
@@ -37,7 +44,11 @@ OWN_HEADERS: Mapping[str, str] = {
 """On every answer: the page holds what customers pay and is nobody else's to store or to frame."""
 
 WAITING = b"The first refresh is not complete yet; the metrics come with it.\n"
-NOT_FOUND = f"Not found. There are: {' '.join((*PATHS, INDEX))}\n".encode()
+NOT_FOUND = f"Not found. There are: {' '.join((*PATHS, RELOAD, INDEX))}\n".encode()
+NO_RELOAD = (
+    b"Reading the configuration again over HTTP is switched off: set web.enable_lifecycle to true, and restart or send"
+    b" SIGHUP.\n"
+)
 PIECE = 1 << 18
 """Bytes handed to the server at once. It waits for a slow client after each, so such a client holds one piece in
 memory and not the whole answer."""
@@ -49,31 +60,31 @@ def headers_with(configured: Mapping[str, str]) -> Headers:
     return [(name.encode(), value.encode()) for name, value in merged.items()]
 
 
-def make_app(current: Current, always: Headers | None = None) -> App:
-    """Return the application. always: the headers of every answer; the list may change while it runs."""
+def make_app(current: Current, always: Headers | None = None, lifecycle: Lifecycle | None = None) -> App:
+    """Return the application. always: the headers of every answer; the list may change while it runs.
+
+    lifecycle: what /-/reload asks; without, it is switched off.
+    """
     always = headers_with({}) if always is None else always
     runbooks = pages()
 
     async def app(scope: Scope, _receive: Receive, send: Send) -> None:
         path = scope["path"]
+        if path == RELOAD:
+            await _reload(scope["method"], send, always, lifecycle)
+            return
         runbook = runbooks.get(path)
         if path not in PATHS and runbook is None:
             await answer(send, 404, PLAIN, NOT_FOUND, always)
             return
         if scope["method"] not in METHODS:
-            allowed = (b"allow", ", ".join(METHODS).encode())
-            await answer(send, 405, PLAIN, b"Only GET and HEAD.\n", [*always, allowed])
+            await _not_allowed(send, METHODS, always)
             return
-        if path == "/-/healthy":
-            problem = current.health.problem()
-            status, text = (200, b"healthy\n") if problem is None else (503, f"not healthy: {problem}\n".encode())
+        if path in PROBES:
+            status, text = _probed(path, current)
             await answer(send, status, PLAIN, text, always)
             return
         snapshot = current.get()
-        if path == "/-/ready":
-            status, text = (503, WAITING) if snapshot is None else (200, b"ready\n")
-            await answer(send, status, PLAIN, text, always)
-            return
         kind = HTML
         if runbook is not None:
             plain, packed = runbook
@@ -94,6 +105,30 @@ def make_app(current: Current, always: Headers | None = None) -> App:
         await answer(send, 200, kind, packed if gzip else plain, [*always, vary, *encoding])
 
     return app
+
+
+def _probed(path: str, current: Current) -> tuple[int, bytes]:
+    if path == "/-/ready":
+        return (503, WAITING) if current.get() is None else (200, b"ready\n")
+    problem = current.health.problem()
+    return (200, b"healthy\n") if problem is None else (503, f"not healthy: {problem}\n".encode())
+
+
+async def _reload(method: str, send: Send, always: Headers, lifecycle: Lifecycle | None) -> None:
+    """Answer when the configuration is in use, or refused; sources are asked after that."""
+    if method not in RELOAD_METHODS:
+        await _not_allowed(send, RELOAD_METHODS, always)
+    elif lifecycle is None or not lifecycle.enabled:
+        await answer(send, 403, PLAIN, NO_RELOAD, always)
+    else:
+        found = await lifecycle.reload()
+        text = "".join(f"{line}\n" for line in found.lines)
+        await answer(send, 200 if found.successful else 500, PLAIN, text.encode("utf-8", "replace"), always)
+
+
+async def _not_allowed(send: Send, methods: Sequence[str], always: Headers) -> None:
+    allowed = (b"allow", ", ".join(methods).encode())
+    await answer(send, 405, PLAIN, f"Only {' and '.join(methods)}.\n".encode(), [*always, allowed])
 
 
 async def answer(send: Send, status: int, kind: bytes, body: bytes, headers: Headers) -> None:

@@ -78,6 +78,12 @@ class Connections:
         self._ranks[connection.rank].pop(connection, None)
         connection.gone.set()
 
+    def allow(self, limit: int) -> None:
+        """Have places for so many from now on; where there are more, who has proved least goes."""
+        self.limit = limit
+        while len(self) > limit:
+            self.evict()
+
     def evict(self) -> bool:
         """Close who has proved least, the longest standing first; return whether there was anybody."""
         for rank in self._ranks:

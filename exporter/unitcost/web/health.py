@@ -22,10 +22,14 @@ class Health:
         self._thread: threading.Thread | None = None
 
     def watch(self, thread: threading.Thread, every: timedelta) -> None:
-        """Expect this thread to be alive and to publish: within an hour, or three times as long as it waits."""
-        self._limit = max(LONG, REFRESHES * every)
+        """Expect this thread to be alive and to publish. every: how long it waits."""
+        self.expect(every)
         self._since = time.monotonic()
         self._thread = thread
+
+    def expect(self, every: timedelta) -> None:
+        """Expect numbers within an hour, or three times as long as the refresh waits."""
+        self._limit = max(LONG, REFRESHES * every)
 
     def published(self, problem: str | None = None) -> None:
         """Numbers were renewed, whatever else is wrong with the ledger."""

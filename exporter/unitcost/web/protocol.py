@@ -1,6 +1,6 @@
 """uvicorn's HTTP/1.1, with limits to what one connection may send, keep in memory, and how long it may take.
 
-Only GET and HEAD are served, so nothing of a request but its first line and a few headers is kept. A request that
+No request that is served has a body to read, so nothing but its first line and a few headers is kept. A request that
 comes before the answer to the one before is not read: the connection ends with that answer.
 """
 

@@ -32,13 +32,13 @@ class Reloader:
         self._seen = stamps(config)
         self._config = config
         self._use = use
+        self._lock = threading.Lock()
         self._stop = threading.Event()
         use(config, config.tls.context() if config.tls is not None else None)
 
     def start(self) -> None:
-        """Begin to look, if there is any file."""
-        if self._config.path is not None:
-            threading.Thread(target=self._run, name="web-config", daemon=True).start()
+        """Begin to look."""
+        threading.Thread(target=self._run, name="web-config", daemon=True).start()
 
     def stop(self) -> None:
         """Look no more."""
@@ -53,30 +53,47 @@ class Reloader:
 
     def look(self) -> None:
         """Read the files if they changed."""
-        path = self._config.path
-        found = stamps(self._config)
-        if path is None or found == self._seen:
-            return
-        self._seen = found
-        try:
-            config = WebConfig.load(path)
-            context = config.tls.context() if config.tls is not None else None
-        except ConfigError as error:
-            log.warning(
-                "%s changed and is wrong, what it said before stays in use: %s", path, "; ".join(error.mistakes)
-            )
-            return
-        except OSError as error:
-            log.warning("%s: its certificate changed and cannot be used, the old one is: %s", path, error)
-            return
+        with self._lock:
+            path = self._config.path
+            found = stamps(self._config)
+            if path is None or found == self._seen:
+                return
+            self._seen = found
+            try:
+                config = WebConfig.load(path)
+                self._switch(config)
+            except ConfigError as error:
+                told = "; ".join(error.mistakes)
+                log.warning("%s changed and is wrong, what it said before stays in use: %s", path, told)
+            except OSError as error:
+                log.warning("%s: its certificate changed and cannot be used, the old one is: %s", path, error)
+            except RestartError as restart:
+                log.warning("%s changed, but %s takes a restart; what it said before stays in use", path, restart)
+            else:
+                log.info("%s was read again", path)
+
+    def follow(self, config: WebConfig) -> None:
+        """Go on with another file, or with none. Raises ConfigError where that cannot be; then nothing changes."""
+        with self._lock:
+            try:
+                self._switch(config)
+            except OSError as error:
+                raise ConfigError([f"web.config_file: its certificate cannot be used: {error}"]) from error
+            except RestartError as restart:
+                raise ConfigError([f"web.config_file: {restart} takes a restart"]) from None
+
+    def _switch(self, config: WebConfig) -> None:
+        context = config.tls.context() if config.tls is not None else None
         restart = changed_in_kind(self._config, config)
         if restart:
-            log.warning("%s changed, but %s takes a restart; what it said before stays in use", path, restart)
-            return
+            raise RestartError(restart)
         self._config = config
         self._seen = stamps(config)
         self._use(config, context)
-        log.info("%s was read again", path)
+
+
+class RestartError(Exception):
+    """What a change would do that takes a restart."""
 
 
 def changed_in_kind(before: WebConfig, after: WebConfig) -> str:

@@ -13,6 +13,7 @@ import ssl
 import sys
 import threading
 from collections.abc import Callable, Iterator
+from functools import partial
 
 import uvicorn
 
@@ -22,6 +23,7 @@ from unitcost.web.accept import Acceptor, places
 from unitcost.web.app import Headers, headers_with, make_app
 from unitcost.web.auth import BasicAuth
 from unitcost.web.connections import KEEP_ALIVE_SECONDS, Connection, Connections, Rank
+from unitcost.web.lifecycle import Lifecycle
 from unitcost.web.log import SPARSE, thin_out
 from unitcost.web.protocol import Protocol
 from unitcost.web.reload import Reloader
@@ -49,27 +51,33 @@ def serve(
     web_config: WebConfig | None = None,
     *,
     max_connections: int = MAX_CONNECTIONS,
-    on_start: Callable[[], None] = lambda: None,
+    lifecycle: Lifecycle | None = None,
+    on_start: Callable[[Server], None] = lambda _: None,
     on_stop: Callable[[], None] = lambda: None,
 ) -> None:
     """Serve until SIGTERM or SIGINT; call it from the main thread.
 
-    on_start is called once the address is bound, on_stop when serving has ended, for whatever reason.
+    lifecycle: what /-/reload asks. on_start is called with the server once the address is bound, on_stop when serving
+    has ended, for whatever reason.
     Raises ConfigError when `listen` is no address or cannot be bound.
     """
     thin_out()
-    server = Server(current, listen, web_config, places(max_connections))
+    server = Server(current, listen, web_config, places(max_connections), lifecycle)
     log.info("serving on %s", server.url)
-    if web_config is not None and web_config.users and web_config.tls is None:
-        log.warning("passwords travel unencrypted: basic_auth_users without tls_server_config")
+    _warn(web_config)
     sys.setswitchinterval(SWITCH_SECONDS)
     try:
-        on_start()
+        on_start(server)
         server.run()
     finally:
         server.close()
         on_stop()
         SPARSE.tell(at_once=True)
+
+
+def _warn(web_config: WebConfig | None) -> None:
+    if web_config is not None and web_config.users and web_config.tls is None:
+        log.warning("passwords travel unencrypted: basic_auth_users without tls_server_config")
 
 
 class Server:
@@ -81,10 +89,11 @@ class Server:
         listen: str,
         web_config: WebConfig | None = None,
         max_connections: int = MAX_CONNECTIONS,
+        lifecycle: Lifecycle | None = None,
     ) -> None:
         always: Headers = []
         connections = Connections(max_connections)
-        auth = BasicAuth(make_app(current, always), always, connections)
+        auth = BasicAuth(make_app(current, always, lifecycle), always, connections)
         config = uvicorn.Config(
             auth,
             interface="asgi3",
@@ -114,6 +123,15 @@ class Server:
         finally:
             self._reloader.stop()
             self.close()
+
+    def follow(self, web_config: WebConfig, max_connections: int) -> None:
+        """Go on with another web config file and another number of connections; from any thread.
+
+        Raises ConfigError where the file takes a restart or cannot be used; then nothing changes.
+        """
+        self._reloader.follow(web_config)
+        _warn(web_config)
+        self._server.allow(places(max_connections))
 
     def close(self) -> None:
         """Give the address back."""
@@ -178,6 +196,14 @@ class _Uvicorn(uvicorn.Server):
             self._always[:] = headers_with(config.headers)
             self._auth.use(config.users)
 
+        self._do(change)
+
+    def allow(self, connections: int) -> None:
+        """Serve so many at once from now on; from any thread."""
+        self._do(partial(self._connections.allow, connections))
+
+    def _do(self, change: Callable[[], None]) -> None:
+        """Do something in the thread that serves; in any before there is one."""
         if self._loop is None:
             change()
         elif not self._loop.is_closed():

@@ -91,6 +91,11 @@ class WebConfig:
         return [path for path in (self.path, *tls) if path is not None]
 
     @classmethod
+    def of(cls, path: Path | None) -> WebConfig:
+        """Read the file that web.config_file names; without one, everybody is let in. Raises ConfigError as load()."""
+        return cls() if path is None else cls.load(path)
+
+    @classmethod
     def load(cls, path: Path) -> WebConfig:
         """Read the file; relative paths in it start at its folder.
 

@@ -74,7 +74,7 @@ def _cross_checks(config: Config) -> list[str]:
     kinds = config.kinds()
     broken = config.sources.keys() - kinds.keys()  # what is said of a source that is wrong itself cannot be judged
     measures: set[str] | None = None if broken else set()
-    for name in (name for name, kind in kinds.items() if kind == "usage"):
+    for name in (name for name in kinds if "usage" in config.brings(name)):
         named = getattr(config.settings(name), "measures", None)
         # Only a file knows the measures it has.
         measures = None if named is None or measures is None else measures | set(named)

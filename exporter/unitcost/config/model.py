@@ -78,6 +78,10 @@ class Config(Section):
         given = ((name, settings) for name, settings in self.sources.items() if settings is not None)
         return {name: TYPES[settings.type].kind for name, settings in given}
 
+    def brings(self, name: str) -> tuple[SourceKind, ...]:
+        """Return all that a source brings."""
+        return TYPES[self.settings(name).type].brings
+
     def context(self) -> Context:
         """Return what the sources need to know of the rest of the file."""
         return Context(

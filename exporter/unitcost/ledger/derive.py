@@ -48,7 +48,10 @@ LINES_AT_ONCE = 500_000
 
 @dataclass(frozen=True)
 class Model:
-    """What the configuration says about counting, as rows for the tables that the .sql files read."""
+    """What the configuration says about counting, as rows for the tables that the .sql files read.
+
+    sources: (source, what it brings, whether that is required), a row for everything that it brings.
+    """
 
     sources: list[tuple[str, str, bool]]
     billed_by: list[tuple[str, str]]

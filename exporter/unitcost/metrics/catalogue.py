@@ -269,7 +269,8 @@ SOURCE_ROWS = Served(
     "Rows of the source in the ledger.",
     ("source",),
     filled=PresentSelect(
-        "SELECT source, coalesce(sum(rows), 0) FROM source LEFT JOIN batch USING (source) GROUP BY ALL"
+        "SELECT source, coalesce(sum(rows), 0) FROM (SELECT DISTINCT source FROM source) LEFT JOIN batch USING (source)"
+        " GROUP BY ALL"
     ),
 )
 SOURCE_FORMER_DAYS = Served(
@@ -277,7 +278,9 @@ SOURCE_FORMER_DAYS = Served(
     "Days of the history that the source told under settings of before and cannot tell again under the present ones;"
     " their costs count, attributed as before, and windows with them are incomplete.",
     ("source",),
-    filled=PresentSelect("SELECT source, count(day) FROM source LEFT JOIN former_day USING (source) GROUP BY ALL"),
+    filled=PresentSelect(
+        "SELECT source, count(DISTINCT day) FROM source LEFT JOIN former_day USING (source) GROUP BY ALL"
+    ),
 )
 SOURCE_ERRORS = Served(
     "unitcost_source_errors_total",

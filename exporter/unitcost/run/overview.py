@@ -81,7 +81,7 @@ def _source(ledger: Ledger, config: Config, desk: Desk) -> SourceRow:
     return SourceRow(
         name=desk.name,
         type=config.settings(desk.name).type,
-        kind=desk.source.kind,
+        brings=config.brings(desk.name),
         up=desk.verdict,
         last_success=desk.last_success,
         days=known.days,

@@ -47,7 +47,7 @@ def counting(config: Config, names: Names) -> Model:
         else:
             rules.append((number, dict(rule.match), "measure", rule.by))
     return Model(
-        sources=[(name, kind, config.settings(name).required) for name, kind in kinds.items()],
+        sources=[(name, kind, config.settings(name).required) for name in kinds for kind in config.brings(name)],
         billed_by=billed_by,
         rates=sorted(config.currency.all_rates().items()),
         aliases=names.keys(),

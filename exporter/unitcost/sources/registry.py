@@ -12,11 +12,21 @@ from unitcost.sources.base import Settings, Source, SourceKind
 
 
 class SourceType(NamedTuple):
-    """One line of the table: what a source brings, and its two classes as "module:name", below unitcost.sources."""
+    """One line of the table: what a source brings, its two classes as "module:name", below unitcost.sources.
+
+    kind: what it brings first of all, and what its class says of itself; also: what it brings besides (a provider's API
+    that tells costs and tokens, say).
+    """
 
     kind: SourceKind
     settings_at: str
     source_at: str
+    also: tuple[SourceKind, ...] = ()
+
+    @property
+    def brings(self) -> tuple[SourceKind, ...]:
+        """Return everything that it brings."""
+        return (self.kind, *self.also)
 
     @property
     def settings(self) -> type[Settings]:

@@ -52,7 +52,7 @@ def _source(view: PageView, source: SourceRow) -> str:
         lines += f"<li>and {len(said) - SHOWN_PROBLEMS} more; `unitcost check` says them all</li>"
     tone = "loss" if source.problems else "quiet"
     below = f'<tr class="said"><td colspan="6" class="{tone}"><ul>{lines}</ul></td></tr>\n' if lines else ""
-    kind = f'<span class="under">{escape(cut(source.kind, SHORT))}</span>'
+    kind = f'<span class="under">{escape(cut(" and ".join(source.brings), SHORT))}</span>'
     return (
         f'<tbody><tr><th scope="row" class="name"><bdi>{escape(cut(source.name, NAME))}</bdi></th>'
         f'<td class="text wide">{escape(cut(source.type, SHORT))} {kind}</td>'

@@ -75,7 +75,7 @@ class ComponentCost:
 
 @dataclass(frozen=True, slots=True)
 class SourceRow:
-    """One source. type: as in unitcost.yaml; kind: cluster, bill, usage or revenue.
+    """One source. type: as in unitcost.yaml; brings: cluster, bill, usage or revenue.
 
     up is None until the source was asked. days and rows: what the ledger holds. problems and notes: one line
     each, of the last refresh.
@@ -83,7 +83,7 @@ class SourceRow:
 
     name: str
     type: str
-    kind: str
+    brings: Sequence[str]
     up: bool | None
     last_success: datetime | None
     days: int
@@ -130,7 +130,7 @@ class PageView:
     @property
     def has_revenue_source(self) -> bool:
         """Whether any source could bring revenue, so that its absence is a gap and not a choice."""
-        return any(source.kind == "revenue" for source in self.sources)
+        return any("revenue" in source.brings for source in self.sources)
 
     def losing(self) -> list[MarginRow]:
         """Return the customers whose margin is below 0, the greatest loss first."""

@@ -110,6 +110,8 @@ class Ledger:
         Raises LedgerError when the file is in use, damaged, of another version, or cannot be written.
         """
         self.path = folder / FILE_NAME if folder is not None else None
+        self.revision = 0
+        """How often facts were stored since it was opened: as long as it is the same, the same can be derived."""
         self._lock = threading.RLock()
         self._stopped = False
         self._connection = open_ledger(folder)
@@ -253,6 +255,7 @@ class Ledger:
                 before = _day_digests(connection, where)
                 for table in ("cost", "usage", "revenue", "resource", "known_day"):
                     connection.execute(f"DELETE FROM {table} WHERE source = ? AND batch = ?", where)
+            self.revision += 1  # also where it is rolled back
             rows = insert(connection, source, batch)
             _forget_moved(connection, where)
             _refuse_unknown_currencies(connection, source, batch, rates)
@@ -273,6 +276,7 @@ class Ledger:
     def adopt(self, digests: Mapping[str, str]) -> None:
         """Take settings for present ones that are these, digested otherwise. digests: former → present."""
         with self.transaction() as connection:
+            self.revision += 1
             connection.execute(
                 "UPDATE batch SET settings = d.present FROM ("
                 " SELECT unnest(?::VARCHAR[]) AS former, unnest(?::VARCHAR[]) AS present) d WHERE settings = d.former",

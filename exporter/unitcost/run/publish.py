@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 
 from unitcost.economics.windows import Terms, look
 from unitcost.errors import LedgerLostError, LedgerStoppedError, UnitcostError
@@ -17,6 +17,7 @@ from unitcost.metrics.state import ExporterState
 from unitcost.run.configured import Configured
 from unitcost.run.fetch import Fetcher
 from unitcost.run.overview import overview
+from unitcost.run.setup import Setup
 from unitcost.web.pages.front import render_page
 from unitcost.web.snapshot import Current, Snapshot
 
@@ -50,6 +51,7 @@ class Publisher:
         self._ledger = ledger
         self._current = current
         self._lose = lose
+        self._summed: tuple[int, Setup, date] | None = None
 
     def publish(self, fetcher: Fetcher, now: datetime) -> bool:
         """Swap in a new snapshot; on failure the last one stays. Return success."""
@@ -73,7 +75,7 @@ class Publisher:
         with self._ledger.alone():  # a batch is stored before all of this or after: no number without the others
             configured = fetcher.configured  # another one may be taken over meanwhile: the next snapshot is of that
             config = configured.config
-            sum_up(self._ledger, configured, now)
+            self._sum_up(configured, now)
             rates = config.currency.all_rates()
             state = ExporterState(
                 {desk.name: desk.state(rates) for desk in configured.desks},
@@ -84,3 +86,13 @@ class Publisher:
             found = families(self._ledger, state)
             view = overview(self._ledger, config, configured.desks, now)
         return Snapshot.of(found, render_page(view), now)
+
+    def _sum_up(self, configured: Configured, now: datetime) -> None:
+        """Sum up, unless the sums that are there are of the same facts, the same setup and the same day (UTC)."""
+        state = self._ledger.revision, configured.setup, now.date()
+        if self._summed == state:
+            configured.leave_out(told(self._ledger))
+            return
+        self._summed = None  # what fails half-way leaves no sums
+        sum_up(self._ledger, configured, now)
+        self._summed = state

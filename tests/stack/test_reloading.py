@@ -138,7 +138,22 @@ def test_sighup_before_it_listens_ends_nothing_and_is_not_forgotten(tmp_path: Pa
 def test_what_has_no_file_to_read_again_ends_with_its_terminal(tmp_path: Path, args: tuple[str, ...]) -> None:
     write(tmp_path)
     run = [sys.executable, "-m", "unitcost", *args]
-    process = subprocess.Popen(run, cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    wait_for(lambda: handles(process.pid), "signals are handled")
-    process.send_signal(signal.SIGHUP)
-    assert process.wait(ENDED) == -signal.SIGHUP
+    process = subprocess.Popen(
+        run,
+        cwd=tmp_path,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        preexec_fn=_with_a_terminal,  # noqa: PLW1509 - one thread
+    )
+    with process:
+        try:
+            wait_for(lambda: handles(process.pid), "signals are handled")
+            process.send_signal(signal.SIGHUP)
+            assert process.wait(ENDED) == -signal.SIGHUP
+        finally:
+            process.kill()
+
+
+def _with_a_terminal() -> None:
+    """Let SIGHUP do what it does where nothing (nohup) ignores it for all that is started."""
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)

@@ -80,8 +80,8 @@ def company(others: int = 96) -> PageView:
         components=[ComponentCost("compute", spent - 3000), ComponentCost("ai", Decimal(3000))],
         customers=rows,
         sources=[
-            SourceRow("bill", "focus", "bill", True, NOW - timedelta(minutes=3), 31, 12_345),
-            SourceRow("revenue", "csv_revenue", "revenue", True, NOW - timedelta(days=2), 31, 500, notes=["a note"]),
+            SourceRow("bill", "focus", ("bill",), True, NOW - timedelta(minutes=3), 31, 12_345),
+            SourceRow("revenue", "csv_revenue", ("revenue",), True, NOW - timedelta(days=2), 31, 500, notes=["a note"]),
         ],
         reconciliations=[Reconciliation("bill", "prod", 0.94), Reconciliation("bill", "edge", 1.0001)],
     )
@@ -286,8 +286,8 @@ def test_the_windows_are_compared_with_their_days_and_whether_they_are_complete(
 
 def test_every_source_says_its_state_its_age_and_its_problems() -> None:
     view = company(others=2)
-    failing = SourceRow("usage", "prometheus", "usage", False, None, 0, 0, problems=[f"line {n}" for n in range(9)])
-    fresh = SourceRow("cluster", "opencost", "cluster", None, None, 0, 0)
+    failing = SourceRow("usage", "prometheus", ("usage",), False, None, 0, 0, problems=[f"line {n}" for n in range(9)])
+    fresh = SourceRow("cluster", "opencost", ("cluster",), None, None, 0, 0)
     found = read(replace(view, sources=[*view.sources, failing, fresh]))
 
     _, bill, revenue, note, usage, problems, cluster = found.tables["Sources"]
@@ -308,7 +308,7 @@ def test_bill_and_opencost_are_compared_in_words() -> None:
 
 
 def test_without_any_data_the_page_still_says_what_is_wrong() -> None:
-    failing = SourceRow("bill", "focus", "bill", False, None, 0, 0, problems=["bill.csv: no such file"])
+    failing = SourceRow("bill", "focus", ("bill",), False, None, 0, 0, problems=["bill.csv: no such file"])
     text = read(PageView(NOW, "1.2.3", sources=[failing])).text
 
     assert "No data yet. No source has brought a cost. The sources below say why." in text
@@ -324,7 +324,7 @@ def hostile() -> PageView:
     """Return a company in which every foreign text is hostile."""
     view = company(others=60)
     bad = customer(HOSTILE, HOSTILE, HOSTILE, 9000, 49)
-    source = SourceRow(HOSTILE, HOSTILE, HOSTILE, False, None, 0, 0, [HOSTILE], [HOSTILE])
+    source = SourceRow(HOSTILE, HOSTILE, (HOSTILE,), False, None, 0, 0, [HOSTILE], [HOSTILE])
     return replace(
         with_main(view, gaps=[Gap(HOSTILE, [date(2026, 10, 1)])]),
         company=HOSTILE,

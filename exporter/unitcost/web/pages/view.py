@@ -83,7 +83,7 @@ class SourceRow:
 
     name: str
     type: str
-    brings: Sequence[str]
+    brings: tuple[str, ...]
     up: bool | None
     last_success: datetime | None
     days: int

@@ -153,8 +153,7 @@ class Batch:
 
     key: unique within its source ("2026-11-19", "2026-11", "mrr.csv"). days: the UTC days the batch speaks
     for, with or without rows; a day is known to the source once such a batch is stored. Rows of other days count
-    too, and leave them unknown. says: what it makes these days known for, of SAYS; None: of what it
-    has rows. A batch
+    too, and leave them unknown. says: what it makes these days known for, of SAYS; None: of what it has rows. A batch
     without days and rows says that the source was asked and had nothing (the key is asked again a day later; what is
     stored of it stays). fingerprint: what the batch was made from; the same one again means nothing changed. until: up
     to when it speaks of its last day (UTC), None: to its end. lacks: what it should hold besides and could not get, in

@@ -38,13 +38,18 @@ def dumped(document: object) -> Reply:
     return Reply(json.dumps(document, default=float))
 
 
-def by_cluster(reply: Reply) -> Reply:
-    """Return an answer as OpenCost gives it with cluster first in aggregate; merged idle keeps its name."""
+def _read(reply: Reply) -> tuple[Any, list[Any]]:
+    """Return an answer as JSON, and its steps; none of one that holds no costs."""
     try:
         document = json.loads(reply.body, parse_float=Decimal, parse_int=Decimal)
-        steps = [step or {} for step in document["data"] or []]
+        return document, [step or {} for step in document["data"] or []]
     except (ValueError, KeyError, TypeError):
-        return reply
+        return None, []
+
+
+def by_cluster(reply: Reply) -> Reply:
+    """Return an answer as OpenCost gives it with cluster first in aggregate; merged idle keeps its name."""
+    document, steps = _read(reply)
     renamed = False
     for step in steps:
         for name, entry in [*step.items()]:
@@ -58,17 +63,13 @@ def by_cluster(reply: Reply) -> Reply:
 
 def by_node(reply: Reply) -> Reply:
     """Return an answer as OpenCost gives it with node last in aggregate, of workloads whose nodes were not recorded."""
-    try:
-        document = json.loads(reply.body, parse_float=Decimal, parse_int=Decimal)
-        steps = [step or {} for step in document["data"] or []]
-    except (ValueError, KeyError, TypeError):
-        return reply
+    document, steps = _read(reply)
     for step in steps:
         for name, entry in [*step.items()]:
             if name != "__idle__":
                 entry["name"] = f"{name}/{(entry.get('properties') or {}).get('node', '__unallocated__')}"
                 step[entry["name"]] = step.pop(name)
-    return replace(reply, body=dumped(document).body)
+    return replace(reply, body=dumped(document).body) if steps else reply
 
 
 def tenants_by_node(day: str = "2026-11-22") -> Any:

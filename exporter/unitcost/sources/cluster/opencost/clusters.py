@@ -95,18 +95,14 @@ def _split(idle: Entry, entries: Sequence[Entry], assets: Assets, where: str) ->
         given: dict[str, Decimal] = {
             cluster: assets.compute.get(cluster, {}).get(kind, Decimal(0)) for cluster in clusters
         }
-        nodes = sum(given.values(), Decimal(0))
+        used: dict[str, Decimal] = defaultdict(Decimal)
         for entry in workloads:
-            given[str(entry.cluster)] -= entry.amounts.get(kind, Decimal(0))
-        computed = sum(given.values(), Decimal(0))
-        if abs(computed - amount) > max(CENT, TOLERANCE * nodes):
+            used[str(entry.cluster)] += entry.amounts.get(kind, Decimal(0))
+        left, computed = _left(given, used, amount)
+        if left is None:
             raise _merged(idle, set(clusters), where, f"/assets gives {computed:.2f} of idle {kind}, not {amount:.2f}")
-        largest = max(clusters, key=lambda cluster: given[cluster])
-        given[largest] += amount - computed
-        for cluster in clusters:
-            value = given[cluster].quantize(LEDGER, context=EXACT)
-            if value:
-                parts[cluster][kind] = value
+        for cluster, value in left.items():
+            parts[cluster][kind] = value
     return [replace(idle, cluster=cluster, amounts=amounts) for cluster, amounts in sorted(parts.items())]
 
 
@@ -120,10 +116,10 @@ def idle_by_node(entries: Sequence[Entry], assets: Callable[[], Assets]) -> list
         nodes = assets()
     except SourceError:
         return [*entries]
-    used: dict[tuple[str | None, str | None], Decimal] = defaultdict(Decimal)
+    used: dict[str, dict[str, Decimal]] = {kind: defaultdict(Decimal) for kind in COMPUTE}
     for entry in entries:
-        for kind in COMPUTE:
-            used[entry.node, kind] += entry.amounts.get(kind, Decimal(0))
+        for kind in COMPUTE if entry.node else ():
+            used[kind][str(entry.node)] += entry.amounts.get(kind, Decimal(0))
     found: list[Entry] = []
     for entry in entries:
         if IDLE in entry.name.split("/"):
@@ -138,31 +134,37 @@ def idle_by_node(entries: Sequence[Entry], assets: Callable[[], Assets]) -> list
 def _over_nodes(
     idle: Entry,
     nodes: Mapping[str, Mapping[str, Decimal]],
-    used: Mapping[tuple[str | None, str | None], Decimal],
+    used: Mapping[str, Mapping[str, Decimal]],
 ) -> list[Entry]:
     parts: dict[str, dict[str, Decimal]] = defaultdict(dict)
     rest = dict(idle.amounts)
     for kind in COMPUTE:
-        amount = idle.amounts.get(kind, Decimal(0))
-        left = {one: cost.get(kind, Decimal(0)) - used.get((one, kind), Decimal(0)) for one, cost in nodes.items()}
-        computed = sum(left.values(), Decimal(0))
-        whole = sum((cost.get(kind, Decimal(0)) for cost in nodes.values()), Decimal(0))
-        if not nodes or abs(computed - amount) > max(CENT, TOLERANCE * whole):
+        given = {one: cost.get(kind, Decimal(0)) for one, cost in nodes.items()}
+        left, _ = _left(given, used[kind], idle.amounts.get(kind, Decimal(0)))
+        if left is None:
             continue
-        left[max(nodes, key=lambda one: left[one])] += amount - computed
         rest.pop(kind, None)
-        for one, value in _rounded(left, amount).items():
+        for one, value in left.items():
             parts[one][kind] = value
     entries = [replace(idle, node=one, amounts=amounts) for one, amounts in sorted(parts.items())]
     return [*entries, replace(idle, amounts=rest)] if rest or idle.nulls or not entries else entries
 
 
-def _rounded(parts: Mapping[str, Decimal], whole: Decimal) -> dict[str, Decimal]:
-    """Return the parts with the ledger's digits, none of them 0; what rounding takes or gives is the largest one's."""
-    rounded = {one: part.quantize(LEDGER, context=EXACT) for one, part in parts.items()}
-    largest = max(rounded, key=lambda one: rounded[one])
-    rounded[largest] += whole - sum(rounded.values(), Decimal(0))
-    return {one: part for one, part in rounded.items() if part}
+def _left(
+    given: Mapping[str, Decimal], used: Mapping[str, Decimal], idle: Decimal
+) -> tuple[dict[str, Decimal] | None, Decimal]:
+    """Return idle by where it is, what was given there less what was used, none of it 0; and what that comes to.
+
+    None where that is not what OpenCost says (idle), within the tolerance. What rounding takes or gives, and what both
+    differ by, is the largest one's.
+    """
+    left = {one: amount - used.get(one, Decimal(0)) for one, amount in given.items()}
+    computed = sum(left.values(), Decimal(0))
+    if not given or abs(computed - idle) > max(CENT, TOLERANCE * sum(given.values(), Decimal(0))):
+        return None, computed
+    rounded = {one: amount.quantize(LEDGER, context=EXACT) for one, amount in left.items()}
+    rounded[max(left, key=lambda one: left[one])] += idle - sum(rounded.values(), Decimal(0))
+    return {one: amount for one, amount in rounded.items() if amount}, computed
 
 
 def _merged(entry: Entry, clusters: set[str], where: str, why: str) -> SourceError:

@@ -55,7 +55,7 @@ def test_an_amount_times_a_rate_is_that_of_exact_fractions(ledger: Ledger) -> No
         factor, divisor = fraction(rate)
         found = ask(
             ledger,
-            "converted(?::VARCHAR::DECIMAL(38, 12), ?::VARCHAR::HUGEINT, ?::VARCHAR::HUGEINT)",
+            "converted(units(?::VARCHAR::DECIMAL(38, 12)), ?::VARCHAR::HUGEINT, ?::VARCHAR::HUGEINT)",
             format(amount, "f"),
             factor,
             divisor,

@@ -5,15 +5,15 @@
 
 -- u = |amount| in units, W = total weight: recipient i gets floor(u·w/W), and the units still missing go one each
 -- to the largest remainders. u·w overflows, so u is taken apart first: u = (u div W)·W + rest. rest·w still overflows
--- from W = 1.3e19 on ($13 million, 13 million requests); there w is taken apart too, w = (w div 1e12)·1e12 + low, and
+-- from W = 1.3e19 on ($13 million, 13 million requests); there w is taken apart too, w = (w div 2^40)·2^40 + low, and
 -- divided limb by limb, as on paper; with one limb more from rest = 1e24 on ($1e12). rest and w are below W, so that no
--- step reaches 2e12·W, which fits up to W = 8.5e25. Beyond that weights lose digits behind the 25th, which is less than
--- a last digit.
+-- step reaches 2^41·W, which fits up to W = 7.5e25. Beyond 5e25 weights lose digits behind the 25th, which is less than
+-- a last digit. Quotients are guessed, and what the guess misses is divided in its turn (`guessed` in session.sql).
 CREATE OR REPLACE TEMP MACRO apportioned(pools, weights) AS TABLE
 WITH
 sized AS (
-    SELECT pool, CASE WHEN sum(weight) < 80000000000000000000000000::HUGEINT THEN 1::HUGEINT
-        ELSE 1 + CAST(sum(weight) AS HUGEINT) // 80000000000000000000000000::HUGEINT END AS divisor
+    SELECT pool, CASE WHEN sum(weight) < 50000000000000000000000000::HUGEINT THEN 1::HUGEINT
+        ELSE 1 + CAST(sum(weight) AS HUGEINT) // 50000000000000000000000000::HUGEINT END AS divisor
     FROM query_table(weights) GROUP BY pool
 ),
 small AS (
@@ -31,35 +31,39 @@ limb AS (
         c.w_all >= 13000000000000000000::HUGEINT AS wide, c.rest >= 1000000000000000000000000::HUGEINT AS wider,
         CASE
             WHEN NOT wide THEN 0::HUGEINT
-            WHEN NOT wider THEN c.rest * (s.w // 1000000000000::HUGEINT)
-            ELSE next_limb(
-                c.rest * (s.w // 1000000000000000000000000::HUGEINT) % c.w_all,
-                s.w // 1000000000000::HUGEINT % 1000000000000::HUGEINT, c.rest
-            )
+            WHEN NOT wider THEN c.rest * (s.w >> 40)
+            ELSE c.rest * (s.w >> 80) % c.w_all * 1099511627776::HUGEINT
+                + c.rest * ((s.w >> 40) & 1099511627775::HUGEINT)
         END AS high,
-        CASE WHEN wide THEN high // c.w_all ELSE 0::HUGEINT END AS high_fraction,
-        CASE WHEN wider THEN c.rest * (s.w // 1000000000000000000000000::HUGEINT) // c.w_all ELSE 0::HUGEINT END AS top
+        CASE WHEN wide THEN guessed(high, c.w_all) ELSE 0::HUGEINT END AS high_fraction,
+        CASE WHEN wider THEN c.rest * (s.w >> 80) // c.w_all ELSE 0::HUGEINT END AS top
     FROM small s JOIN scale c USING (pool)
 ),
 part AS (
     SELECT pool, recipient, u, negative, w_all,
-        whole + (top * 1000000000000::HUGEINT + high_fraction) * 1000000000000::HUGEINT AS whole,
+        whole + (top * 1099511627776::HUGEINT + high_fraction) * 1099511627776::HUGEINT AS whole,
         CASE
-            WHEN wide THEN (high - high_fraction * w_all) * 1000000000000::HUGEINT + rest * (w % 1000000000000::HUGEINT)
+            WHEN wide
+                THEN (high - high_fraction * w_all) * 1099511627776::HUGEINT + rest * (w & 1099511627775::HUGEINT)
             ELSE rest * w
         END AS product,
-        product // w_all AS fraction
+        guessed(product, w_all) AS fraction,
+        product - fraction * w_all AS missed,
+        guessed(missed, w_all) AS more,
+        missed - more * w_all AS remainder,
+        CASE WHEN remainder < 0 THEN -1 WHEN remainder >= w_all THEN 1 ELSE 0 END AS last
     FROM limb
 ),
 based AS (
-    SELECT pool, recipient, u, negative, whole + fraction AS base, product - fraction * w_all AS remainder FROM part
+    SELECT pool, recipient, u, negative, whole + fraction + more + last AS base, remainder - last * w_all AS remainder
+    FROM part
 ),
-missing AS (SELECT pool, CAST(any_value(u) - sum(base) AS HUGEINT) AS count FROM based GROUP BY pool),
 ranked AS (
-    SELECT b.*, m.count, row_number() OVER (PARTITION BY b.pool ORDER BY b.remainder DESC, b.recipient) AS rank
-    FROM based b JOIN missing m USING (pool)
+    SELECT pool, recipient, negative, base, u - CAST(sum(base) OVER (PARTITION BY pool) AS HUGEINT) AS missing,
+        row_number() OVER (PARTITION BY pool ORDER BY remainder DESC, recipient) AS rank
+    FROM based
 )
 SELECT
     pool, recipient,
-    dollars((base + CASE WHEN rank <= count THEN 1 ELSE 0 END) * CASE WHEN negative THEN -1 ELSE 1 END) AS amount
+    dollars((base + CASE WHEN rank <= missing THEN 1 ELSE 0 END) * CASE WHEN negative THEN -1 ELSE 1 END) AS amount
 FROM ranked;

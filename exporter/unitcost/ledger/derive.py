@@ -20,8 +20,7 @@ from unitcost.facts import COMPONENTS, MATCH_FIELDS, RATE_PLACES
 from unitcost.ledger.bounds import Doubt, uncountable
 from unitcost.ledger.changes import keep_standing, remember_changes, remember_restated
 from unitcost.ledger.doubts import blame, remember
-from unitcost.ledger.files import statements
-from unitcost.ledger.order import FOLDER, steps
+from unitcost.ledger.order import LOOKUPS, STEPS, ordered
 from unitcost.ledger.store import Ledger
 from unitcost.ledger.temporary import temporary_table
 
@@ -39,7 +38,7 @@ DAY_TABLES = (
 )
 
 
-STEPS = 4
+VERSION = 5
 """Raised when the .sql steps make something else of the same facts, so that every day is derived again."""
 
 LINES_AT_ONCE = 500_000
@@ -79,7 +78,7 @@ class Model:
 
 
 def _digest(*parts: object) -> str:
-    return hashlib.sha256(json.dumps([STEPS, *parts], default=str).encode()).hexdigest()
+    return hashlib.sha256(json.dumps([VERSION, *parts], default=str).encode()).hexdigest()
 
 
 class UnconservedError(LedgerError):
@@ -184,9 +183,13 @@ def _prepare(
         remember(connection, [*uncountable(connection, dict(model.rates), configured, [], days), *doubts])
     connection.execute("DELETE FROM scoped_day WHERE day NOT IN (SELECT day FROM derived_day)")
     _look_at(connection, days)
-    connection.execute(statements("scopes", FOLDER))
-    connection.execute(statements("billed"))
-    return _changed_days(connection, now, history) if _forget_moved_days(connection) else days
+    _run(connection, LOOKUPS)
+    if not _forget_moved_days(connection):
+        return days
+    days = _changed_days(connection, now, history)
+    _look_at(connection, days)
+    _run(connection, LOOKUPS)
+    return days
 
 
 def _changed_days(connection: duckdb.DuckDBPyConnection, now: datetime, history: timedelta) -> list[date]:
@@ -205,10 +208,14 @@ def _changed_days(connection: duckdb.DuckDBPyConnection, now: datetime, history:
 
 def _derive_days(connection: duckdb.DuckDBPyConnection, days: list[date]) -> None:
     _look_at(connection, days)
-    for name in steps():
-        connection.execute(statements(name, FOLDER))
+    _run(connection, STEPS)
     connection.execute("INSERT INTO derived_day SELECT day FROM dirty")
     _check_conservation(connection)
+
+
+def _run(connection: duckdb.DuckDBPyConnection, folder: str) -> None:
+    for sql in ordered(folder):
+        connection.execute(sql)
 
 
 def _look_at(connection: duckdb.DuckDBPyConnection, days: list[date]) -> None:

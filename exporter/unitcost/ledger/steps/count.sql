@@ -1,6 +1,6 @@
 -- reads: cost_fact, meter_line, bill_pool, bill_portion, pool_scope, billed_now, and of this run:
 --        billed_by, source
--- writes: counted (each dollar of the dirty days once, with its tenant if it has one), counted_day, reconciled_day
+-- writes: counted (each dollar of the dirty days once, with who bears it, if anybody), counted_day, reconciled_day
 
 -- A pool that the meter gave no weights for stays as the bill said it.
 CREATE OR REPLACE TEMP TABLE split_pool AS
@@ -8,14 +8,14 @@ SELECT k.* FROM bill_pool k WHERE k.pool IN (SELECT pool FROM bill_portion);
 CREATE OR REPLACE TEMP TABLE split_day AS SELECT DISTINCT day, source, scope FROM split_pool;
 
 CREATE OR REPLACE TEMP TABLE counted AS
-SELECT l.day, l.tenant, l.source, l.component, l.service, l.item, l.dims, l.scope, 'billed' AS basis, l.unit, l.quantity,
+SELECT l.day, l.bearer, l.source, l.component, l.service, l.item, l.dims, l.scope, 'billed' AS basis, l.unit, l.quantity,
     l.amount, l.list_amount
 FROM cost_fact l
 LEFT JOIN pool_scope p ON p.bill = l.source AND p.bill_scope = l.scope AND l.kind = 'bill'
 LEFT JOIN split_day k ON k.day = l.day AND k.source = l.source AND k.scope = p.scope
 WHERE l.kind <> 'cluster' AND k.day IS NULL
 UNION ALL
-SELECT k.day, o.tenant, k.source, o.component, o.service, NULL, o.dims, k.scope, 'reconciled', NULL, NULL,
+SELECT k.day, o.bearer, k.source, o.component, o.service, NULL, o.dims, k.scope, 'reconciled', NULL, NULL,
     CAST(sum(k.amount) AS DECIMAL(38, 12)), CAST(sum(o.amount) AS DECIMAL(38, 12))
 FROM (
     SELECT p.day, p.source, p.scope, n.recipient, sum(n.amount) AS amount
@@ -23,7 +23,7 @@ FROM (
 ) k JOIN meter_line o ON o.id = k.recipient
 GROUP BY ALL
 UNION ALL
-SELECT o.day, o.tenant, o.source, o.component, o.service, NULL, o.dims, o.scope,
+SELECT o.day, o.bearer, o.source, o.component, o.service, NULL, o.dims, o.scope,
     CASE WHEN o.source IN (SELECT source FROM billed_by) THEN 'estimated' ELSE 'priced' END, NULL, NULL,
     CAST(sum(o.amount) AS DECIMAL(38, 12)), CAST(sum(o.amount) AS DECIMAL(38, 12))
 FROM meter_line o

@@ -5,10 +5,10 @@
 -- Summed up first, so that a correction lowers what its own workload weighs, whatever names it was spelt by.
 CREATE OR REPLACE TEMP TABLE meter_line AS
 WITH summed AS (
-    SELECT day, source, scope, resource, tenant, service, component, dims, CAST(sum(amount) AS DECIMAL(38, 12)) AS amount
+    SELECT day, source, scope, resource, bearer, service, component, dims, CAST(sum(amount) AS DECIMAL(38, 12)) AS amount
     FROM cost_fact WHERE kind = 'cluster' GROUP BY ALL
 )
-SELECT row_number() OVER (ORDER BY day, scope, source, resource, tenant, component, service, dims) AS id, *
+SELECT row_number() OVER (ORDER BY day, scope, source, resource, bearer, component, service, dims) AS id, *
 FROM summed;
 
 -- What of a scope a meter's figure is of: one resource, everything of a kind, and all of it.

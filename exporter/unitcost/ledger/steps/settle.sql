@@ -1,4 +1,5 @@
--- reads: counted, kind_rule, dimension_set, tenantless, shared_pool, shared_portion, tenant_number, dimension (of this run)
+-- reads: counted, direct, kind_rule, dimension_set, tenantless, shared_pool, shared_portion, tenant_number, dimension (of
+--        this run)
 -- writes: line, tenant_day, unallocated_day, dimension_day of the dirty days
 
 -- Nothing to share by (no requests that day, say) leaves a pool unallocated, not lost.
@@ -6,26 +7,35 @@ CREATE OR REPLACE TEMP TABLE divided AS
 SELECT p.day, p.rule, p.component FROM shared_pool p WHERE p.pool IN (SELECT pool FROM shared_portion);
 
 INSERT INTO line BY NAME
-SELECT *, 0 AS via FROM counted WHERE tenant IS NOT NULL
+SELECT c.* EXCLUDE (bearer), t.tenant, 0 AS via FROM counted c JOIN tenant_number t ON t.number = c.bearer
 UNION ALL BY NAME
-SELECT c.*, CASE WHEN d.rule IS NULL THEN 0 ELSE d.rule + 1 END AS via
+SELECT c.* EXCLUDE (bearer), CASE WHEN d.rule IS NULL THEN 0 ELSE d.rule + 1 END AS via
 FROM counted c
 LEFT JOIN kind_rule k ON k.source = c.source AND k.service = c.service AND k.component = c.component
     AND k.scope IS NOT DISTINCT FROM c.scope AND k.dims = c.dims
 LEFT JOIN divided d ON d.day = c.day AND d.rule = k.rule AND d.component = c.component
-WHERE c.tenant IS NULL;
+WHERE c.bearer IS NULL;
+
+-- Components of which nothing is shared that day, most often nearly all, need no summing up.
+INSERT INTO tenant_day
+SELECT d.day, t.tenant, d.component, d.amount, 0
+FROM direct d JOIN tenant_number t ON t.number = d.bearer ANTI JOIN shared_pool p ON p.day = d.day AND p.component = d.component
+WHERE d.amount <> 0;
 
 INSERT INTO tenant_day
-SELECT day, tenant, component, sum(direct), sum(shared)
-FROM (
-    SELECT day, tenant, component, amount AS direct, 0::DECIMAL(38, 12) AS shared
-    FROM counted WHERE tenant IS NOT NULL
-    UNION ALL
-    SELECT p.day, t.tenant, p.component, 0::DECIMAL(38, 12), n.amount
-    FROM shared_portion n JOIN shared_pool p USING (pool) JOIN tenant_number t ON t.id = n.recipient
+WITH summed AS (
+    SELECT day, bearer, component, sum(direct) AS direct, sum(shared) AS shared
+    FROM (
+        SELECT day, bearer, component, amount AS direct, 0::DECIMAL(38, 12) AS shared
+        FROM direct SEMI JOIN shared_pool USING (day, component)
+        UNION ALL
+        SELECT p.day, n.recipient, p.component, 0::DECIMAL(38, 12), n.amount
+        FROM shared_portion n JOIN shared_pool p USING (pool)
+    )
+    GROUP BY ALL
+    HAVING sum(direct) <> 0 OR sum(shared) <> 0
 )
-GROUP BY ALL
-HAVING sum(direct) <> 0 OR sum(shared) <> 0;
+SELECT s.day, t.tenant, s.component, s.direct, s.shared FROM summed s JOIN tenant_number t ON t.number = s.bearer;
 
 INSERT INTO unallocated_day
 SELECT l.day, l.source, l.component, sum(l.amount)

@@ -1,6 +1,6 @@
 """Prometheus text 0.0.4 and OpenMetrics 1.0.0, written from columns of label values and numbers.
 
-The sample lines are the same in both formats, so they are made once per snapshot. prometheus_client's
+The sample lines are the same in both formats, so they are made once a family. prometheus_client's
 generate_latest needs about 8 µs a series and would run once for each format; this needs well under 1 µs.
 """
 
@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from unitcost.metrics.metric import Metric
+from unitcost.metrics.packed import Packed, joined
 
 
 @dataclass(frozen=True)
@@ -21,24 +22,43 @@ class Family:
     metric: Metric
     rows: Sequence[tuple[Any, ...]]
 
+    @property
+    def written(self) -> Written:
+        """The family as it is written. Raises ValueError or TypeError as render does."""
+        return Written(self.metric, Packed.of(_encode(_samples(self))) if self.rows else None)
+
+
+@dataclass(frozen=True)
+class Written:
+    """A metric and its sample lines, the same in both formats; None: there are none."""
+
+    metric: Metric
+    samples: Packed | None
+
+    @property
+    def written(self) -> Written:
+        """This."""
+        return self
+
 
 @dataclass(frozen=True)
 class Exposition:
-    """The same series in both formats, UTF-8."""
+    """The same series in both formats, UTF-8, plain and as gzip."""
 
     text: bytes
+    text_gzip: bytes
     openmetrics: bytes
+    openmetrics_gzip: bytes
 
 
-def render(families: Iterable[Family]) -> Exposition:
+def render(families: Iterable[Family | Written]) -> Exposition:
     """Write the families in the order given; those without rows leave no line.
 
     Raises ValueError when a family comes twice, a row has another number of labels than its metric, a value
     is NaN or infinite, or a name breaks a rule of OpenMetrics; TypeError when a label value is not text.
     """
-    escaped = _Escaped()
-    text: list[str] = []
-    openmetrics: list[str] = []
+    text: list[Packed] = []
+    openmetrics: list[Packed] = []
     seen: set[str] = set()
     for family in families:
         metric = family.metric
@@ -46,13 +66,14 @@ def render(families: Iterable[Family]) -> Exposition:
             raise ValueError(f"{metric.name} was given twice")
         seen.add(metric.name)
         _family_name(metric)
-        if not family.rows:
+        samples = family.written.samples
+        if samples is None:
             continue
-        samples = _samples(family, escaped)
-        text += (f"# HELP {metric.name} {_help(metric)}\n# TYPE {metric.name} {metric.type}\n", samples)
-        openmetrics += (openmetrics_head(metric), samples)
-    openmetrics.append("# EOF\n")
-    return Exposition(_encode(text), _encode(openmetrics))
+        head = f"# HELP {metric.name} {_help(metric)}\n# TYPE {metric.name} {metric.type}\n"
+        text += (Packed.of(_encode(head)), samples)
+        openmetrics += (Packed.of(_encode(openmetrics_head(metric))), samples)
+    openmetrics.append(Packed.of(b"# EOF\n"))
+    return Exposition(*joined(text), *joined(openmetrics))
 
 
 def openmetrics_head(metric: Metric) -> str:
@@ -70,7 +91,7 @@ def timed_lines(metric: Metric, rows: Sequence[tuple[Any, ...]]) -> bytes:
     """
     untimed = [row[:-1] for row in rows]
     times = [f"{row[-1] // 1000}.{row[-1] % 1000:03d}" for row in rows]
-    return _encode([_samples(Family(metric, untimed), _Escaped(), times)])
+    return _encode(_samples(Family(metric, untimed), times))
 
 
 def _help(metric: Metric) -> str:
@@ -89,7 +110,7 @@ def _family_name(metric: Metric) -> str:
     return name
 
 
-def _samples(family: Family, escaped: _Escaped, times: Iterable[str] | None = None) -> str:
+def _samples(family: Family, times: Iterable[str] | None = None) -> str:
     """Return all sample lines of a family. Works by columns, so that the loops run in C."""
     metric = family.metric
     try:
@@ -104,6 +125,7 @@ def _samples(family: Family, escaped: _Escaped, times: Iterable[str] | None = No
         raise ValueError(f"{metric.name}: {row} has no finite value; leave out what is not known")
     pairs = ",".join(f'{name}="%s"' for name in metric.labels)
     line = f"{metric.name}{{{pairs}}} %r" if pairs else f"{metric.name} %r"
+    escaped = _Escaped()
     cells = (map(escaped.__getitem__, column) for column in labels)
     numbers = (map(float, values),) if times is None else (map(float, values), times)
     line += "\n" if times is None else " %s\n"
@@ -121,6 +143,6 @@ class _Escaped(dict[str, str]):
         return text
 
 
-def _encode(parts: list[str]) -> bytes:
+def _encode(text: str) -> bytes:
     """Encode; half a surrogate pair in a foreign name becomes a question mark, not the end of the page."""
-    return "".join(parts).encode("utf-8", "replace")
+    return text.encode("utf-8", "replace")

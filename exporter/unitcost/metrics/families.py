@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from unitcost.ledger.store import Ledger
 from unitcost.metrics.catalogue import ALL
-from unitcost.metrics.exposition import Family
+from unitcost.metrics.exposition import Family, Written
 from unitcost.metrics.metric import FromState, PresentSelect, Rows, Served, query
 from unitcost.metrics.state import ExporterState
 
@@ -12,6 +14,17 @@ from unitcost.metrics.state import ExporterState
 def families(ledger: Ledger, state: ExporterState) -> list[Family]:
     """Return every family of a snapshot in the catalogue's order. look() must have been run for `state.now`."""
     return [Family(metric, _rows(metric, ledger, state)) for metric in ALL]
+
+
+def written(ledger: Ledger, state: ExporterState, former: Iterable[Written]) -> list[Written]:
+    """Return the same as they are written. former: those of the same sums; what the ledger told is taken over."""
+    kept = {one.metric.name: one for one in former}
+    return [
+        kept[metric.name]
+        if metric.name in kept and not isinstance(metric.filled, FromState)
+        else Family(metric, _rows(metric, ledger, state)).written
+        for metric in ALL
+    ]
 
 
 def _rows(metric: Served, ledger: Ledger, state: ExporterState) -> Rows:

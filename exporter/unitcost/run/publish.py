@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import date, datetime, timedelta
 
 from unitcost.economics.windows import Terms, look
@@ -12,7 +12,8 @@ from unitcost.ledger.derive import derive
 from unitcost.ledger.doubts import told
 from unitcost.ledger.prune import first_kept, prune
 from unitcost.ledger.store import Ledger
-from unitcost.metrics.families import families
+from unitcost.metrics.exposition import Written
+from unitcost.metrics.families import written
 from unitcost.metrics.state import ExporterState
 from unitcost.run.configured import Configured
 from unitcost.run.fetch import Fetcher
@@ -52,6 +53,7 @@ class Publisher:
         self._current = current
         self._lose = lose
         self._summed: tuple[int, Setup, date] | None = None
+        self._told: Sequence[Written] = ()
 
     def publish(self, fetcher: Fetcher, now: datetime) -> bool:
         """Swap in a new snapshot; on failure the last one stays. Return success."""
@@ -83,16 +85,19 @@ class Publisher:
                 with_directory=config.tenants.directory is not None,
                 reload=configured.reload,
             )
-            found = families(self._ledger, state)
+            self._told = written(self._ledger, state, self._told)
             view = overview(self._ledger, config, configured.desks, now)
-        return Snapshot.of(found, render_page(view), now)
+        return Snapshot.of(self._told, render_page(view), now)
 
     def _sum_up(self, configured: Configured, now: datetime) -> None:
-        """Sum up, unless the sums that are there are of the same facts, the same setup and the same day (UTC)."""
+        """Sum up, unless the sums that are there are of the same facts, the same setup and the same day (UTC).
+
+        What was read off the same sums stays then, and is not rendered again.
+        """
         state = self._ledger.revision, configured.setup, now.date()
         if self._summed == state:
             configured.leave_out(told(self._ledger))
             return
-        self._summed = None  # what fails half-way leaves no sums
+        self._summed, self._told = None, ()  # what fails half-way leaves no sums
         sum_up(self._ledger, configured, now)
         self._summed = state

@@ -12,9 +12,9 @@ from html import escape
 from importlib.resources import files
 from typing import NamedTuple
 
+from unitcost.metrics.packed import Packed, joined
 from unitcost.web.markdown import to_html
 from unitcost.web.pages.front import STYLE, document
-from unitcost.web.snapshot import compress
 
 INDEX = "/runbooks/"
 ENDING = ".md"
@@ -62,8 +62,7 @@ def pages() -> Mapping[str, Page]:
 
 
 def _page(html: str) -> Page:
-    plain = html.encode()
-    return Page(plain, compress(plain))
+    return Page(*joined([Packed.of(html.encode())]))
 
 
 def _document(title: str, body: str) -> str:

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import gzip
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 
-from unitcost.metrics.exposition import Family, render
+from unitcost.metrics.exposition import Family, Written, render
+from unitcost.metrics.packed import Packed, joined
 from unitcost.web.health import Health
-
-GZIP_LEVEL = 5
-"""Measured on 100,000 series: 6 takes 60 % longer for 1 % fewer bytes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,21 +24,21 @@ class Snapshot:
     page_gzip: bytes
 
     @classmethod
-    def of(cls, families: Iterable[Family], page_html: str, made_at: datetime) -> Snapshot:
+    def of(cls, families: Iterable[Family | Written], page_html: str, made_at: datetime) -> Snapshot:
         """Render and compress everything. The same input gives the same bytes.
 
         Raises ValueError or TypeError as exposition.render does.
         """
         exposition = render(families)
-        page = page_html.encode("utf-8", "replace")
+        page, page_gzip = joined([Packed.of(page_html.encode("utf-8", "replace"))])
         return cls(
             made_at=made_at,
             text=exposition.text,
-            text_gzip=compress(exposition.text),
+            text_gzip=exposition.text_gzip,
             openmetrics=exposition.openmetrics,
-            openmetrics_gzip=compress(exposition.openmetrics),
+            openmetrics_gzip=exposition.openmetrics_gzip,
             page=page,
-            page_gzip=compress(page),
+            page_gzip=page_gzip,
         )
 
 
@@ -59,8 +56,3 @@ class Current:
     def get(self) -> Snapshot | None:
         """Return the newest snapshot, or None before the first."""
         return self._snapshot
-
-
-def compress(data: bytes) -> bytes:
-    """Return the data as gzip; the same data give the same bytes."""
-    return gzip.compress(data, GZIP_LEVEL, mtime=0)

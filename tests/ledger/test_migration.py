@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import gzip
 import shutil
+from contextlib import closing
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
 from unitcost.cli.main import main
+from unitcost.ledger.store import Ledger
 
 OLD = Path(__file__).parents[1] / "data" / "schema1"
 NOON = "2026-11-20T12:00:00Z"
@@ -47,3 +50,13 @@ def test_what_it_served_is_served_again_and_it_goes_on(company: Path, capsys: py
     grown = {series for series in before if after[series] != before[series]}
     assert 'platform_cost_dollars{component="storage",window="mtd"}' in grown
     assert not any('window="last_month"' in series for series in grown), "days that the sources forgot stay"
+
+
+def test_a_change_of_schema_2_has_the_revision_that_its_time_stood_for(tmp_path: Path) -> None:
+    with closing(Ledger(tmp_path)) as ledger:
+        ledger.rows("ALTER TABLE changed_day DROP COLUMN revision")
+        ledger.rows("INSERT INTO changed_day VALUES ('2026-11-19', '2026-11-20T12:01:40Z', true)")
+        ledger.rows("UPDATE meta SET value = '2' WHERE key = 'schema'")
+    with closing(Ledger(tmp_path)) as ledger:
+        [(revision,)] = ledger.rows("SELECT revision FROM changed_day")
+        assert revision == datetime(2026, 11, 20, 12, 1, 40, tzinfo=UTC).timestamp() // 100

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import UTC, date, datetime, timedelta
+from datetime import date, datetime
 
 import duckdb
 
 from unitcost.ledger.files import statements
 
-CLOCK_STEP = timedelta(seconds=100)
-"""How far apart two derivations that changed a day are said to be, at the least."""
+SECONDS_PER_REVISION = 100
+"""A ledger's first revision is how many times so many seconds have passed since 1970: those of a ledger that was lost
+and begins anew come after those that it had, unless it changed days more often than that."""
 
 
 def keep_standing(connection: duckdb.DuckDBPyConnection, first_open: date, now: datetime) -> None:
@@ -27,23 +28,20 @@ def keep_standing(connection: duckdb.DuckDBPyConnection, first_open: date, now: 
 
 
 def remember_changes(connection: duckdb.DuckDBPyConnection, days: Sequence[date], now: datetime) -> None:
-    """Write down when days changed: those to derive, and those that no source speaks of any more.
+    """Write down that days changed: those to derive, and those that no source speaks of any more.
 
-    CLOCK_STEP after what changed before, at the least, even where the clock stands still (--as-of): backfill tells old
-    samples from new ones by these times.
+    They get the next revision: greater than all before, also where the clock stands still (--as-of) or goes back.
+    Backfill tells old samples from new ones by it.
     """
-    # As a number: DuckDB's Python wants one more library for times with a zone.
-    found = connection.execute("SELECT epoch(max(changed_at)) FROM changed_day").fetchone()
-    before = None if found is None or found[0] is None else datetime.fromtimestamp(found[0], UTC)
-    at = now if before is None else max(now, before + CLOCK_STEP)
+    found = connection.execute("SELECT coalesce(max(revision), 0) FROM changed_day").fetchone()
+    last = 0 if found is None else found[0]
+    change = {"at": now, "days": days, "revision": max(last + 1, int(now.timestamp()) // SECONDS_PER_REVISION)}
     connection.execute(
-        "UPDATE changed_day SET changed_at = $at, known = false"
+        "UPDATE changed_day SET changed_at = $at, known = false, revision = $revision"
         " WHERE known AND day NOT IN (SELECT day FROM derived_day) AND NOT list_contains($days::DATE[], day)",
-        {"at": at, "days": days},
+        change,
     )
-    connection.execute(
-        "INSERT OR REPLACE INTO changed_day SELECT unnest($days::DATE[]), $at, true", {"at": at, "days": days}
-    )
+    connection.execute("INSERT OR REPLACE INTO changed_day SELECT unnest($days::DATE[]), $at, true, $revision", change)
 
 
 def remember_restated(connection: duckdb.DuckDBPyConnection) -> None:

@@ -41,9 +41,12 @@ CREATE TABLE IF NOT EXISTS source_state (source VARCHAR PRIMARY KEY, last_succes
 
 -- ---------------------------------------------------------------------------------------------- derived
 CREATE TABLE IF NOT EXISTS derived_day (day DATE PRIMARY KEY);
--- When what is said of a day last changed. A day that vanished stays, known no more. Ledgers that were written before
--- this table was thought of have days that are not in it.
-CREATE TABLE IF NOT EXISTS changed_day (day DATE PRIMARY KEY, changed_at TIMESTAMPTZ NOT NULL, known BOOLEAN NOT NULL);
+-- When what is said of a day last changed, and in which revision of the ledger: a number that grows with each derivation
+-- that changes a day. A day that vanished stays, known no more. Ledgers that were written before this table was thought
+-- of have days that are not in it.
+CREATE TABLE IF NOT EXISTS changed_day (
+    day DATE PRIMARY KEY, changed_at TIMESTAMPTZ NOT NULL, known BOOLEAN NOT NULL, revision BIGINT
+);
 -- What closed days were counted at before a later delivery changed that, and when it last did.
 CREATE TABLE IF NOT EXISTS restated_day (
     day DATE PRIMARY KEY, amount DECIMAL(38, 12) NOT NULL, restated_at TIMESTAMPTZ NOT NULL

@@ -8,7 +8,7 @@ from typing import Any
 
 from unitcost.days import LAST_MONTH, served
 from unitcost.economics.windows import Terms, look
-from unitcost.ledger.changes import CLOCK_STEP
+from unitcost.ledger.changes import SECONDS_PER_REVISION
 from unitcost.ledger.files import statements
 from unitcost.ledger.store import Ledger
 from unitcost.metrics.catalogue import ALL
@@ -17,11 +17,9 @@ from unitcost.metrics.metric import NO_WINDOW, Label, Select, Served, columns, q
 MORNING = time(1, 0, 1, tzinfo=UTC)
 """Early, so that who asks what was said on a day finds it at every hour of that day, and not the day before's."""
 
-SECONDS_PER_MILLISECOND = CLOCK_STEP // timedelta(seconds=1)
-"""A sample stands a millisecond after MORNING for every so many seconds from then to the day's derivation."""
-
 LAST_MILLISECOND = 3_599_000 - 1
-"""The last of that hour, counted from MORNING: reached by what is derived 11 years later."""
+"""The last of that hour, counted from MORNING: a sample stands a millisecond later for every revision since then. It is
+reached by what is derived 11 years later."""
 
 ROWS_AT_ONCE = 50_000
 MOMENT = "__moment"
@@ -110,11 +108,11 @@ class Past:
 
     def _time_of(self, day: date, first: date) -> int:
         """Return the samples' time: later whenever a day that they speak of, the first one on, was derived again."""
-        [(seconds,)] = self._ledger.rows(
-            "SELECT epoch(max(changed_at)) FROM changed_day WHERE day BETWEEN ? AND ?", [first, day]
+        [(revision,)] = self._ledger.rows(
+            "SELECT max(revision) FROM changed_day WHERE day BETWEEN ? AND ?", [first, day]
         )
         morning = int(datetime.combine(day, MORNING).timestamp())
-        later = 0 if seconds is None else int(seconds - morning) // SECONDS_PER_MILLISECOND
+        later = 0 if revision is None else revision - morning // SECONDS_PER_REVISION
         return morning * 1000 + min(max(later, 0), LAST_MILLISECOND)
 
 

@@ -41,6 +41,7 @@ rules: .make/dev ## Write rules/prometheus and rules/operator, the recording and
 bench: .make/dev .make/servers ## Measure speed and memory, as ratios
 	$(BIN)/python bench/scrape.py
 	$(BIN)/python bench/derive.py
+	$(BIN)/python bench/lines.py
 	$(BIN)/python bench/bill.py
 	$(BIN)/python bench/backfill.py
 	$(BIN)/python -m bench.pages

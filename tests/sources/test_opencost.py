@@ -292,10 +292,11 @@ def test_one_failing_day_is_a_problem_and_the_others_go_on() -> None:
     assert set(stored.batches) == {"2026-11-22", "2026-11-20"}
 
 
-def test_a_refresh_in_which_no_day_answered_is_an_error_of_the_source() -> None:
+def test_of_a_refresh_in_which_no_day_answered_each_day_is_told() -> None:
     bad = Reply(recorded("errors/prometheus-down.json"), status=500)
-    with opencost(lambda _: bad) as (reader, _), pytest.raises(SourceError, match="2026-11-21"):
-        list(reader.batches(asked(NOW, date(2026, 11, 21))))
+    with opencost(lambda _: bad) as (reader, _):
+        found = list(reader.batches(asked(NOW, date(2026, 11, 21))))
+    assert [item.where for item in found if isinstance(item, Problem)] == ["cluster, 2026-11-22", "cluster, 2026-11-21"]
 
 
 def test_three_failing_days_in_a_row_end_the_refresh_and_keep_what_came_before() -> None:
@@ -669,7 +670,6 @@ def test_what_is_no_amount_is_said_as_the_answer_spells_it(given: str, said: str
         ('{"code":200,"data":[{"acme":"x"}]}', 'is "x", not an allocation'),
         ('{"code":200,"data":[{"acme":{"window":7}}]}', "has no readable window: 7"),
         ('{"code":200,"data":[{"acme":{"window":{"start":1,"end":null}}}]}', "has no readable window: 1 to null"),
-        ('{"data":[{"acme":3}],"code":500,"message":"boom"}', "OpenCost answered an error: boom"),
         ('{"code":200,"data":[{"acme":{},"acme":{}}]}', "the key 'acme' comes twice"),
     ],
 )
@@ -677,3 +677,11 @@ def test_what_is_no_answer_is_said_in_the_words_of_json(body: str, said: str) ->
     with opencost(lambda _: Reply(body)) as (reader, _), pytest.raises(SourceError) as caught:
         list(reader.batches(asked(NOW, date(2026, 11, 22))))
     assert said in str(caught.value)
+
+
+def test_an_error_in_an_answer_is_told_whatever_comes_before_it() -> None:
+    body = '{"data":[{"acme":3}],"code":500,"message":"boom"}'
+    with opencost(lambda _: Reply(body)) as (reader, _):
+        (problem,) = reader.batches(asked(NOW, date(2026, 11, 22)))
+    assert isinstance(problem, Problem)
+    assert problem.text == "OpenCost answered an error: boom"

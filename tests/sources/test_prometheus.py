@@ -392,7 +392,7 @@ def test_one_failing_measure_keeps_its_whole_day_and_the_other_days_go_on() -> N
 def test_three_failed_days_in_a_row_stop_the_source_and_each_is_told_once() -> None:
     with answering(refusal("bad_data", "parse error", 400)) as (given, fake):
         found: list[Batch | Problem | Note] = []
-        with pytest.raises(SourceError, match=r"2026-11-16 requests: .*parse error.*third failed day") as caught:
+        with pytest.raises(SourceError, match=r"2026-11-16 requests: .*parse error.*3 days in a row") as caught:
             found.extend(given.batches(asked(NOW, date(2026, 9, 1))))
     assert caught.value.reason == "query"
     assert len(fake.requests) == 3

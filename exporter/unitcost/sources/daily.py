@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Sequence
 from datetime import UTC, date, datetime, time, timedelta
 
-from unitcost.facts import Asked
+from unitcost.errors import SourceError
+from unitcost.facts import Asked, Problem
 
 ASK_EMPTY_AGAIN = timedelta(hours=24)
 """When a day that can no longer change is asked again after the source had nothing of it."""
@@ -29,6 +30,34 @@ def due(
         day = asked.today - timedelta(days=back)
         if back <= asked.restate_days or day in also or not (is_whole(day) or _was_empty(day, asked)):
             yield day
+
+
+class FailedDays:
+    """The days of one refresh that failed since the last that did not.
+
+    What is wrong with them is told once a day after them is answered, or none is left; with so many in a row that no
+    other day is asked, the last speaks for all.
+    """
+
+    def __init__(self) -> None:
+        self._problems: list[Problem] = []
+        self._days = 0
+
+    def add(self, problems: Sequence[Problem]) -> Iterator[Problem]:
+        """Keep what is wrong with one more day. Raises SourceError where that is the third in a row."""
+        self._days += 1
+        if self._days < MAX_FAILED_DAYS:
+            self._problems += problems
+            return
+        *others, last = problems
+        yield from others
+        text = f"{last.text} ({self._days} days in a row failed; older days were not asked)"
+        raise SourceError(last.reason, last.where, text, last.hint)
+
+    def told(self) -> Iterator[Problem]:
+        """Yield what is wrong with them, as the next day was answered or there is none."""
+        yield from self._problems
+        self._problems, self._days = [], 0
 
 
 def is_closed(day: date, asked: Asked) -> bool:

@@ -34,7 +34,7 @@ from unitcost.errors import SourceError, describe
 from unitcost.facts import USAGE, Asked, Batch, Note, Problem, Usage
 from unitcost.sources import values
 from unitcost.sources.base import Context, HttpSettings, SourceKind
-from unitcost.sources.daily import MAX_FAILED_DAYS, due, is_closed, midnight
+from unitcost.sources.daily import FailedDays, due, is_closed, midnight
 from unitcost.sources.http import Client
 from unitcost.sources.usage.promql import read_vector
 
@@ -117,22 +117,16 @@ class Prometheus:
         `partial`, `value`, `label`, `no_data`. Raises SourceError when the server cannot be reached or
         refuses the credentials, and after three failed days in a row.
         """
-        failed_days = 0
+        failed = FailedDays()
         said = _Said()
         for window in _windows(asked):
             usage, problems = self._ask_all(window, said)
-            if not problems:
-                failed_days = 0
-                yield from _settled(window, usage, asked)
+            if problems:
+                yield from failed.add(problems)
                 continue
-            failed_days += 1
-            if failed_days < MAX_FAILED_DAYS:
-                yield from problems
-                continue
-            *others, last = problems
-            yield from others
-            text = f"{last.text} (the third failed day in a row; older days were not asked)"
-            raise SourceError(last.reason, last.where, text, last.hint)
+            yield from failed.told()
+            yield from _settled(window, usage, asked)
+        yield from failed.told()
         for measure, quantity in said.nobodys.items():
             yield Note(
                 f"{measure}: {quantity.normalize(values.EXACT):f} on the days asked now has no tenant in"

@@ -45,7 +45,7 @@ from unitcost.sources.cluster.opencost.errors import message_of
 from unitcost.sources.cluster.opencost.files import Recorded
 from unitcost.sources.cluster.opencost.names import CLUSTER, NODE, Naming, odd_names, untagged
 from unitcost.sources.cluster.opencost.settings import OpenCostSettings
-from unitcost.sources.daily import MAX_FAILED_DAYS, due, is_closed
+from unitcost.sources.daily import FailedDays, due, is_closed
 from unitcost.sources.http import Client
 
 YOUNGEST, YOUNGEST_HOUR = timedelta(minutes=10), timedelta(hours=1)
@@ -111,8 +111,7 @@ class OpenCost:
             yield from self._recorded.batches(asked)
             return
         doubted = self._doubts.look(asked)
-        failed: list[Problem] = []
-        answered = False
+        failed = FailedDays()
         seen: list[Sequence[Cost]] = []
         for day in self._due(asked, self._doubts.due([*doubted], asked.now)):
             closed = is_closed(day, asked)
@@ -127,21 +126,16 @@ class OpenCost:
                 if error.reason in {*OF_ONE_DAY, "timeout"}:
                     self._unusable[day] = asked.now, [problem]
                 if error.reason not in OF_ONE_DAY:
-                    yield from failed
+                    yield from failed.told()
                     raise
-                failed.append(problem)
-                if len(failed) == MAX_FAILED_DAYS:
-                    raise _all_failed(failed) from error
+                yield from failed.add([problem])
                 continue
-            yield from failed
-            failed, answered = [], True
+            yield from failed.told()
             yield from (item for item in found if not isinstance(item, Note))
             seen += [item.cost for item in found if isinstance(item, Batch) and not isinstance(item.cost, Query)]
             self._unusable[day] = asked.now, self._said(found, day, asked)
             self._notes[day] = [item for item in found if isinstance(item, Note)]
-        if failed and not answered:
-            raise _all_failed(failed)
-        yield from failed
+        yield from failed.told()
         yield from untagged(self.name, [rows for rows in seen if rows], self._naming, self._currency)
         for day in sorted(self._notes, reverse=True):
             yield from self._notes[day] if day >= asked.first_day else ()
@@ -345,10 +339,3 @@ def _stored_resources(stored: Stored, day: date, rows: Sequence[Cost]) -> list[R
     scopes = {row.scope for row in rows}
     found = stored.resources(day, day) or stored.resources(day - AROUND, day + AROUND)
     return sorted({replace(one, day=day) for one in found if one.scope in scopes}, key=astuple)
-
-
-def _all_failed(failed: Sequence[Problem]) -> SourceError:
-    """Return one error for days that failed in a row: that of the last, and how many there were."""
-    last = failed[-1]
-    days = f" ({len(failed)} days in a row failed)" if len(failed) > 1 else ""
-    return SourceError(last.reason, last.where, f"{last.text}{days}", last.hint)

@@ -73,7 +73,7 @@ def whole(folder: Path) -> tuple[float, Decimal]:
     before = time.perf_counter()
     good = refresher.refresh()
     spent = time.perf_counter() - before
-    assert good, refresher.desks[0].problems
+    assert good, refresher.runners[0].problems
     [(total,)] = ledger.rows("SELECT sum(amount) FROM counted_day")
     ledger.close()
     return spent, total

@@ -147,11 +147,11 @@ def measure_together(good: str, urls: list[str], timeout: float, ca_file: Path) 
             refresher.refresh(PATIENCE)
             seconds = time.monotonic() - started
             watcher.join()
-            up = [desk.name for desk in refresher.desks if desk.up]
+            up = [runner.name for runner in refresher.runners if runner.up]
             print(
                 f"together, refresh {turn}: good was up after {when[0]:.2f} s, published after {seconds:.2f} s; up {up}"
             )
-        while any(desk.thread is not None and desk.thread.is_alive() for desk in refresher.desks):
+        while any(runner.thread is not None and runner.thread.is_alive() for runner in refresher.runners):
             time.sleep(0.05)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     time.sleep(1)
@@ -160,7 +160,7 @@ def measure_together(good: str, urls: list[str], timeout: float, ca_file: Path) 
 
 
 def watch(refresher: Refresher, started: float, when: list[float]) -> None:
-    good = next(desk for desk in refresher.desks if desk.name == "good")
+    good = next(runner for runner in refresher.runners if runner.name == "good")
     before = good.last_success
     while good.last_success == before:
         time.sleep(0.01)

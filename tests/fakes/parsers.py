@@ -210,7 +210,7 @@ def parsers(folder: Path) -> Iterator[Mapping[str, Parser]]:
     company.write_bytes(b"history: 5d\nsources: {revenue: {type: csv_revenue, path: mrr.csv}}\n")
     answers = {"allocation": ALLOCATION, "assets": ASSETS}
     with serve(lambda request: _answer(request, answers)) as server:
-        given = Desk(folder, server.url, answers, Books(load(company)[0]))
+        given = SourceRunner(folder, server.url, answers, Books(load(company)[0]))
         yield {parser.name: parser for parser in given.parsers()}
 
 
@@ -232,7 +232,7 @@ def bill() -> bytes:
 
 
 @dataclass(frozen=True)
-class Desk:
+class SourceRunner:
     """What the parsers read from and write to. answers: of the server, by the end of the path."""
 
     folder: Path

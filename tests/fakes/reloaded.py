@@ -63,7 +63,7 @@ class Running:
 
     def settled(self) -> bool:
         """Tell whether there are numbers and no source is being asked."""
-        return self.text() != "" and not any(desk.running or desk.due for desk in self.refresher.desks)
+        return self.text() != "" and not any(runner.running or runner.due for runner in self.refresher.runners)
 
 
 @contextmanager

@@ -271,7 +271,7 @@ class Run:
         refresher = Refresher(config, directory, ledger, current, lambda: NOW)
         self.good = refresher.refresh()
         self.again = refresher.refresh()
-        self.up = {desk.name: desk.fine for desk in refresher.desks}
+        self.up = {runner.name: runner.fine for runner in refresher.runners}
         snapshot = current.get()
         assert snapshot is not None, "something is served"
         self.text = snapshot.text.decode()

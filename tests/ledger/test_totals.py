@@ -55,7 +55,7 @@ def test_the_totals_served_are_the_totals_in_the_files(config: Path) -> None:
     ledger = Ledger(None)
     refresher = Refresher(settings, directory, ledger, Current(), lambda: NOW)
     refresher.refresh()
-    problems = [line for desk in refresher.desks for line in desk.problems]
+    problems = [line for runner in refresher.runners for line in runner.problems]
     assert [line.partition(":")[0] for line in problems] == ["cluster"], problems
     assert "no workload has a tenant" in problems[0]
     served = dict(ledger.rows("SELECT source, sum(amount) FROM window_counted WHERE span = '900d' GROUP BY source"))

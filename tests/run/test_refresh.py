@@ -21,8 +21,8 @@ from unitcost.config.load import load
 from unitcost.facts import Asked, Batch, Note, Problem
 from unitcost.ledger.store import Ledger
 from unitcost.run import fetch, refresh
-from unitcost.run.desk import Desk
 from unitcost.run.refresh import Refresher
+from unitcost.run.runner import SourceRunner
 from unitcost.sources.base import SourceKind
 from unitcost.web.snapshot import Current
 
@@ -48,8 +48,8 @@ def refresher(folder: Path, sources: dict[str, Any], **more: Any) -> Iterator[tu
         yield Refresher(config, directory, ledger, Current(), lambda: NOW), ledger
 
 
-def desk_of(given: Refresher, name: str) -> Desk:
-    return next(desk for desk in given.desks if desk.name == name)
+def runner_of(given: Refresher, name: str) -> SourceRunner:
+    return next(runner for runner in given.runners if runner.name == name)
 
 
 def usage_of(url: str, **more: Any) -> dict[str, Any]:
@@ -95,7 +95,7 @@ def test_a_hanging_source_does_not_hold_up_the_others(tmp_path: Path, kind: str)
                 started = time.monotonic()
                 assert not given.refresh(refresh.PATIENCE)
                 assert time.monotonic() - started < 5
-                assert desk_of(given, "good").verdict is True
+                assert runner_of(given, "good").verdict is True
             assert ledger.known("good").days == 4
 
 
@@ -146,15 +146,15 @@ def test_a_source_that_hangs_is_not_up_once_its_timeout_is_over(tmp_path: Path) 
         sources = {"usage": usage_of(fake.url, timeout=2)}
         with refresher(tmp_path, sources) as (given, _):
             assert given.refresh()
-            desk = desk_of(given, "usage")
-            assert desk.verdict is True
+            runner = runner_of(given, "usage")
+            assert runner.verdict is True
             gate.clear()
             started = time.monotonic()
             given.refresh(0.2)
-            assert desk.verdict is True, "its last answer was fine, and the time is not over"
-            assert until(lambda: desk.verdict is False)
+            assert runner.verdict is True, "its last answer was fine, and the time is not over"
+            assert until(lambda: runner.verdict is False)
             assert 1.9 < time.monotonic() - started < 2 * 1.1 + 2
-            assert until(lambda: any("no complete answer within 2 s" in line for line in desk.problems))
+            assert until(lambda: any("no complete answer within 2 s" in line for line in runner.problems))
             gate.set()
 
 
@@ -163,8 +163,8 @@ class Stuck:
 
     kind: ClassVar[SourceKind] = "usage"
 
-    def __init__(self, desk: Desk, gate: threading.Event) -> None:
-        self._waiting = desk.waiting
+    def __init__(self, runner: SourceRunner, gate: threading.Event) -> None:
+        self._waiting = runner.waiting
         self._gate = gate
 
     def batches(self, asked: Asked) -> Iterator[Batch | Problem | Note]:
@@ -176,20 +176,20 @@ class Stuck:
 def test_a_source_that_is_stuck_behind_its_timeout_says_what_it_waits_for(tmp_path: Path) -> None:
     gate = threading.Event()
     with refresher(tmp_path, {"usage": usage_of("http://127.0.0.1:1", timeout=0.2)}) as (given, _):
-        desk = desk_of(given, "usage")
-        desk.source = Stuck(desk, gate)
+        runner = runner_of(given, "usage")
+        runner.source = Stuck(runner, gate)
         given.refresh(1)
-        assert desk.verdict is False
-        assert desk.overdue.startswith("http://prometheus:9090/api/v1/query: no answer for")
-        assert desk.overdue.endswith("its timeout is 0.2 s")
-        assert desk.state({}).up is False
+        assert runner.verdict is False
+        assert runner.overdue.startswith("http://prometheus:9090/api/v1/query: no answer for")
+        assert runner.overdue.endswith("its timeout is 0.2 s")
+        assert runner.state({}).up is False
         page = given.current.get()
         assert page is not None
         assert b"no answer for" in page.page
         gate.set()
-        assert until(lambda: not desk.running)
-        assert desk.overdue == ""
-        assert desk.verdict is True
+        assert until(lambda: not runner.running)
+        assert runner.overdue == ""
+        assert runner.verdict is True
 
 
 def test_a_first_load_of_many_quick_days_is_up_while_it_takes_longer_than_the_timeout(tmp_path: Path) -> None:
@@ -200,14 +200,14 @@ def test_a_first_load_of_many_quick_days_is_up_while_it_takes_longer_than_the_ti
     with serve(steady) as fake:
         sources = {"usage": usage_of(fake.url, timeout=1)}
         with refresher(tmp_path, sources, history="30d") as (given, ledger):
-            desk = desk_of(given, "usage")
-            assert desk.verdict is None, "nothing is known yet"
+            runner = runner_of(given, "usage")
+            assert runner.verdict is None, "nothing is known yet"
             given.refresh(2)
             assert until(lambda: ledger.known("usage").days > 12)
-            assert desk.running
-            assert desk.verdict is True
-            assert until(lambda: not desk.running)
-            assert desk.verdict is True
+            assert runner.running
+            assert runner.verdict is True
+            assert until(lambda: not runner.running)
+            assert runner.verdict is True
 
 
 # ------------------------------------------------------------------------------------------- no dollar twice
@@ -235,7 +235,7 @@ def test_a_bill_is_not_held_up_by_a_cluster_that_hangs(tmp_path: Path, bill: dic
             given.refresh(refresh.PATIENCE)
             assert time.monotonic() - started < 8
             assert [counted(ledger)[day] for day in (17, 18, 19)] == [17, 17, 17]
-            assert desk_of(given, "cluster").running
+            assert runner_of(given, "cluster").running
 
 
 def slowly(request: Request) -> Reply:

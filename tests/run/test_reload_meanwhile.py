@@ -65,7 +65,7 @@ def errors(given: Running) -> dict[str, float]:
 
 
 def problems(given: Running, name: str) -> list[str]:
-    return next(desk.problems for desk in given.refresher.desks if desk.name == name)
+    return next(runner.problems for runner in given.refresher.runners if runner.name == name)
 
 
 def test_a_source_that_stays_keeps_its_state_one_that_goes_vanishes_and_a_new_one_is_asked_at_once(
@@ -130,7 +130,7 @@ def test_a_reload_in_a_refresh_is_served_at_once_and_loses_no_fetch_of_a_source_
         assert given.reload(windows=["2d"]).successful
         assert time.monotonic() - begun < 3
         until(lambda: 'window_complete{window="2d"}' in given.text(), "the new windows, while it hangs", 5)
-        assert [desk.running for desk in given.refresher.desks if desk.name == "usage"] == [True]
+        assert [runner.running for runner in given.refresher.runners if runner.name == "usage"] == [True]
         gate.set()
         until(lambda: given.value('tenant_usage{tenant="acme",measure="requests",window="2d"}') == 14, "what it brings")
         until(given.settled, "all is read")
@@ -140,7 +140,7 @@ def test_a_reload_in_a_refresh_is_served_at_once_and_loses_no_fetch_of_a_source_
 def test_a_source_that_was_removed_in_a_refresh_stores_nothing_afterwards(tmp_path: Path) -> None:
     gate = threading.Event()
     with hanging(tmp_path, gate) as (given, fake):
-        [asking] = [desk.thread for desk in given.refresher.desks if desk.name == "usage"]
+        [asking] = [runner.thread for runner in given.refresher.runners if runner.name == "usage"]
         rest = {name: settings for name, settings in given.config["sources"].items() if name != "usage"}
         assert given.reload(sources=rest).successful
         gate.set()
@@ -175,9 +175,9 @@ def test_what_waits_to_be_stored_while_its_source_is_removed_is_dropped(tmp_path
     config, directory = load(tmp_path / "unitcost.yaml")
     with closing(Ledger(None)) as ledger:
         fetcher = Fetcher(config, directory, ledger, lambda: NOW)
-        for desk in fetcher.desks:
-            desk.source = Scripted()
-        [removed] = [desk for desk in fetcher.desks if desk.name == "usage"]
+        for runner in fetcher.runners:
+            runner.source = Scripted()
+        [removed] = [runner for runner in fetcher.runners if runner.name == "usage"]
         removed.source = source = Scripted(*batches)
         with ledger.alone():  # as a publication does, and a reload does not wait for it
             asking = threading.Thread(target=fetcher.fetch)
@@ -206,7 +206,7 @@ def test_what_a_source_fails_of_after_it_was_changed_is_no_error_of_its_successo
     write_company(tmp_path)
     with serve(refuses) as fake, running(tmp_path, {**basic(fake.url), "history": "3d"}) as given:
         until(lambda: bool(fake.requests), "the refresh is under way")
-        [asking] = [desk.thread for desk in given.refresher.desks if desk.name == "usage"]
+        [asking] = [runner.thread for runner in given.refresher.runners if runner.name == "usage"]
         assert given.reload(sources={**given.config["sources"], "usage": usage(fake.url, "hits")}).successful
         until(lambda: given.value('unitcost_source_up{source="usage"}') == 1, "its successor answers")
         gate.set()
@@ -230,7 +230,7 @@ def test_a_source_that_may_tell_more_is_asked_again_as_soon_as_it_is_done(tmp_pa
 def test_a_source_that_changed_in_a_refresh_is_asked_at_once_and_what_it_said_before_is_dropped(tmp_path: Path) -> None:
     gate = threading.Event()
     with hanging(tmp_path, gate, slow="requests") as (given, fake):
-        [asking] = [desk.thread for desk in given.refresher.desks if desk.name == "usage"]
+        [asking] = [runner.thread for runner in given.refresher.runners if runner.name == "usage"]
         changed = {**given.config["sources"], "usage": usage(fake.url, "hits")}
         assert given.reload(sources=changed).successful
         series = 'tenant_usage{tenant="acme",measure="requests",window="1d"}'

@@ -43,7 +43,7 @@ def test_what_it_brings_is_served_to_the_cent_and_known_for_both(tmp_path: Path)
     current = Current()
     with closing(Ledger(tmp_path)) as ledger:
         refresher = Refresher(config, directory, ledger, current, lambda: NOW)
-        assert refresher.refresh(), refresher.desks[0].problems
+        assert refresher.refresh(), refresher.runners[0].problems
         snapshot = current.get()
         assert snapshot is not None
         lines = snapshot.text.decode().splitlines()
@@ -71,5 +71,5 @@ def test_its_errors_say_where_and_leave_what_is_stored(tmp_path: Path) -> None:
         (tmp_path / "calls.jsonl").write_text("nothing\n")
         again = Refresher(config, directory, ledger, Current(), lambda: NOW)
         assert not again.refresh()
-        assert again.desks[0].problems[0].startswith(f"{tmp_path}/calls.jsonl, line 1: is no call")
+        assert again.runners[0].problems[0].startswith(f"{tmp_path}/calls.jsonl, line 1: is no call")
         assert ledger.rows("SELECT sum(amount) FROM line") == [(12,)]

@@ -13,9 +13,9 @@ from unitcost.ledger.files import copied_at, copies
 from unitcost.ledger.held import held
 from unitcost.ledger.store import Ledger
 from unitcost.redaction import say
-from unitcost.run.desk import Desk
 from unitcost.run.fetch import Fetcher
 from unitcost.run.publish import sum_up
+from unitcost.run.runner import SourceRunner
 
 RECENT = timedelta(days=7)
 """How far back `check` asks: enough to hold a day against its neighbours, quick enough to wait for."""
@@ -41,8 +41,8 @@ def check(
         with ledger.alone():
             sum_up(ledger, fetcher.configured, clock())
         good = fetcher.fine
-        for desk in fetcher.desks:
-            _describe(desk, config, ledger, out)
+        for runner in fetcher.runners:
+            _describe(runner, config, ledger, out)
         _describe_similar(config, ledger, out)
         for source, cluster, ratio in ledger.rows(
             "SELECT source, substr(scope, 5), sum(billed)::DOUBLE / sum(opencost)::DOUBLE FROM reconciled_day"
@@ -109,14 +109,14 @@ def _copies(config: Config, state_dir: Path) -> str:
     return f"{len(kept)} copies are kept, the newest of {copied_at(kept[0]):%Y-%m-%d %H:%M} UTC ({size:,.1f} MB)"
 
 
-def _describe(desk: Desk, config: Config, ledger: Ledger, out: TextIO) -> None:
-    kind = config.settings(desk.name).type
-    known = ledger.known(desk.name)
+def _describe(runner: SourceRunner, config: Config, ledger: Ledger, out: TextIO) -> None:
+    kind = config.settings(runner.name).type
+    known = ledger.known(runner.name)
     parts = [f"{known.days} days, {known.first} to {known.last}, {known.rows:,} rows" if known.days else "no data"]
     for currency, total, tenants, without in ledger.rows(
         "SELECT currency, sum(amount), count(DISTINCT tenant), sum(amount) FILTER (tenant_id(tenant) IS NULL)"
         " FROM cost WHERE source = ? GROUP BY currency ORDER BY currency",
-        [desk.name],
+        [runner.name],
     ):
         part = f"{total:,.2f} {currency} with {tenants} names of tenants"
         if without:
@@ -125,25 +125,25 @@ def _describe(desk: Desk, config: Config, ledger: Ledger, out: TextIO) -> None:
         parts.append(part)
     for measure, total, tenants in ledger.rows(
         "SELECT measure, sum(quantity), count(DISTINCT tenant) FROM usage WHERE source = ? GROUP BY measure ORDER BY 1",
-        [desk.name],
+        [runner.name],
     ):
         parts.append(f"{measure}: {total:,.0f} by {tenants} tenants")
     for currency, total, tenants in ledger.rows(
         "SELECT currency, sum(mrr), count(DISTINCT tenant) FROM mrr_day v"
         " WHERE source = ? AND day = (SELECT max(day) FROM known_day WHERE source = v.source)"
         " GROUP BY currency ORDER BY currency",
-        [desk.name],
+        [runner.name],
     ):
         parts.append(f"MRR {total:,.2f} {currency} of {tenants} tenants")
-    say(out, f"{desk.name} ({kind}): {'fine' if desk.fine else 'FAILED'}: {'; '.join(parts)}")
-    for line in desk.said():
+    say(out, f"{runner.name} ({kind}): {'fine' if runner.fine else 'FAILED'}: {'; '.join(parts)}")
+    for line in runner.said():
         say(out, f"  ! {line}")
     [(spent, nobodys, first)] = ledger.rows(
         "SELECT count(*), count(*) FILTER (tenants = 0), min(day) FILTER (tenants = 0) FROM ("
         "SELECT day, count(DISTINCT tenant_id(tenant)) AS tenants FROM cost WHERE source = ? GROUP BY day)",
-        [desk.name],
+        [runner.name],
     )
     if 0 < nobodys < spent:
         say(out, f"  - {nobodys} of its {spent} days with costs have no tenant at all, the first is {first}")
-    for note in desk.notes:
+    for note in runner.notes:
         say(out, f"  - {note.text}")

@@ -46,7 +46,7 @@ def report(
             sum_up(ledger, fetcher.configured, now)
             lines = margin_rows(ledger, window)
             missing = missing_days(ledger, window)
-            view = overview(ledger, config, fetcher.desks, now, window) if form == "html" else None
+            view = overview(ledger, config, fetcher.runners, now, window) if form == "html" else None
     remarks = fetcher.said() if ours else [OF_A_COPY]
     for source, days in missing:
         remarks.append(f"{source}: {len(days)} days missing, {days[0]} to {days[-1]}: not the whole window")

@@ -11,7 +11,7 @@ from unitcost.config.model import Config
 from unitcost.config.watched import WatchedDirectory
 from unitcost.facts import Problem
 from unitcost.metrics.state import LastReload
-from unitcost.run.desk import Desk
+from unitcost.run.runner import SourceRunner
 from unitcost.run.setup import Setup
 
 log = logging.getLogger(__name__)
@@ -23,17 +23,19 @@ class Configured:
     setup: the tenants and settings as they are known now. kept: days before it are forgotten, and not stored again.
     """
 
-    def __init__(self, config: Config, directory: Directory, desks: Sequence[Desk], read_at: datetime) -> None:
+    def __init__(
+        self, config: Config, directory: Directory, runners: Sequence[SourceRunner], read_at: datetime
+    ) -> None:
         self.config = config
         self.setup = Setup.of(config, directory)
-        self.desks = desks
+        self.runners = runners
         self.kept: date | None = None
         self.reload = LastReload(successful=True, succeeded_at=read_at)
         self._directory = WatchedDirectory(directory.path, config.tenants.fold)
 
-    def desk(self, name: str) -> Desk | None:
+    def runner(self, name: str) -> SourceRunner | None:
         """Return a source by its name; None where there is none of that name."""
-        return next((desk for desk in self.desks if desk.name == name), None)
+        return next((runner for runner in self.runners if runner.name == name), None)
 
     def refuse(self) -> None:
         """Remember that a later configuration was wrong, so that this one stays."""
@@ -47,9 +49,9 @@ class Configured:
 
     def leave_out(self, found: Mapping[str, list[Problem]]) -> None:
         """Say of each source what the ledger holds of it and cannot count."""
-        for desk in self.desks:
-            before, desk.left_out = desk.left_out, found.get(desk.name, [])
-            desk.errors.update(problem.reason for problem in desk.left_out)
-            for problem in desk.left_out:
+        for runner in self.runners:
+            before, runner.left_out = runner.left_out, found.get(runner.name, [])
+            runner.errors.update(problem.reason for problem in runner.left_out)
+            for problem in runner.left_out:
                 if problem not in before:
-                    log.warning("%s: %s", desk.name, problem.line)
+                    log.warning("%s: %s", runner.name, problem.line)

@@ -17,7 +17,7 @@ from unitcost.errors import LedgerLostError, SourceError, UnitcostError
 from unitcost.facts import Asked, Batch, Note, Problem
 from unitcost.ledger.store import Ledger
 from unitcost.run.configured import Configured
-from unitcost.run.desk import Desk
+from unitcost.run.runner import SourceRunner
 from unitcost.sources.base import Context, HttpSettings, Waiting
 from unitcost.sources.registry import TYPES
 
@@ -64,17 +64,19 @@ class Fetcher:
     def prepared(self, config: Config, directory: Directory, before: Configured | None = None) -> Configured:
         """Return a configuration with its sources. before: the one in use, whose sources stay if they are the same."""
         context = replace(config.context(), names=lambda: self.configured.setup.names)
-        desks = []
+        runners = []
         for name, settings in config.sources.items():
-            desk = before.desk(name) if before is not None and _same(name, before.config, config) else None
-            if desk is None:
+            runner = before.runner(name) if before is not None and _same(name, before.config, config) else None
+            if runner is None:
                 waiting = Waiting()
                 source = TYPES[settings.type].source(name, settings, replace(context, waiting=waiting))
                 timeout = settings.timeout if isinstance(settings, HttpSettings) and settings.url else None
                 last_success = self._seen.get(name)
-                desk = Desk(name, source, settings_digest(config, name), waiting, timeout, last_success=last_success)
-            desks.append(desk)
-        return Configured(config, directory, desks, self._clock())
+                runner = SourceRunner(
+                    name, source, settings_digest(config, name), waiting, timeout, last_success=last_success
+                )
+            runners.append(runner)
+        return Configured(config, directory, runners, self._clock())
 
     def take_over(self, configured: Configured) -> None:
         """Go on under this configuration: at once, from any thread; what is under way is that of the new one or ends.
@@ -84,16 +86,16 @@ class Fetcher:
         """
         with self._lock:
             before, self.configured = self.configured, configured
-            for desk in before.desks:
-                desk.retired = desk not in configured.desks
-            for desk in configured.desks:
-                was = before.desk(desk.name)
+            for runner in before.runners:
+                runner.retired = runner not in configured.runners
+            for runner in configured.runners:
+                was = before.runner(runner.name)
                 if was is None:
                     continue
-                if was is not desk:
-                    desk.go_on_from(was)
+                if was is not runner:
+                    runner.go_on_from(was)
                 elif _may_tell_more(before.config, configured.config):
-                    desk.due = True
+                    runner.due = True
             self._changed = True
             self._wake.set()
 
@@ -119,14 +121,14 @@ class Fetcher:
             self._ledger.adopt(former_digests(self.configured.config))
 
     @property
-    def desks(self) -> Sequence[Desk]:
+    def runners(self) -> Sequence[SourceRunner]:
         """The sources with their states."""
-        return self.configured.desks
+        return self.configured.runners
 
     @property
     def fine(self) -> bool:
         """Whether every source answered, and all that they said is counted."""
-        return all(desk.fine for desk in self.desks)
+        return all(runner.fine for runner in self.runners)
 
     @property
     def stopping(self) -> bool:
@@ -141,22 +143,22 @@ class Fetcher:
 
     def said(self) -> list[str]:
         """Return all that is wrong with the sources, a line each."""
-        return [f"{desk.name}: {line}" for desk in self.desks for line in desk.said()]
+        return [f"{runner.name}: {line}" for runner in self.runners for line in runner.said()]
 
     def fetch(self, patience: float = inf) -> None:
         """Ask every source once.
 
         patience: seconds to wait, for a silent server SILENCE at most; a slower source goes on alone. inf: to the end.
         """
-        desks = self.desks
-        for desk in desks:
-            desk.due = desk.due or not desk.running
-        self._start(desks)
-        self.wait_for(desks, patience, inf if patience == inf else SILENCE)
+        runners = self.runners
+        for runner in runners:
+            runner.due = runner.due or not runner.running
+        self._start(runners)
+        self.wait_for(runners, patience, inf if patience == inf else SILENCE)
 
     def ask(self, patience: float) -> bool:
         """Ask those that are due, and wait for them as fetch() does; return whether there was any."""
-        started = self._start(self.desks)
+        started = self._start(self.runners)
         self.wait_for(started, patience, SILENCE)
         return bool(started)
 
@@ -164,26 +166,28 @@ class Fetcher:
         """Wait, unless it is to stop or another configuration is taken over."""
         self._wake.wait(seconds)
 
-    def _start(self, desks: Sequence[Desk]) -> list[Desk]:
+    def _start(self, runners: Sequence[SourceRunner]) -> list[SourceRunner]:
         """Ask those that are due and not being asked already, each in a thread of its own; return them."""
-        idle = [desk for desk in desks if desk.due and not desk.running and not desk.retired]
-        for desk in idle:
-            desk.due = False
-            desk.thread = threading.Thread(target=self._fetch, args=(desk,), name=f"source-{desk.name}", daemon=True)
-            desk.thread.start()
+        idle = [runner for runner in runners if runner.due and not runner.running and not runner.retired]
+        for runner in idle:
+            runner.due = False
+            runner.thread = threading.Thread(
+                target=self._fetch, args=(runner,), name=f"source-{runner.name}", daemon=True
+            )
+            runner.thread.start()
         return idle
 
-    def wait_for(self, desks: Sequence[Desk], patience: float, silence: float) -> None:
+    def wait_for(self, runners: Sequence[SourceRunner], patience: float, silence: float) -> None:
         """Wait so many seconds in all, and for a source whose server is silent no longer than that.
 
         Returns at once when it is to stop or another configuration is taken over.
         """
         deadline = time.monotonic() + patience
-        while any(desk.running and desk.silent <= silence for desk in desks) and not self._wake.wait(POLL):
+        while any(runner.running and runner.silent <= silence for runner in runners) and not self._wake.wait(POLL):
             if time.monotonic() > deadline:
                 return
 
-    def _fetch(self, desk: Desk) -> None:
+    def _fetch(self, runner: SourceRunner) -> None:
         """Ask one source; store each batch as it comes."""
         started = time.monotonic()
         now = self._clock()
@@ -191,7 +195,7 @@ class Fetcher:
         notes: list[Note] = []
         lost = False
         try:
-            self._take(desk, now, problems, notes)
+            self._take(runner, now, problems, notes)
         except SourceError as error:
             problems.append(Problem.of(error))
         except LedgerLostError as error:
@@ -203,78 +207,78 @@ class Fetcher:
         except Exception:
             if self._ledger.stopped:
                 return
-            log.exception("%s: failed in a way it should not; please report this", desk.name)
+            log.exception("%s: failed in a way it should not; please report this", runner.name)
             problems.append(Problem("defect", "", "failed in a way it should not", "See the log and report it"))
-        if self._ledger.stopped or not self._settle(desk, now, started, problems, notes):
+        if self._ledger.stopped or not self._settle(runner, now, started, problems, notes):
             return
-        for line in [] if lost else desk.problems[:SHOWN_PROBLEMS]:
-            log.warning("%s: %s", desk.name, line)
+        for line in [] if lost else runner.problems[:SHOWN_PROBLEMS]:
+            log.warning("%s: %s", runner.name, line)
         if len(problems) > SHOWN_PROBLEMS:
-            log.warning("%s: and %d more problems", desk.name, len(problems) - SHOWN_PROBLEMS)
+            log.warning("%s: and %d more problems", runner.name, len(problems) - SHOWN_PROBLEMS)
         if not problems:
-            self._remember(desk, now)
+            self._remember(runner, now)
 
     def _settle(
-        self, desk: Desk, now: datetime, started: float, problems: Sequence[Problem], notes: list[Note]
+        self, runner: SourceRunner, now: datetime, started: float, problems: Sequence[Problem], notes: list[Note]
     ) -> bool:
         """Keep what came of asking a source; return False, and keep nothing, where it was retired meanwhile."""
         with self._lock:
-            if desk.retired:
+            if runner.retired:
                 return False
-            desk.errors.update(problem.reason for problem in problems)
-            desk.problems = [problem.line for problem in problems]
-            desk.notes = notes
-            desk.up = not problems
-            desk.duration = time.monotonic() - started
+            runner.errors.update(problem.reason for problem in problems)
+            runner.problems = [problem.line for problem in problems]
+            runner.notes = notes
+            runner.up = not problems
+            runner.duration = time.monotonic() - started
             if not problems:
-                desk.last_success = self._seen[desk.name] = now
+                runner.last_success = self._seen[runner.name] = now
             return True
 
-    def _take(self, desk: Desk, now: datetime, problems: list[Problem], notes: list[Note]) -> None:
+    def _take(self, runner: SourceRunner, now: datetime, problems: list[Problem], notes: list[Note]) -> None:
         """Store each batch of a source as it comes; collect what it has to say besides."""
         config = self.configured.config
         asked = Asked(
             now=now,
             first_day=now.date() - config.history,
             restate_days=config.refresh.restate_days,
-            stored=self._ledger.stored(desk.name, desk.settings),
+            stored=self._ledger.stored(runner.name, runner.settings),
         )
-        for item in desk.source.batches(asked):
+        for item in runner.source.batches(asked):
             if self.stopping:
                 raise SourceError("stopped", "", "the exporter is stopping")
-            if desk.retired:
+            if runner.retired:
                 return
             if isinstance(item, Batch):
-                self._store(desk, item, now, problems)
-                if desk.duration is None:  # a first load may take long; what it has brought so far speaks for it
-                    desk.brought, desk.up = True, not problems
+                self._store(runner, item, now, problems)
+                if runner.duration is None:  # a first load may take long; what it has brought so far speaks for it
+                    runner.brought, runner.up = True, not problems
             elif isinstance(item, Problem):
                 problems.append(item)
             else:
                 notes.append(item)
 
-    def _store(self, desk: Desk, batch: Batch, now: datetime, problems: list[Problem]) -> None:
+    def _store(self, runner: SourceRunner, batch: Batch, now: datetime, problems: list[Problem]) -> None:
         try:
             with self._ledger.alone():
                 # Looked at and stored in one: what a retired source said is in before the next snapshot, or never.
                 configured = self.configured
-                if desk.retired:
+                if runner.retired:
                     return
                 if configured.kept is not None and batch.days and max(batch.days) < configured.kept:
                     return  # an export holds months that are forgotten again and again
                 rates = configured.config.currency.all_rates()
-                clusters = [other.name for other in configured.desks if other.source.kind == "cluster"]
-                self._ledger.put(desk.name, desk.settings, batch, now, rates, clusters)
+                clusters = [other.name for other in configured.runners if other.source.kind == "cluster"]
+                self._ledger.put(runner.name, runner.settings, batch, now, rates, clusters)
         except SourceError as error:
             problems.append(Problem.of(error))
 
-    def _remember(self, desk: Desk, now: datetime) -> None:
+    def _remember(self, runner: SourceRunner, now: datetime) -> None:
         try:
             with self._ledger.alone():
-                if not desk.retired:
-                    self._ledger.succeeded(desk.name, now)
+                if not runner.retired:
+                    self._ledger.succeeded(runner.name, now)
         except UnitcostError as error:
-            log.error("%s: %s", desk.name, error)
+            log.error("%s: %s", runner.name, error)
 
 
 def _same(name: str, before: Config, after: Config) -> bool:

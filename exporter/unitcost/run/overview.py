@@ -11,7 +11,7 @@ from unitcost.days import LAST_MONTH, MONTH, MTD, window
 from unitcost.economics.margin import margin_rows, missing_days
 from unitcost.ledger.store import Ledger
 from unitcost.redaction import visible
-from unitcost.run.desk import Desk
+from unitcost.run.runner import SourceRunner
 from unitcost.web.pages.view import (
     ComponentCost,
     Gap,
@@ -25,7 +25,9 @@ MAIN_WINDOWS = (LAST_MONTH, MONTH, MTD)
 """The page is about the first of these that is configured: whole periods before unfinished ones."""
 
 
-def overview(ledger: Ledger, config: Config, desks: Sequence[Desk], now: datetime, main: str | None = None) -> PageView:
+def overview(
+    ledger: Ledger, config: Config, runners: Sequence[SourceRunner], now: datetime, main: str | None = None
+) -> PageView:
     """Return the page's content. main: the window it is about. look() must have been run for `now`."""
     main = main or next((name for name in MAIN_WINDOWS if name in config.windows), config.windows[0])
     names = [main, *sorted((name for name in config.windows if name != main), key=_rank)]
@@ -42,7 +44,7 @@ def overview(ledger: Ledger, config: Config, desks: Sequence[Desk], now: datetim
         windows=[_totals(ledger, name, now) for name in names],
         components=[ComponentCost(*row) for row in components],
         customers=[row for row in margin_rows(ledger, main) if row.kind == "tenant" and row.cost is not None],
-        sources=[_source(ledger, config, desk) for desk in desks],
+        sources=[_source(ledger, config, runner) for runner in runners],
         reconciliations=[Reconciliation(*row) for row in reconciled],
     )
 
@@ -76,16 +78,16 @@ def _totals(ledger: Ledger, name: str, now: datetime) -> WindowTotals:
     )
 
 
-def _source(ledger: Ledger, config: Config, desk: Desk) -> SourceRow:
-    known = ledger.known(desk.name)
+def _source(ledger: Ledger, config: Config, runner: SourceRunner) -> SourceRow:
+    known = ledger.known(runner.name)
     return SourceRow(
-        name=desk.name,
-        type=config.settings(desk.name).type,
-        brings=config.brings(desk.name),
-        up=desk.verdict,
-        last_success=desk.last_success,
+        name=runner.name,
+        type=config.settings(runner.name).type,
+        brings=config.brings(runner.name),
+        up=runner.verdict,
+        last_success=runner.last_success,
         days=known.days,
         rows=known.rows,
-        problems=desk.said(),
-        notes=[visible(note.text) for note in desk.notes],
+        problems=runner.said(),
+        notes=[visible(note.text) for note in runner.notes],
     )

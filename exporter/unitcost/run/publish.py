@@ -80,13 +80,13 @@ class Publisher:
             self._sum_up(configured, now)
             rates = config.currency.all_rates()
             state = ExporterState(
-                {desk.name: desk.state(rates) for desk in configured.desks},
+                {runner.name: runner.state(rates) for runner in configured.runners},
                 now,
                 with_directory=config.tenants.directory is not None,
                 reload=configured.reload,
             )
             self._told = written(self._ledger, state, self._told)
-            view = overview(self._ledger, config, configured.desks, now)
+            view = overview(self._ledger, config, configured.runners, now)
         return Snapshot.of(self._told, render_page(view), now)
 
     def _sum_up(self, configured: Configured, now: datetime) -> None:

@@ -15,9 +15,9 @@ from unitcost.errors import LedgerError, LedgerLostError, LedgerStoppedError, Un
 from unitcost.ledger.kept import keep_copy
 from unitcost.ledger.store import Ledger
 from unitcost.run.configured import Configured
-from unitcost.run.desk import Desk
 from unitcost.run.fetch import Fetcher
 from unitcost.run.publish import Publisher
+from unitcost.run.runner import SourceRunner
 from unitcost.web.snapshot import Current
 
 log = logging.getLogger(__name__)
@@ -46,9 +46,9 @@ class Refresher:
         self._publisher = Publisher(ledger, current, self._lose)
 
     @property
-    def desks(self) -> Sequence[Desk]:
+    def runners(self) -> Sequence[SourceRunner]:
         """The sources with their states."""
-        return self._fetcher.desks
+        return self._fetcher.runners
 
     @property
     def config(self) -> Config:
@@ -119,12 +119,12 @@ class Refresher:
             left = max(earliest, started + self.config.refresh.every.total_seconds()) - time.monotonic()
             if left <= 0:
                 return
-            late = [desk for desk in self.desks if desk.running]
+            late = [runner for runner in self.runners if runner.running]
             if late:
                 self._fetcher.wait_for(late, min(left, LOOK), inf)
             else:
                 self._fetcher.rest(left)
-            done = [desk for desk in late if not desk.running]
+            done = [runner for runner in late if not runner.running]
             if self._follow() or done or (late and time.monotonic() - published > PROGRESS):
                 self._fetcher.ask(PATIENCE)
                 self.publish()

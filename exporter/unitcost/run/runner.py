@@ -1,4 +1,4 @@
-"""One source with its state, from one asking to the next."""
+"""Who asks one source: its thread, and its state from one asking to the next."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ SLACK = 1.1
 
 
 @dataclass(eq=False)
-class Desk:
-    """One source with its state; written by its own thread, read when a snapshot is made."""
+class SourceRunner:
+    """Asks one source, and keeps its state: written by its own thread, read when a snapshot is made."""
 
     name: str
     source: Source
@@ -79,7 +79,7 @@ class Desk:
             return False
         return self.fine if self.brought or self.duration is not None else None
 
-    def go_on_from(self, before: Desk) -> None:
+    def go_on_from(self, before: SourceRunner) -> None:
         """Take over the state of the source that had this name, until this one is asked. Counters go on as they are."""
         self.errors = before.errors
         self.brought, self.up = before.brought, before.up

@@ -22,13 +22,13 @@ from tests.fakes.server import Reply, Request, serve
 
 ROOT = Path(__file__).parents[2]
 AS_OF = "2026-11-23T12:00:00Z"
-MODULES = {"pyyaml": "yaml"}
+MODULES = {"pyyaml": "yaml", "genai-prices": "genai_prices"}
 
 
 def dependencies() -> dict[str, str]:
     """Return each dependency with its lowest version."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-    found = [re.fullmatch(r"([a-z0-9-]+)>=([0-9.]+)", text) for text in project["dependencies"]]
+    found = [re.fullmatch(r"([a-z0-9-]+)[>=]=([0-9.]+)", text) for text in project["dependencies"]]
     return {match[1]: match[2] for match in found if match is not None} | {
         text: "" for text, match in zip(project["dependencies"], found, strict=True) if match is None
     }

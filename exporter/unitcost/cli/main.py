@@ -47,6 +47,7 @@ It joins OpenCost, a FOCUS bill, product usage and revenue (MRR) into gauges per
   unitcost serve --config unitcost.yaml         serve /metrics and a page on :9488
   unitcost report --window last_month           the margin table
   unitcost backfill --output past.om            the past days, for promtool to import into Prometheus
+  unitcost prices azure/gpt-4o                  what a model costs, and by which rule
   unitcost ledger check                         is every number of the ledger readable, does it add up?
 """
 
@@ -135,6 +136,15 @@ def _parser() -> argparse.ArgumentParser:
         "file", nargs="?", type=Path, metavar="FILE", help="a copy; default: the ledger (check), the newest (restore)"
     )
     sub.add_argument("--config", type=Path, default=Path("unitcost.yaml"), metavar="FILE", help="names state_dir")
+    sub = command(
+        "prices", _prices, "Print what a model costs, by which rule and since when, and what it costs elsewhere."
+    )
+    sub.add_argument("model", metavar="MODEL", help="as a provider, gateway or cloud spells it: azure/gpt-4o")
+    sub.add_argument("--provider", default="", metavar="NAME", help="whose it is, where its name does not say it")
+    sub.add_argument("--on", type=_day, metavar="DAY", help="default: today (UTC)")
+    sub.add_argument(
+        "--config", type=Path, metavar="FILE", help="for its prices; default: unitcost.yaml, if there is one"
+    )
     command("metrics", _metrics, "Print METRICS.md: every metric, its labels and meaning.")
     return parser
 
@@ -275,6 +285,15 @@ def _ledger(args: argparse.Namespace) -> int:
         say(sys.stdout, restored(config.state_dir, args.file, datetime.now(UTC)))
         return FINE
     return FINE if ledger_check(config.state_dir, args.file, sys.stdout) else FAILED
+
+
+def _prices(args: argparse.Namespace) -> int:
+    from unitcost.cli.prices import prices  # noqa: PLC0415 - the price list takes 0.2 s, which no other command waits for
+
+    path: Path = args.config or Path("unitcost.yaml")
+    rules = load(path)[0].ai.prices if args.config or path.exists() else ()
+    day = args.on or datetime.now(UTC).date()
+    return FINE if prices(rules, args.model, args.provider, day, sys.stdout) else FAILED
 
 
 def _metrics(_: argparse.Namespace) -> int:

@@ -16,6 +16,7 @@ from unitcost.config.sections import Budget, Copies, Currency, Limits, Plan, Ref
 from unitcost.config.values import Duration, Name, StateDir, between
 from unitcost.days import DEFAULT_WINDOWS, is_window
 from unitcost.facts import COMPONENTS
+from unitcost.sources.ai.settings import Ai
 from unitcost.sources.base import ANumber, Context, HttpSettings, Section, Settings, SourceKind
 from unitcost.sources.registry import TYPES
 
@@ -56,6 +57,7 @@ class Config(Section):
     limits: Limits = Limits()
     web: Web = Web()
     alerts: Alerts = Alerts()
+    ai: Ai = Ai()
 
     @model_validator(mode="after")
     def _consistent(self) -> Config:

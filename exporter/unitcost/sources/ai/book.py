@@ -1,0 +1,100 @@
+"""The price book: what a unit of a model costs on a day, and by which rule.
+
+Rules of the configuration come first, then genai-prices: the data of the pinned wheel, never its remote update. A price
+of 0 there means that it is not known; what has no price is unpriced, never free. Sums of many requests are priced, so
+that what holds for one request only cannot be told: where a long request costs more its base price counts, and where
+the hour matters the price of noon (UTC).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import date
+
+from unitcost.sources.ai.listed import Price, begins, entry, listed, providers
+from unitcost.sources.ai.names import ModelName, read
+from unitcost.sources.ai.settings import PriceRule
+from unitcost.sources.ai.units import UNITS
+
+MEANT_AT_MOST = 10
+"""How many deployments may stand behind each other."""
+
+
+class PriceBook:
+    """The prices that hold for a configuration."""
+
+    def __init__(self, rules: Sequence[PriceRule] = ()) -> None:
+        self._rules = rules
+
+    def price(self, model: str, unit: str, day: date, provider: str = "", *, batch: bool = False) -> Price | None:
+        """Return the price of a unit (of units.UNITS) on a UTC day, or None where nobody says one.
+
+        model, provider: as anybody spells them. batch: whether it was asked in a batch.
+        """
+        name = self._meant(read(model, provider), day)
+        found = self._ruled(name, unit, day) or listed(name, unit, day)
+        if found is None:
+            return None
+        if unit == "cache_read":
+            found = self._not_above_input(found, name, day)
+        for rule, where in self._matching(name, day):
+            if rule.discount is not None:
+                paid = found.dollars * (1 - rule.discount)
+                found = replace(found, dollars=paid, remarks=(*found.remarks, f"{where}: discount {rule.discount}"))
+                break
+        for rule, where in self._matching(name, day) if batch else ():
+            if rule.batch is not None:
+                remark = f"{where}: {rule.batch} of it in a batch"
+                return replace(found, dollars=found.dollars * rule.batch, remarks=(*found.remarks, remark))
+        return found
+
+    def changes(self, model: str, first: date, last: date, provider: str = "") -> list[date]:
+        """Return the UTC days after the first, up to the last, on which a price of a model may begin, sorted."""
+        name = read(model, provider)
+        starts = {rule.from_ for rule in self._rules if rule.from_ is not None}
+        for day in (first, last):
+            known = entry(self._meant(name, day))
+            starts |= set() if known is None else set(begins(known[1]))
+        return sorted(day for day in starts if first < day <= last)
+
+    def elsewhere(self, model: str, unit: str, day: date, provider: str = "") -> list[tuple[str, Price]]:
+        """Return what other providers ask for a model of this name, the cheapest first: the provider and the price."""
+        name = self._meant(read(model, provider), day)
+        known = entry(name)
+        own = name.provider if known is None else known[0].id
+        found = []
+        for other in (other for other in providers() if other != own):
+            for spelt in (name.model, f"{own}/{name.model}"):
+                price = listed(ModelName(other, spelt), unit, day)
+                if price is not None:
+                    found.append((other, price))
+                    break
+        return sorted(found, key=lambda one: (one[1].dollars, one[0]))
+
+    def _matching(self, name: ModelName, day: date) -> list[tuple[PriceRule, str]]:
+        """Return the rules about a model and where they stand, those that count first."""
+        found = [(rule, f"ai.prices[{at}]") for at, rule in enumerate(self._rules) if rule.matches(name, day)]
+        return sorted(found, key=lambda one: one[0].from_ or date.min, reverse=True)
+
+    def _meant(self, name: ModelName, day: date) -> ModelName:
+        for _ in range(MEANT_AT_MOST):
+            means = next((rule.means for rule, _ in self._matching(name, day) if rule.means is not None), None)
+            if means is None:
+                break
+            name = read(means, name.provider)
+        return name
+
+    def _ruled(self, name: ModelName, unit: str, day: date) -> Price | None:
+        for rule, where in self._matching(name, day):
+            if unit in rule.prices:
+                dollars = rule.prices[unit]
+                return Price(dollars, UNITS[unit].per, dollars, where, name, rule.from_)
+        return None
+
+    def _not_above_input(self, price: Price, name: ModelName, day: date) -> Price:
+        """Return the price of cached input, which nobody charges more for than for the same input."""
+        whole = self._ruled(name, "input", day) or listed(name, "input", day)
+        if whole is None or price.dollars <= whole.dollars:
+            return price
+        return replace(whole, remarks=(*whole.remarks, "cached input is listed above input, which counts"))

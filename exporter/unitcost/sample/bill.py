@@ -14,7 +14,8 @@ from pathlib import Path
 from unitcost.sample.cluster import BILL_PERCENT, CLUSTER, volumes
 from unitcost.sample.company import FEATURE, UNIT, MonthOfCosts, so_far
 from unitcost.sample.customers import Customer, apportion
-from unitcost.sample.days import DAY_SECONDS, Clock, spread
+from unitcost.sample.days import DAY_SECONDS, Clock
+from unitcost.split import split
 
 COLUMNS = (
     "BilledCost", "BillingAccountId", "BillingCurrency", "BillingPeriodEnd", "BillingPeriodStart",
@@ -120,7 +121,7 @@ def _lines(month: MonthOfCosts, everyone: list[Customer]) -> Iterator[Line]:
 def _nodes(days: list[int]) -> list[list[int]]:
     """Split what all nodes cost on each day over them, to the last unit."""
     amounts = apportion(sum(days), NODE_SIZES)
-    nodes = [spread(amount, days) for amount in amounts[1:]]
+    nodes = [split(amount, days) for amount in amounts[1:]]
     first = [total - sum(parts) for total, *parts in zip(days, *nodes, strict=True)]
     return [first, *nodes]
 

@@ -15,7 +15,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from unitcost.sample.customers import NAMED, REQUESTS, Customer, apportion
-from unitcost.sample.days import DAY_SECONDS, Clock, Month, seeded, spread, trade
+from unitcost.sample.days import DAY_SECONDS, Clock, Month, seeded, trade
+from unitcost.split import split
 
 UNIT = 100_000_000
 """Units in a dollar: amounts have eight decimals, as bills do."""
@@ -83,10 +84,10 @@ def month_of_costs(
         month=month,
         direct=series,
         assistant=_assistant(clock, everyone) if month == clock.this else {},
-        nodes=spread(NODES * UNIT * month.level // 100, flat),
-        platform=spread(PLATFORM * UNIT * month.level // 100, busy),
+        nodes=split(NODES * UNIT * month.level // 100, flat),
+        platform=split(PLATFORM * UNIT * month.level // 100, busy),
         untagged={
-            service: spread(dollars * UNIT * month.level // 100, flat if service == "database" else busy)
+            service: split(dollars * UNIT * month.level // 100, flat if service == "database" else busy)
             for service, dollars in (UNTAGGED | (FORGOTTEN if month == clock.this else {})).items()
         },
         requests=_curves(requests, month, busy, here, f"requests {month.first}"),
@@ -151,7 +152,7 @@ def _curves(
     amounts: dict[str, int], month: Month, weights: list[int], here: dict[str, range], label: str
 ) -> dict[str, list[int]]:
     """Spread each customer's amount over the days; all but the named ones trade a part with a neighbour."""
-    curves = {tenant: spread(amount * month.level // 100, weights) for tenant, amount in amounts.items()}
+    curves = {tenant: split(amount * month.level // 100, weights) for tenant, amount in amounts.items()}
     named = {customer.id for customer in NAMED}
     others = [tenant for tenant in sorted(amounts, key=lambda tenant: (amounts[tenant], tenant)) if tenant not in named]
     trade([curves[tenant] for tenant in others], label)
@@ -174,4 +175,4 @@ def _assistant(clock: Clock, everyone: Sequence[Customer]) -> dict[str, list[int
     users = [staying[2], staying[14], staying[6], *staying[20:340:8]]
     shares = [*parts, *([(1 - sum(parts)) / (len(users) - len(parts))] * (len(users) - len(parts)))]
     amounts = apportion(FEATURE_DOLLARS * UNIT, shares)
-    return {tenant: spread(amount, weights) for tenant, amount in zip(users, amounts, strict=True)}
+    return {tenant: split(amount, weights) for tenant, amount in zip(users, amounts, strict=True)}

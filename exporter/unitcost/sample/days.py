@@ -87,18 +87,6 @@ def seeded(*parts: object) -> random.Random:
     return random.Random(":".join(map(str, parts)))
 
 
-def spread(amount: int, weights: Sequence[int]) -> list[int]:
-    """Split a whole amount by weights: the parts sum to it, and every beginning to its share, to within 1."""
-    total, done, parts = sum(weights), 0, []
-    reached = 0
-    for weight in weights:
-        reached += weight
-        until = amount * reached // total
-        parts.append(until - done)
-        done = until
-    return parts
-
-
 def trade(series: Sequence[list[int]], label: str) -> None:
     """Let neighbours take from and give to each other, day by day, so that no two curves look alike.
 

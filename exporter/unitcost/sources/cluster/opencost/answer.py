@@ -20,6 +20,7 @@ from unitcost.sources.cluster.opencost.errors import in_plain_words
 from unitcost.sources.cluster.opencost.names import Naming
 from unitcost.sources.json_pieces import Opened, Path
 from unitcost.sources.values import EXACT, LEDGER, plain, spelt
+from unitcost.split import split
 
 YEARS = range(1970, 3000)
 """A time outside of these is a slip: 0001-01-01 is what Go writes for no time at all."""
@@ -252,17 +253,10 @@ def days_of(start: datetime, end: datetime) -> list[tuple[date, datetime, dateti
 
 
 def spread(amount: Decimal, start: datetime, end: datetime) -> dict[date, Decimal]:
-    """Spread an amount over the UTC days of a span by time; the parts sum to the amount exactly."""
+    """Spread an amount of whole units of 1e-12 over the UTC days of a span by time; the parts sum to it exactly."""
     pieces = days_of(start, end)
-    whole = (end - start) // MICROSECOND
-    parts: dict[date, Decimal] = {}
-    left = amount
-    for day, since, until in pieces[:-1]:
-        share = EXACT.divide(EXACT.multiply(amount, Decimal((until - since) // MICROSECOND)), Decimal(whole))
-        parts[day] = share.quantize(LEDGER, context=EXACT)
-        left = EXACT.subtract(left, parts[day])
-    parts[pieces[-1][0]] = left
-    return parts
+    parts = split(int(EXACT.divide(amount, LEDGER)), [(until - since) // MICROSECOND for _, since, until in pieces])
+    return {day: EXACT.multiply(part, LEDGER) for (day, *_), part in zip(pieces, parts, strict=True)}
 
 
 MICROSECOND = timedelta(microseconds=1)

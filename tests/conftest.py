@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.fakes.sample_ledger import filled_once
 from unitcost.redaction import SECRETS
 
 UNPACKED = Path(__file__).parents[1] / ".make" / "tools" / "usr" / "bin"
@@ -59,6 +60,12 @@ def _no_secrets_of_others() -> Iterator[None]:
     """Forget the secrets of a test: what is one there may be any word elsewhere."""
     yield
     SECRETS.clear()
+
+
+@pytest.fixture(scope="session")
+def sample_company(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return the folder of the sample company as of AS_OF with its ledger; copy it to change something."""
+    return filled_once(tmp_path_factory)
 
 
 @pytest.fixture

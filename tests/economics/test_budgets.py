@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import shutil
+from contextlib import closing
 from datetime import date
 from decimal import Decimal
 from pathlib import Path
 
 import pytest
+from prometheus_client.parser import text_string_to_metric_families
 
 from tests.fakes.company import NOW, YESTERDAY, Company, cost, days_until, mrr
+from tests.fakes.sample_ledger import AS_OF
 from tests.fakes.stored import utc
-from unitcost import sample
 from unitcost.config.directory import Directory, Tenant
 from unitcost.config.load import load
 from unitcost.config.sections import Budget, Plan
@@ -159,16 +162,26 @@ def test_a_plan_with_a_target_margin_says_it() -> None:
     assert Company().gauges(plans=plans)["plan_target_margin_ratio"] == {("pro",): 0.6, ("new",): 0.0}
 
 
-def test_the_samples_new_ai_feature_takes_some_customers_over_their_budgets(tmp_path: Path) -> None:
-    config, directory = load(sample.write(tmp_path, NOW))
-    ledger = Ledger(None)
-    assert Refresher(config, directory, ledger, Current(), lambda: NOW).refresh()
-    used = dict(ledger.rows("SELECT tenant, used_ratio FROM tenant_budget"))
+def test_the_samples_new_ai_feature_takes_some_customers_over_their_budgets(
+    sample_company: Path, tmp_path: Path
+) -> None:
+    folder = shutil.copytree(sample_company, tmp_path / "sample")
+    config, directory = load(folder / "unitcost.yaml")
+    current = Current()
+    with closing(Ledger(config.state_dir)) as ledger:
+        assert Refresher(config, directory, ledger, current, lambda: AS_OF).publish()
+    snapshot = current.get()
+    assert snapshot is not None
+    used = {
+        sample.labels["tenant"]: sample.value
+        for family in text_string_to_metric_families(snapshot.text.decode())
+        for sample in family.samples
+        if sample.name == USED
+    }
     over = {name for name, ratio in used.items() if ratio > 1}
     assert over >= {"maple-homes", "willow-analytics", "birch-commerce"}
     assert 5 <= len(over) <= 15
     assert 5 <= sum(0.75 <= ratio <= 1 for ratio in used.values()) <= 40
-    ledger.close()
 
 
 def test_budgets_that_cannot_be_are_mistakes_with_their_place(tmp_path: Path) -> None:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import csv
 import json
+import shutil
 from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
 
 import pytest
 
+from tests.fakes.sample_ledger import AS_OF
 from unitcost.cli.main import main
 from unitcost.config.load import load
 from unitcost.ledger.store import Ledger
@@ -67,8 +69,11 @@ def test_the_totals_served_are_the_totals_in_the_files(config: Path) -> None:
     ledger.close()
 
 
-def test_the_report_of_the_sample_is_the_table_of_the_design(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["report", "--sample", "--window", "last_month", "--as-of", "2026-11-23T12:00:00Z"]) == 0
+def test_the_report_of_the_sample_is_the_table_of_the_design(
+    sample_company: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config = shutil.copytree(sample_company, tmp_path / "sample") / "unitcost.yaml"
+    assert main(["report", "--config", str(config), "--window", "last_month", "--as-of", AS_OF.isoformat()]) == 0
     lines = {line.split("  ")[0]: line.split() for line in capsys.readouterr().out.splitlines() if line}
     assert lines["acme"][-6:] == ["850.00", "5,000.00", "4,150.00", "83%", "800,000", "0.00106"]
     assert lines["beta"][-6:-2] == ["120.00", "299.00", "179.00", "60%"]

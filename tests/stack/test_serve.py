@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -36,9 +37,11 @@ def company(folder: Path, url: str) -> None:
 
 @pytest.mark.needs("prometheus", "promtool")
 def test_a_real_prometheus_scrapes_the_sample_in_both_formats_and_answers_with_the_bill_and_what_happened(
+    sample_company: Path,
     tmp_path: Path,
 ) -> None:
-    with exporter(tmp_path, "--sample", "--as-of", AS_OF) as unitcost:
+    config = shutil.copytree(sample_company, tmp_path / "sample") / "unitcost.yaml"
+    with exporter(tmp_path, "--config", str(config), "--as-of", AS_OF) as unitcost:
         wait_for(unitcost.ready, "the first snapshot")
         checked = subprocess.run(
             ["promtool", "check", "metrics"], input=unitcost.get().content, capture_output=True, check=False

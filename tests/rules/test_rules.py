@@ -110,10 +110,11 @@ def test_nothing_is_lost_on_the_way_into_yaml() -> None:
                     assert one["annotations"]["description"] == rule.description.strip()
 
 
-@pytest.mark.parametrize("rule", RULES_BY_NAME.values(), ids=RULES_BY_NAME.keys())
-def test_line_breaks_change_only_white_space(rule: Alert | Record) -> None:
-    assert re.sub(r"\s", "", layout(rule.expression)) == re.sub(r"\s", "", rule.expression)
-    assert max(map(len, layout(rule.expression).splitlines())) <= 130
+def test_line_breaks_change_only_white_space() -> None:
+    laid_out = {name: (rule.expression, layout(rule.expression)) for name, rule in RULES_BY_NAME.items()}
+    changed = [name for name, (before, after) in laid_out.items() if "".join(before.split()) != "".join(after.split())]
+    too_long = [name for name, (_, after) in laid_out.items() if max(map(len, after.splitlines())) > 130]
+    assert (changed, too_long) == ([], [])
 
 
 ANNOTATIONS = {"summary", "description", "runbook_url", "dashboard"}

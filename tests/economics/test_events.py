@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
@@ -358,10 +359,22 @@ def test_what_changed_adds_up_to_the_difference_between_the_last_known_day_and_t
         if amount is not None and number in known
     ]
     found.put_all("revenue", [days[number] for number in known], revenue=rows)
-    found.gauges()
-    happened = found.ledger.rows("SELECT tenant, day, coalesce(after, 0) - coalesce(before, 0) FROM happening")
+    happened = [
+        (tenant, date.fromisoformat(day), grown(text))
+        for _, day, tenant, _, text in found.gauges()["unitcost_event_timestamp_seconds"]
+        if tenant
+    ]
     for name, amounts in said.items():
-        grown = sum(change for tenant, _, change in happened if tenant == name)
-        assert grown == (amounts[known[-1]] or 0) - (amounts[known[0]] or 0)
+        together = sum(change for tenant, _, change in happened if tenant == name)
+        assert together == (amounts[known[-1]] or 0) - (amounts[known[0]] or 0)
     assert {day for _, day, _ in happened} <= {days[number] for number in known[1:]}
     assert len({(tenant, day) for tenant, day, _ in happened}) == len(happened), "one a customer and day"
+
+
+def grown(text: str) -> int:
+    """Return by how much the MRR of a customer grew in what is told of it."""
+    found = re.search(r", MRR (?P<was>was )?\$(?P<amount>\d+)(?: → \$(?P<after>\d+))?$", text)
+    if found is None:
+        return 0
+    amount = int(found["amount"])
+    return int(found["after"]) - amount if found["after"] else -amount if found["was"] else amount

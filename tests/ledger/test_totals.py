@@ -14,6 +14,7 @@ import pytest
 from tests.fakes.sample_ledger import AS_OF
 from unitcost.cli.main import main
 from unitcost.config.load import load
+from unitcost.economics.margin import margin_rows
 from unitcost.ledger.store import Ledger
 from unitcost.run.refresh import Refresher
 from unitcost.web.snapshot import Current
@@ -60,11 +61,13 @@ def test_the_totals_served_are_the_totals_in_the_files(config: Path) -> None:
     problems = [line for runner in refresher.runners for line in runner.problems]
     assert [line.partition(":")[0] for line in problems] == ["cluster"], problems
     assert "no workload has a tenant" in problems[0]
-    served = dict(ledger.rows("SELECT source, sum(amount) FROM window_counted WHERE span = '900d' GROUP BY source"))
-    assert served == {"cluster": opencost_total(), "bill": bill_total()}
-    [(tenants,)] = ledger.rows("SELECT sum(cost) FROM window_tenant_component WHERE span = '900d'")
-    nobody = dict(ledger.rows("SELECT source, sum(amount) FROM window_unallocated WHERE span = '900d' GROUP BY source"))
-    assert tenants == bill_total("application")
+    *tenants, unallocated, total = margin_rows(ledger, "900d")
+    assert sum(line.cost or 0 for line in tenants) == bill_total("application")
+    assert unallocated.cost == opencost_total() + bill_total() - bill_total("application")
+    assert total.cost == opencost_total() + bill_total()
+    counted = dict(ledger.rows("SELECT source, sum(amount) FROM counted_day GROUP BY source"))
+    nobody = dict(ledger.rows("SELECT source, sum(amount) FROM unallocated_day GROUP BY source"))
+    assert counted == {"cluster": opencost_total(), "bill": bill_total()}
     assert nobody == {"cluster": opencost_total(), "bill": bill_total() - bill_total("application")}
     ledger.close()
 

@@ -34,7 +34,7 @@ def at(day: date) -> datetime:
 def delivered(found: Company, amounts: Mapping[date, str], now: datetime, source: str = "bill") -> None:
     """Deliver whole days and derive."""
     found.put(source, [*amounts], cost=[cost("acme", amount, day=day) for day, amount in amounts.items()])
-    found.gauges(now=now)
+    derive(found.ledger, found.model, now, timedelta(90))
 
 
 @pytest.fixture

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import closing
 from datetime import date, timedelta
 from decimal import Decimal
@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from tests.fakes.company import NOW, YESTERDAY, Company, cost, days_until, mrr
 from tests.fakes.stored import utc
 from unitcost.days import DEFAULT_WINDOWS, is_named, is_window, served, window
-from unitcost.facts import Usage
+from unitcost.facts import Cost, Usage
 
 HISTORY = timedelta(days=93)
 
@@ -71,15 +71,17 @@ def company() -> Iterator[Company]:
         yield made
 
 
-def fill(company: Company, days: list[date], *, bill: list[date] | None = None) -> None:
-    company.put("cluster", days)
-    company.put("bill", days if bill is None else bill, cost=[cost("acme", "3", day=day) for day in days])
-    company.put("usage", days, usage=[Usage(day, "acme", "requests", Decimal(10)) for day in days])
-    company.put("revenue", days, revenue=[mrr("acme", "310", day) for day in days])
+def fill(company: Company, days: list[date], *, bill: Sequence[Cost]) -> None:
+    """Store what all sources say of these days; the bill knows those of its costs."""
+    company.put_all("cluster", days)
+    company.put_all("bill", sorted({row.day for row in bill}), cost=bill)
+    company.put_all("usage", days, usage=[Usage(day, "acme", "requests", Decimal(10)) for day in days])
+    company.put_all("revenue", days, revenue=[mrr("acme", "310", day) for day in days])
 
 
 def test_a_window_is_served_beside_what_it_is_compared_with(company: Company) -> None:
-    fill(company, days_until(YESTERDAY, 62))
+    days = days_until(YESTERDAY, 62)
+    fill(company, days, bill=[cost("acme", "3", day=day) for day in days])
     gauges = company.all_gauges(("30d", "last_month"))
     assert gauges["tenant_cost_dollars"]["acme", "compute", "prev_30d"] == 90
     assert gauges["platform_cost_dollars"]["compute", "prev_30d"] == 90
@@ -95,7 +97,7 @@ def test_a_window_is_served_beside_what_it_is_compared_with(company: Company) ->
 @pytest.mark.parametrize("missing", [0, 17, 29])
 def test_where_a_day_is_missing_nothing_is_compared(company: Company, missing: int) -> None:
     days = days_until(YESTERDAY, 60)
-    fill(company, days, bill=[day for day in days if day != days[missing]])
+    fill(company, days, bill=[cost("acme", "3", day=day) for day in days if day != days[missing]])
     gauges = company.all_gauges(("30d",))
     assert gauges["tenant_cost_dollars"]["acme", "compute", "30d"] == 90
     for metric in ("tenant_cost_dollars", "platform_cost_dollars", "bill_dollars", "allocated_cost_dollars"):
@@ -108,9 +110,8 @@ def test_where_a_day_is_missing_nothing_is_compared(company: Company, missing: i
 
 def test_what_is_new_or_gone_is_0_in_the_other_window(company: Company) -> None:
     days = days_until(YESTERDAY, 60)
-    fill(company, days)
-    company.put("bill", days[:30], cost=[cost("gone", "5", "ai", day) for day in days[:30]])
-    company.put("bill", days[30:], cost=[cost("new", "7", "ai", day) for day in days[30:]])
+    gone = [cost("gone", "5", "ai", day) for day in days[:30]]
+    fill(company, days, bill=[*gone, *(cost("new", "7", "ai", day) for day in days[30:])])
     costs = company.all_gauges(("30d",))["tenant_cost_dollars"]
     assert (costs["gone", "ai", "prev_30d"], costs["gone", "ai", "30d"]) == (150, 0)
     assert (costs["new", "ai", "prev_30d"], costs["new", "ai", "30d"]) == (0, 210)
@@ -120,10 +121,10 @@ def test_a_source_that_windows_may_lack_decides_only_where_no_other_does() -> No
     company = Company(sources=(("bill", "bill", True), ("extra", "bill", False)))
     days = days_until(YESTERDAY, 60)
     with closing(company.ledger):
-        company.put("bill", days, cost=[cost("acme", "3", day=day) for day in days])
-        company.put("extra", days[40:], cost=[cost("acme", "1", day=day) for day in days[40:]])
+        company.put_all("bill", days, cost=[cost("acme", "3", day=day) for day in days])
+        company.put_all("extra", days[40:], cost=[cost("acme", "1", day=day) for day in days[40:]])
         assert company.all_gauges(("30d",))["tenant_cost_dollars"]["acme", "compute", "prev_30d"] == 90
     company = Company(sources=(("extra", "bill", False),))
     with closing(company.ledger):
-        company.put("extra", days[1:], cost=[cost("acme", "1", day=day) for day in days[1:]])
+        company.put_all("extra", days[1:], cost=[cost("acme", "1", day=day) for day in days[1:]])
         assert ("acme", "compute", "prev_30d") not in company.all_gauges(("30d",))["tenant_cost_dollars"]

@@ -274,7 +274,7 @@ def test_beyond_the_limit_the_cheapest_fold_into_other_and_every_sum_stays(
     names = {name for name, _ in spent}
     company.put("usage", [YESTERDAY], usage=[Usage(YESTERDAY, name, "requests", Decimal(3)) for name in names])
     company.put("revenue", [YESTERDAY], revenue=[mrr(name, "300") for name in names])
-    whole, folded = company.gauges(), company.gauges(limit=limit)
+    whole, folded = company.gauges(), company.seen(limit=limit)
     for name in ("tenant_cost_dollars", "tenant_revenue_dollars", "tenant_margin_dollars", "tenant_usage"):
         assert sum(folded[name].values()) == pytest.approx(sum(whole[name].values()))
     tenants = {labels[0] for labels in folded["tenant_usage"]}

@@ -255,7 +255,7 @@ def make(tmp_path: Path) -> Make:
             (tmp_path / f"{name}.csv").write_text(content, encoding="utf-8")
         path = tmp_path / "unitcost.yaml"
         path.write_text(
-            f"currency: {{code: USD{rates}}}\nwindows: [1d, 30d]\nstate_dir: state\nsources:\n"
+            f"currency: {{code: USD{rates}}}\nhistory: 32d\nwindows: [1d, 30d]\nstate_dir: state\nsources:\n"
             "  bill: {type: focus, path: bill.csv}\n"
             "  mrr: {type: csv_revenue, path: mrr.csv}\n"
             "  usage: {type: csv_usage, path: usage.csv}\n"

@@ -125,7 +125,7 @@ def basic(url: str) -> dict[str, Any]:
     """Return what stands in the file at first. url: of the server of usage."""
     return {
         "tenants": {"directory": "tenants.csv"},
-        "history": "22d",
+        "history": "4d",
         "refresh": {"every": "1h"},
         "state_dir": "state",
         "currency": {"rates": {"EUR": 2}, "as_of": "2026-11-01"},

@@ -19,6 +19,8 @@ from unitcost.web.snapshot import Current
 
 YAML = """
 tenants: {directory: tenants.csv}
+history: 3d
+windows: [1d]
 sources:
   revenue: {type: csv_revenue, path: mrr.csv}
 """

@@ -34,7 +34,7 @@ def unallocated(component: str) -> Seen:
 CHANGES: dict[str, tuple[object, Seen, object, object]] = {
     "tenants": ({"directory": "others.csv"}, served('name="Another Acme"'), False, True),
     "refresh": ({"every": "1s"}, lambda given: any((given.folder / "state").glob("copies/*")), False, True),
-    "history": ("30d", lambda given: given.ledger.known("usage").days, 23, 31),
+    "history": ("9d", lambda given: given.ledger.known("usage").days, 5, 10),
     "copies": ({"keep": 1}, lambda given: given.refresher.config.copies.keep, 0, 1),
     "currency": ({"rates": {"EUR": 3}, "as_of": "2026-11-02"}, unallocated("other"), 10.0, 15.0),
     "sources": (

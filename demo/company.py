@@ -68,17 +68,15 @@ def write_history(config: Path, folder: Path, first: date, output: Path) -> int:
         return sum(not line.startswith(b"#") for line in lines)
 
 
-def bring_in(
-    promtool: str, config: Path, folder: Path, data: Path, say: Callable[[str], None], count: int = DAYS
-) -> None:
-    """Import so many of the company's days until yesterday into Prometheus' folder data; days it has are left alone.
+def bring_in(promtool: str, config: Path, folder: Path, data: Path, say: Callable[[str], None]) -> None:
+    """Import the company's last DAYS days until yesterday into Prometheus' folder data; days it has are left alone.
 
     Prometheus must not run. say takes a line with figures. Raises StartError when a program fails.
     """
     data.mkdir(exist_ok=True)
     marker = data / "imported-until"
     last = datetime.now(UTC).date() - timedelta(1)
-    first = last - timedelta(count - 1)
+    first = last - timedelta(DAYS - 1)
     if marker.exists():
         first = max(first, date.fromisoformat(marker.read_text(encoding="utf-8").strip()) + timedelta(1))
     if first > last:

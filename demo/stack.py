@@ -16,7 +16,7 @@ import requests
 import yaml
 
 from demo.cluster_metrics import Cluster, whole_day
-from demo.company import DAYS, bring_in, bring_in_cluster, keep_up, write_company
+from demo.company import bring_in, bring_in_cluster, keep_up, write_company
 from demo.listen import listening
 from demo.notices import show
 from demo.processes import Program, StartError, answers, find, running, wait_for
@@ -44,8 +44,8 @@ class Stack:
 
 
 @contextmanager
-def stack(folder: Path, ports: Ports, say: Callable[[str], None], past_days: int = DAYS) -> Iterator[Stack]:
-    """Run the demo on loopback until the block ends; its files are in folder. past_days: of history.
+def stack(folder: Path, ports: Ports, say: Callable[[str], None]) -> Iterator[Stack]:
+    """Run the demo on loopback until the block ends; its files are in folder.
 
     say takes a line at each step. Raises StartError.
     """
@@ -57,7 +57,7 @@ def stack(folder: Path, ports: Ports, say: Callable[[str], None], past_days: int
     config = write_company(folder / "company", f"http://{HOST}:{ports.exporter}")
     say(f"wrote the sample company to {config.parent} in {time.monotonic() - began:.1f} s")
 
-    bring_in(promtool, config, folder, folder / "prometheus", say, past_days)
+    bring_in(promtool, config, folder, folder / "prometheus", say)
     if write_rules(["--config", str(config), "--output", str(folder / "rules")]):
         raise StartError("the rules could not be written")
     _write(folder / "prometheus.yml", prometheus_config(ports, folder / "rules" / "prometheus"))

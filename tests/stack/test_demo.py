@@ -1,21 +1,15 @@
-"""The demo: its parts, and the whole as `make demo` starts it."""
+"""The parts of the demo; test_demo_whole.py is about all of it together."""
 
 from __future__ import annotations
 
-import csv
 import json
 import os
 import re
-import shutil
 import signal
-import subprocess
 import sys
-from collections.abc import Iterator
-from dataclasses import dataclass, fields
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
-from urllib.parse import urljoin
 
 import pytest
 import requests
@@ -25,14 +19,9 @@ from demo import notices
 from demo.cluster_metrics import CADVISOR, KUBE_STATE_METRICS, OPENCOST, PATHS, WARNING, Cluster, whole_day
 from demo.company import renew, write_company
 from demo.listen import listening
-from demo.processes import StartError, find, free_port, run, running, stop, wait_for
+from demo.processes import StartError, find, free_port, run, running
 from demo.settings import Ports
-from rules.promql import select
-from tests.fakes.processes import PrometheusServer
-from unitcost.metrics.catalogue import TENANT_COST
 from unitcost.metrics.external import EXTERNAL
-from unitcost.metrics.metric import Metric
-from unitcost.metrics.recorded import LIVE_ALLOCATED, LIVE_COMPUTE, LIVE_CPU, LIVE_CPU_USED, LIVE_NODES
 
 NOW = datetime(2026, 11, 23, 12, tzinfo=UTC)
 ROOT = Path(__file__).resolve().parents[2]
@@ -241,148 +230,3 @@ def test_what_is_no_notification_is_refused_and_does_not_end_the_listening() -> 
         assert requests.get(url, timeout=5).status_code == 404
         assert requests.post(url, data=notification(), timeout=5).text == "ok"
     assert len(seen) == 1
-
-
-# the whole
-
-
-@dataclass
-class Demo:
-    process: subprocess.Popen[bytes]
-    folder: Path
-    ports: Ports
-    output: Path
-
-    @property
-    def prometheus(self) -> PrometheusServer:
-        return PrometheusServer(f"http://127.0.0.1:{self.ports.prometheus}")
-
-    def said(self) -> str:
-        return self.output.read_text()
-
-
-@pytest.fixture(scope="module")
-def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Demo]:
-    folder, ports = tmp_path_factory.mktemp("demo"), Ports.free()
-    flags = [f"--{field.name}={getattr(ports, field.name)}" for field in fields(ports)]
-    output = folder.parent / "demo.txt"
-    with output.open("wb") as out:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "demo", "--folder", str(folder), *flags], cwd=ROOT, stdout=out, stderr=out
-        )
-    found = Demo(process, folder, ports, output)
-    try:
-        wait_for(lambda: "Everything runs" in found.said() or process.poll() is not None, "the demo is ready", 400)
-        assert process.poll() is None, found.said()
-        yield found
-    finally:
-        stop(process)
-
-
-@pytest.mark.needs("prometheus", "promtool", "prometheus-alertmanager")
-def test_the_demo_has_ninety_days_and_a_day_in_it_is_the_ledger_s(demo: Demo) -> None:
-    match = re.search(r"Everything runs, with (\d+) days of history", demo.said())
-    assert match is not None, demo.said()
-    assert int(match[1]) >= 90
-    assert re.search(r"imported [\d,]{7,} samples in [\d.]+ s", demo.said())
-    day = datetime.now(UTC).date() - timedelta(45)
-    gauge = select(TENANT_COST, window="1d")
-    # what was said during the day after it
-    found = demo.prometheus.query(f"sum by (tenant) (last_over_time({gauge}[23h]))", f"{day + timedelta(1)}T23:59:59Z")
-    said = {row["metric"]["tenant"]: float(row["value"][1]) for row in found}
-    # a ledger of its own: the demo's exporter has the one in `state`
-    copy = demo.folder.parent / "copy"
-    shutil.copytree(demo.folder / "company", copy, ignore=shutil.ignore_patterns("state"))
-    command = [sys.executable, "-m", "unitcost", "report", "--config", str(copy / "unitcost.yaml")]
-    command += ["--window", "1d", "--format", "csv", "--as-of", f"{day + timedelta(1)}T12:00:00Z"]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    rows = list(csv.DictReader(done.stdout.splitlines()))
-    costs = {row["tenant"]: float(row["cost"]) for row in rows if row["kind"] == "tenant"}
-    assert len(costs) > 400
-    assert said == pytest.approx(costs)
-
-
-@pytest.mark.needs("prometheus", "promtool", "prometheus-alertmanager")
-def test_every_rule_is_evaluated_without_an_error_and_every_target_is_up(demo: Demo) -> None:
-    rules = [rule for group in demo.prometheus.get("rules")["groups"] for rule in group["rules"]]
-    assert len(rules) > 30
-    assert {rule["health"] for rule in rules} == {"ok"}, [rule for rule in rules if rule["health"] != "ok"]
-    targets = demo.prometheus.get("targets")["activeTargets"]
-    health = {target["labels"]["job"]: target["health"] for target in targets}
-    assert health == dict.fromkeys(("unitcost", "opencost", "kube-state-metrics", "kubelet"), "up")
-
-
-@pytest.mark.needs("prometheus", "promtool", "prometheus-alertmanager")
-def test_the_live_rules_say_what_the_made_up_cluster_costs(demo: Demo) -> None:
-    now = datetime.now(UTC)
-    [entries] = json.loads(whole_day(demo.folder / "company", now).read_text())["data"]
-    acme = sum(e["cpuCost"] + e["ramCost"] for name, e in entries.items() if name.startswith("acme/"))
-    wait_for(lambda: demo.prometheus.has(select(LIVE_CPU_USED, tenant="acme")), "two scrapes of cAdvisor", 90)
-    [live] = demo.prometheus.query(select(LIVE_COMPUTE, tenant="acme"))
-    assert float(live["value"][1]) * 24 == pytest.approx(acme)
-    [allocated] = demo.prometheus.query(select(LIVE_CPU, tenant="acme"))
-    [used] = demo.prometheus.query(select(LIVE_CPU_USED, tenant="acme"))
-    assert 0 < float(used["value"][1]) < float(allocated["value"][1])
-
-
-@pytest.mark.needs("prometheus", "promtool", "prometheus-alertmanager")
-@pytest.mark.parametrize("metric", [LIVE_NODES, LIVE_ALLOCATED, LIVE_CPU, LIVE_CPU_USED], ids=lambda one: one.name)
-def test_the_cluster_has_a_day_of_history_and_the_rules_continue_its_series(demo: Demo, metric: Metric) -> None:
-    wait_for(lambda: demo.prometheus.has(select(metric)), "the rule is evaluated", 90)
-    [every] = demo.prometheus.query(f"count(last_over_time({select(metric)}[25h]))")
-    [now] = demo.prometheus.query(f"count({select(metric)})")
-    assert every["value"][1] == now["value"][1], "the same labels then and now"
-    for hours in (1, 12, 23):
-        [before] = demo.prometheus.query(f"sum({select(metric)} offset {hours}h)")
-        # What is used is known of no pod as soon as the demo has begun, and of each a part of what it is allocated.
-        [whole] = demo.prometheus.query(f"sum({select(LIVE_CPU if metric is LIVE_CPU_USED else metric)})")
-        part = float(before["value"][1]) / float(whole["value"][1])
-        assert 0.2 < part < 0.75 if metric is LIVE_CPU_USED else part == pytest.approx(1), hours
-
-
-@pytest.mark.needs("prometheus", "promtool", "prometheus-alertmanager")
-def test_alerts_are_printed_as_a_person_reads_them(demo: Demo) -> None:
-    wait_for(lambda: "Maple Homes GmbH" in demo.said(), "a notification about the customer over its budget", 120)
-
-
-@pytest.mark.needs("prometheus", "promtool", "prometheus-alertmanager")
-def test_alerts_lead_to_the_runbooks_that_the_demos_exporter_serves(demo: Demo) -> None:
-    wait_for(lambda: "/runbooks/" in demo.said(), "a notification that says what to do", 120)
-    for url in set(re.findall(r"http://\S+/runbooks/\w+", demo.said())):
-        assert url.rpartition("/")[2] in requests.get(url, timeout=10).text
-
-
-@pytest.mark.needs("prometheus", "promtool", "prometheus-alertmanager")
-def test_every_page_that_the_demo_names_is_there_with_its_scripts_and_styles(demo: Demo) -> None:
-    servers = re.findall(r"^  \w+ +(http://127\.0\.0\.1:\d+)/(?:   (.*))?$", demo.said(), re.MULTILINE)
-    pages = [server + path for server, paths in servers for path in ("/", *re.findall(r"/[\w/]+", paths))]
-    assert len(pages) == 3 + 1 + 3, demo.said()
-    for url in pages:
-        answer = requests.get(url, timeout=10)
-        assert answer.ok, url
-        assert len(answer.content) > 1000, f"{url}: a page and not only a word"
-        for part in re.findall(r'(?:src|href)="([^"]+\.(?:js|css)[^"]*)"', answer.text):
-            assert requests.get(urljoin(answer.url, part), timeout=10).ok, (url, part)
-
-
-@pytest.mark.needs("prometheus", "promtool", "prometheus-alertmanager")
-def test_ctrl_c_stops_the_demo_and_leaves_no_process_and_no_port(demo: Demo) -> None:
-    assert in_folder(demo.folder)
-    demo.process.send_signal(signal.SIGINT)
-    assert demo.process.wait(60) == 0
-    assert demo.said().endswith("stopped\n")
-    assert in_folder(demo.folder) == []
-    demo.ports.check()
-
-
-def in_folder(folder: Path) -> list[str]:
-    """Return the command lines of running programs that name a folder; our own is not meant."""
-    found = []
-    for entry in Path("/proc").iterdir():
-        try:
-            command = (entry / "cmdline").read_bytes() if entry.name.isdecimal() else b""
-        except OSError:
-            continue
-        if str(folder).encode() + b"/" in command:
-            found.append(command.replace(b"\0", b" ").decode())
-    return found

@@ -4,37 +4,29 @@ from __future__ import annotations
 
 import re
 import subprocess
-import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 import pytest
-import requests
 
 from dashboards.pages.parts import EARLIER
 from dashboards.panels import GREY
-from demo.settings import Ports
-from demo.stack import stack
-from rules.promql import select
 from tests.fakes.company import Company, cost, mrr
-from tests.fakes.pages import DAY, UIDS, Json, expressions, filled, midnights, page, panel, panels
-from tests.fakes.processes import PrometheusServer, prometheus, wait_for
+from tests.fakes.pages import UIDS, expressions, filled, midnights, page, panel, panels
+from tests.fakes.processes import PrometheusServer, prometheus
 from unitcost.cli.backfill import write
 from unitcost.config.model import Config
 from unitcost.config.sections import Limits
 from unitcost.economics.margin import MarginRow, margin_rows
 from unitcost.economics.windows import look
 from unitcost.ledger.derive import derive
-from unitcost.metrics.catalogue import SOURCE_DURATION
 from unitcost.metrics.exposition import Family, openmetrics_head, timed_lines
-from unitcost.metrics.external import ALERTS
 from unitcost.metrics.families import families
 from unitcost.metrics.history import Past
-from unitcost.metrics.recorded import LIVE_CPU_USED
 from unitcost.metrics.state import ExporterState
 from unitcost.run.setup import terms
 
@@ -323,6 +315,13 @@ def test_figures_are_those_that_the_report_prints(young: PrometheusServer, told:
     assert shown == pytest.approx({line.tenant: float(line.cost or 0) for line in told[period] if line.tenant})
 
 
+@pytest.fixture(scope="module")
+def nothing(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PrometheusServer]:
+    """A Prometheus that has scraped nothing yet."""
+    with prometheus(tmp_path_factory.mktemp("nothing"), {}) as server:
+        yield server
+
+
 @pytest.mark.parametrize("uid", UIDS)
 def test_where_nothing_is_known_nothing_is_said_to_be_fine(nothing: PrometheusServer, uid: str) -> None:
     values = {"tenant": ".*", "dimension": "feature", "period": "30d", "month": "2026-10"}
@@ -355,175 +354,3 @@ def test_where_the_exporter_restarts_or_the_past_is_chosen_figures_stay_and_coun
         found = [float(young.query(expr, str(at.timestamp()))[0]["value"][1]) for expr in asked_for]
         whole = round(sum(value for (_, day), value in truth().items() if day <= str(last)), 2)
         assert found == pytest.approx([whole, 0.0, whole, 0.0]), at
-
-
-# the demo's company
-
-
-@pytest.fixture(scope="module")
-def nothing(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PrometheusServer]:
-    """A Prometheus that has scraped nothing yet."""
-    with prometheus(tmp_path_factory.mktemp("nothing"), {}) as server:
-        yield server
-
-
-@dataclass(frozen=True)
-class Demo:
-    """The running demo, and the page's time range."""
-
-    server: PrometheusServer
-    start: float
-    end: float
-
-    def ask(self, expr: str, *, instant: bool, step: int, hours: float | None = None) -> list[dict[str, Any]]:
-        """Ask as Grafana does; fail with Prometheus' words."""
-        expr = filled(expr, {"__to": f"{self.end:.0f}"})
-        if instant:
-            path, params = "query", {"time": str(self.end)}
-        else:
-            start = self.start if hours is None else self.end - hours * 3600
-            path, params = (
-                "query_range",
-                {
-                    "start": str(start // step * step),
-                    "end": str(self.end // step * step),
-                    "step": str(step),
-                },
-            )
-        answer = requests.get(f"{self.server.url}/api/v1/{path}", params={"query": expr, **params}, timeout=60).json()
-        assert answer["status"] == "success", (answer.get("error"), expr)
-        return list(answer["data"]["result"])
-
-    def values(self, board: Json) -> dict[str, str]:
-        """Return a value for every variable of a page but the customers: what the page opens with, else the first."""
-        found = {}
-        for variable in board["templating"]["list"][1:]:
-            if variable["type"] == "custom":
-                found[variable["name"]] = variable["current"]["value"]
-            elif variable["name"] == "month":
-                found["month"] = max(self.choices(variable).values())
-            elif variable["query"].startswith("label_values("):
-                metric, label = variable["query"].removeprefix("label_values(").removesuffix(")").rsplit(", ", 1)
-                known = self.server.get(f"label/{label}/values", **{"match[]": metric})
-                found[variable["name"]] = variable["current"].get("value") or known[0]
-                assert found[variable["name"]] in known
-        return found
-
-    def choices(self, variable: Json, at: float | None = None) -> dict[str, str]:
-        """Return text → value as Grafana fills the drop-down: from each series, written in one line, by the regex.
-
-        at: the end of the time range (Unix time), else that of the page.
-        """
-        expr = variable["query"].removeprefix("query_result(").removesuffix(")")
-        regex = re.compile(variable["regex"].strip("/").replace("(?<", "(?P<"))
-        found = {}
-        for series in self.server.query(expr, str(at or self.end)):
-            labels = ",".join(f'{name}="{value}"' for name, value in sorted(series["metric"].items()))
-            match = regex.search(f"{{{labels}}} {series['value'][1]} {series['value'][0] * 1000:.0f}")
-            assert match, labels
-            value = match.groupdict().get("value") or match[1]
-            found[match.groupdict().get("text") or value] = value
-        return found
-
-
-@pytest.fixture(scope="module")
-def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Demo]:
-    """Return the demo with its history, scraped until an alert about a customer fires and live graphs have a point.
-
-    The alert may fire at the first evaluation; a graph's last point is up to a step before the end.
-    """
-    firing = select(ALERTS, alertstate="firing", tenant="maple-homes")
-    with stack(tmp_path_factory.mktemp("demo"), Ports.free(), print, past_days=20) as running:
-        server = PrometheusServer(f"http://127.0.0.1:{running.ports.prometheus}")
-        wait_for(lambda: server.has(firing), "an alert about maple-homes fires", 180)
-        for live in (LIVE_CPU_USED, SOURCE_DURATION):
-            begun = f"{select(live)} offset {LIVE_STEP}s"
-            wait_for(lambda begun=begun: server.has(begun), "what is live is older than a step of its graphs", 120)  # type: ignore[misc]
-        now = time.time()
-        yield Demo(server, now - 90 * DAY, now)
-
-
-NO_REVENUE = {
-    "unitcost-tenant": {"Margin", "Margin, over 30 days up to each day"},
-    "unitcost-ai": {"Margin", "Margin, with and without AI"},
-}
-"""Page → panels that a customer without revenue leaves empty: there is no ratio of nothing."""
-
-EMPTY: Mapping[str, Mapping[str, set[str]]] = {"delta": NO_REVENUE}
-"""Customer → page → panels that have nothing to show of it, and say so."""
-
-LIVE_STEP = 15
-"""Seconds between the points of a graph of live figures."""
-
-CUSTOMERS = {"acme": "acme", "maple-homes": "maple-homes", "delta": "delta", "All": ".*"}
-
-
-def without_an_answer(demo: Demo, uid: str, tenant: str) -> list[str]:
-    """Ask every query of a page; return the panels of which none has an answer."""
-    board = page(uid)
-    values = demo.values(board) | {"tenant": tenant}
-    found = []
-    for one in panels(board):
-        targets = one.get("targets", [])
-        hours = float(one["timeFrom"].removesuffix("h")) if "timeFrom" in one else None
-        step = {None: 60, "1d": DAY, "5m": LIVE_STEP}[one.get("interval")]
-        answers = [
-            demo.ask(filled(target["expr"], values), instant=target["instant"], step=step, hours=hours)
-            for target in targets
-        ]
-        if targets and not any(answers):
-            found.append(str(one["title"]))
-    return found
-
-
-OF_CUSTOMERS = {uid for uid in UIDS if any(one["name"] == "tenant" for one in page(uid)["templating"]["list"])}
-"""Pages on which customers are chosen; the others are of all."""
-
-
-@pytest.mark.needs("prometheus-alertmanager")
-@pytest.mark.parametrize(
-    ("uid", "tenant"), [(uid, name) for uid in UIDS for name in CUSTOMERS if uid in OF_CUSTOMERS or name == "All"]
-)
-def test_no_query_fails_and_no_panel_is_empty_without_a_reason(demo: Demo, uid: str, tenant: str) -> None:
-    assert set(without_an_answer(demo, uid, CUSTOMERS[tenant])) == EMPTY.get(tenant, {}).get(uid, set())
-
-
-@pytest.mark.needs("prometheus-alertmanager")
-def test_customers_are_chosen_by_their_names(demo: Demo) -> None:
-    [variable] = [one for one in page("unitcost-tenant")["templating"]["list"] if one["name"] == "tenant"]
-    found = demo.choices(variable)
-    assert found["Acme Corp"] == "acme"
-    assert found["Maple Homes GmbH"] == "maple-homes"
-    assert len(found) >= 500
-
-
-@pytest.mark.needs("prometheus-alertmanager")
-def test_closed_months_are_there_to_choose_now(demo: Demo) -> None:
-    [variable] = [one for one in page("unitcost-close")["templating"]["list"] if one["name"] == "month"]
-    this = datetime.fromtimestamp(demo.end, UTC).date().replace(day=1)
-    last = f"{this - timedelta(1):%Y-%m}"
-    assert max(demo.choices(variable)) == last
-    assert len(demo.choices(variable)) == 3
-
-
-CLOSED = "Each customer and component"
-
-
-@pytest.mark.needs("prometheus-alertmanager")
-def test_the_closed_month_adds_up_to_the_invoice_in_every_column(demo: Demo) -> None:
-    """The table, as it is taken along: the sample's last month is a bill of $51,000."""
-    board = page("unitcost-close")
-    values = demo.values(board)
-    columns = []
-    for target in panel(board, CLOSED)["targets"][1:]:
-        answer = demo.ask(filled(target["expr"], values), instant=True, step=60)
-        columns.append({series["metric"]["tenant"]: float(series["value"][1]) for series in answer})
-    *components, cost, revenue = columns
-    for column in (*filter(None, components), cost):
-        total = column.pop("Total")
-        assert sum(column.values()) == pytest.approx(total)
-    assert total == pytest.approx(51_000)
-    assert sum(sum(column.values()) for column in components) == pytest.approx(total)
-    assert sum(value for tenant, value in revenue.items() if tenant != "Total") == pytest.approx(revenue["Total"])
-    [verdict] = expressions(panel(board, "Does it add up to the invoices?"), "verdict", values)
-    assert [series["value"][1] for series in demo.ask(verdict, instant=True, step=60)] == ["0"]

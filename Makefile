@@ -18,8 +18,7 @@ demo: .make/venv .make/servers ## The sample company with 90 days of history in 
 	$(BIN)/python -m demo $(DEMO)
 
 test: .make/dev .make/servers .make/tools-tried ## Run all tests, against real servers and a browser where they can be had
-	$(BIN)/pytest -n $(PROCESSES) --dist loadfile -m "not alone"
-	$(BIN)/pytest -m alone
+	$(BIN)/pytest -n $(PROCESSES) --dist loadfile --no-loadscope-reorder
 
 check: .make/dev ## Lint, format check and types
 	$(BIN)/ruff check .

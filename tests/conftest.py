@@ -19,7 +19,6 @@ UNPACKED = Path(__file__).parents[1] / ".make" / "tools" / "usr" / "bin"
 
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "needs(tool, ...): programs that must be on PATH for this test")
-    config.addinivalue_line("markers", "alone: seconds count in it, so `make test` runs nothing beside it")
     os.environ["PATH"] = f"{UNPACKED}{os.pathsep}{os.environ['PATH']}"  # as `make test` has it
 
 

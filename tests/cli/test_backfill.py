@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 import subprocess
@@ -17,6 +16,7 @@ from typing import Any
 import pytest
 from prometheus_client.openmetrics import parser as openmetrics_parser
 
+from tests.fakes.opencost import record
 from tests.fakes.processes import PrometheusServer, exporter, prometheus, wait_for
 from tests.fakes.stored import utc
 from unitcost.cli import backfill as command
@@ -70,17 +70,6 @@ def days(first: date, last: date) -> list[date]:
 def cents(day: date, tenant: str) -> Decimal:
     """A cost that no other day has."""
     return Decimal(100 + (day - date(2026, 1, 1)).days * 3 + len(tenant)) / 4
-
-
-def record(folder: Path, day: date, costs: Mapping[str, Decimal]) -> None:
-    """Write OpenCost's answer of a day; a tenth of it is idle."""
-    window = {"start": f"{day}T00:00:00Z", "end": f"{day + timedelta(1)}T00:00:00Z"}
-    entries = {
-        name: {"name": name, "window": window, "properties": {"cluster": "prod"}, "cpuCost": float(cost)}
-        for name, cost in [*costs.items(), ("__idle__", sum(costs.values(), Decimal(0)) / 8)]
-    }
-    (folder / "opencost").mkdir(exist_ok=True)
-    (folder / "opencost" / f"{day}.json").write_text(json.dumps({"code": 200, "data": [entries]}))
 
 
 def write(folder: Path, first: date = FIRST, last: date = TODAY, gap: date | None = GAP) -> None:

@@ -388,7 +388,7 @@ def invoices(draw: st.DrawFn) -> list[dict[str, Any]]:
     """Charges of three months: refunds, late, prepaid, hourly, daily and long ones, of one time zone."""
     offset = timedelta(hours=draw(OFFSETS))
     charges = []
-    for _ in range(draw(st.integers(1, 10))):
+    for _ in range(draw(st.integers(1, 30))):
         month = draw(st.integers(8, 10))
         first, last = (datetime(2026, one, 1, tzinfo=UTC) - offset for one in (month, month + 1))
         start = first + timedelta(hours=draw(st.integers(-24, 31) | st.integers(-100, 100)) * 24 + draw(HOURS))
@@ -410,7 +410,7 @@ def invoices(draw: st.DrawFn) -> list[dict[str, Any]]:
 
 
 @given(invoices())
-@settings(deadline=None, max_examples=25)
+@settings(deadline=None, max_examples=12)
 def test_each_billing_period_sums_to_its_invoice_on_days_of_its_own(charges: list[dict[str, Any]]) -> None:
     expected: dict[str, Decimal] = {}
     for one in charges:
@@ -419,8 +419,7 @@ def test_each_billing_period_sums_to_its_invoice_on_days_of_its_own(charges: lis
     with TemporaryDirectory() as name:
         for path in (write(Path(name), charges), write_parquet(Path(name) / "x.parquet", charges, **EXACT_COSTS)):
             found = bills(path, asked(OPEN, FIRST))
-            assert {key: sum(cost.amount for cost in rows(Cost, one.cost)) for key, one in found.items()} == expected
+            read = {key: rows(Cost, one.cost) for key, one in found.items()}
+            assert {key: sum(cost.amount for cost in of_period) for key, of_period in read.items()} == expected
             for key, batch in found.items():
-                assert {f"{day:%Y-%m}" for day in [*batch.days, *(cost.day for cost in rows(Cost, batch.cost))]} == {
-                    key
-                }
+                assert {f"{day:%Y-%m}" for day in [*batch.days, *(cost.day for cost in read[key])]} == {key}

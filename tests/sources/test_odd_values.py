@@ -130,7 +130,7 @@ def exactly(spelt: str) -> Decimal:
     return Decimal(spelt).quantize(LEDGER, context=EXACT)
 
 
-REVENUE = {"tenant": "acme", "mrr": "7", "currency": "USD", "plan": "pro", "as_of": "2026-11-01", "subscription": "a"}
+REVENUE = {"tenant": "acme", "mrr": "7", "currency": "USD", "plan": "pro", "as_of": "2026-11-17", "subscription": "a"}
 
 
 @BRIEF

@@ -15,6 +15,7 @@ from unitcost.redaction import SECRETS
 
 UNPACKED = Path(__file__).parents[1] / ".make" / "tools" / "usr" / "bin"
 """Where tools/setup puts programs."""
+LONGEST = "test_demo_whole.py"
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -24,7 +25,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Begin with what takes longest, so that no process of several waits for it at the end (pytest -n)."""
-    items.sort(key=lambda item: "stack" not in item.path.parts)
+    items.sort(key=lambda item: (item.path.name != LONGEST, "stack" not in item.path.parts))
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:

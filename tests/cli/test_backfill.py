@@ -41,7 +41,7 @@ TODAY = NOW.date()
 YESTERDAY = TODAY - timedelta(1)
 GAP = date(2026, 10, 10)
 RESTATED = date(2026, 11, 18)
-LATELY = ("--from", "2026-11-15")
+LATELY = ("--from", "2026-11-17")
 CONFIG = """
 tenants: {key: tenant}
 history: 90d

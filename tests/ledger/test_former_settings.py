@@ -90,11 +90,11 @@ def keeping(first: date) -> Iterator[Fake]:
 
 
 def refreshed(ledger: Ledger, url: str, settings: str, now: datetime) -> list[Batch | Problem | Note]:
-    """Ask for 90 days of usage under these settings, and store what comes."""
+    """Ask for 30 days of usage under these settings, and store what comes."""
     given = PrometheusSettings(url=url, measures={"requests": "sum by (tenant) (increase(x[$window]))"})
     source = Prometheus("usage", given, Context())
     found = []
-    asked = Asked(now, now.date() - timedelta(90), 3, ledger.stored("usage", settings))
+    asked = Asked(now, now.date() - timedelta(30), 3, ledger.stored("usage", settings))
     for item in source.batches(asked):
         found.append(item)
         if isinstance(item, Batch):
@@ -103,18 +103,18 @@ def refreshed(ledger: Ledger, url: str, settings: str, now: datetime) -> list[Ba
 
 
 def test_days_that_a_server_keeps_no_more_are_asked_once_a_day_and_stay_as_they_were_told() -> None:
-    with keeping(NOW.date() - timedelta(90)) as whole, closing(Ledger(None)) as ledger:
+    with keeping(NOW.date() - timedelta(30)) as whole, closing(Ledger(None)) as ledger:
         refreshed(ledger, whole.url, "former", NOW - timedelta(hours=1))
-        assert len(whole.requests) == 91
+        assert len(whole.requests) == 31
         with keeping(NOW.date() - timedelta(11)) as fake:
-            for hours, count in ((0, 91), (0.1, 4), (23, 4), (25, 4 + 78), (26, 4)):
+            for hours, count in ((0, 31), (0.1, 4), (23, 4), (25, 4 + 18), (26, 4)):
                 fake.requests.clear()
                 found = refreshed(ledger, fake.url, "present", NOW + timedelta(hours=hours))
                 assert len(fake.requests) == count, hours
                 assert not [item for item in found if isinstance(item, Problem)]
-        assert ledger.known("usage").days >= 91
+        assert ledger.known("usage").days >= 31
         former = ledger.rows("SELECT count(*) FROM batch WHERE settings = 'former' AND NOT empty")
-        assert former == [(79,)]
+        assert former == [(19,)]
         assert ledger.stored("usage", "former").keys() & ledger.stored("usage", "present").keys() == set()
 
 
@@ -211,7 +211,7 @@ def test_dollars_of_former_settings_are_still_conserved() -> None:
 def test_check_tells_of_them_and_leaves_the_ledger_alone(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "mrr.csv").write_text("tenant,mrr\nacme,30\n")
     path = tmp_path / "unitcost.yaml"
-    path.write_text("sources: {revenue: {type: csv_revenue, path: mrr.csv}}\n")
+    path.write_text("history: 4d\nwindows: [1d]\nsources: {revenue: {type: csv_revenue, path: mrr.csv}}\n")
     check = ["check", "--config", str(path), "--as-of", "2026-11-23T12:00:00Z"]
     assert main(check) == 0
     assert "ledger: none yet" in capsys.readouterr().out
@@ -221,4 +221,4 @@ def test_check_tells_of_them_and_leaves_the_ledger_alone(tmp_path: Path, capsys:
     assert "former" not in capsys.readouterr().out
     path.write_text(path.read_text() + "currency: {code: EUR}\n")
     assert main(check) == 0
-    assert "revenue: 94 days, 2026-08-22 to 2026-11-23, were told under former settings" in capsys.readouterr().out
+    assert "revenue: 5 days, 2026-11-19 to 2026-11-23, were told under former settings" in capsys.readouterr().out

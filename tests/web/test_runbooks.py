@@ -245,9 +245,11 @@ def test_who_has_no_password_reads_no_runbook() -> None:
 
 
 def test_a_request_reads_no_file(port: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(runbook_pages, "_FOLDER", Path("/nowhere"))
+    wanted = pages()[f"{INDEX}{NAMES[0]}"].plain
+    for name in ("iterdir", "open", "read_bytes", "read_text"):
+        monkeypatch.setattr(Path, name, None)
     monkeypatch.setattr(runbook_pages, "to_html", None)
-    assert ask(port, f"{INDEX}{NAMES[0]}")[1] == pages()[f"{INDEX}{NAMES[0]}"].plain
+    assert ask(port, f"{INDEX}{NAMES[0]}")[1] == wanted
 
 
 # their addresses, and what they say

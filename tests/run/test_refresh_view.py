@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.fakes.batches import batch
 from tests.fakes.company import NOW, RATES, YESTERDAY
-from tests.ledger.test_damage import batch
 from unitcost.config.directory import Directory
 from unitcost.config.load import load
 from unitcost.config.model import Config, settings_digest
@@ -28,7 +28,9 @@ sources:
   cluster: {type: opencost, path: exports, billed_by: []}
 """
 WAIT = 0.02
-"""Seconds for a batch to get in, where it can."""
+"""Seconds for a batch to get in where it must not."""
+PATIENCE = 20.0
+"""Seconds for it to get in where nobody uses the ledger."""
 
 
 class Moments(Ledger):
@@ -60,7 +62,7 @@ class Moments(Ledger):
         if self.left == 0 and self.thread is None:
             self.thread = threading.Thread(target=self.first_load)
             self.thread.start()
-            self.thread.join(WAIT)
+            self.thread.join(WAIT if self.depth else PATIENCE)
         self.depth += 1
         try:
             with super().alone():
@@ -85,40 +87,42 @@ def published(config: Config, ledger: Ledger) -> tuple[str, str]:
     return snapshot.text.decode(), snapshot.page.decode()
 
 
-def started(config: Config, moment: int) -> Moments:
+def started(config: Config, moment: int, *, within: bool = False) -> Moments:
     """Return a ledger with a bill, and a cluster that comes at a moment; the refresher's own start is one use."""
     ledger = Moments(settings_digest(config, "cluster"))
     ledger.put("bill", settings_digest(config, "bill"), batch(YESTERDAY), NOW, RATES)
+    ledger.within = within
     ledger.left = 1 + moment
     return ledger
 
 
-def test_a_first_load_that_is_stored_at_any_moment_is_served_whole_or_not_at_all(config: Config) -> None:
-    """Within a use of the ledger there is no moment for others: see the next test."""
-    seen = []
+def told(text: str, page: str) -> list[bool]:
+    """Return what of the cluster is told, place by place."""
+    rows = re.search(r'unitcost_source_rows\{source="cluster"\} (\S+)', text)
+    return [
+        'window_complete{window="1d"} 1.0' in text,
+        'tenant_cost_dollars{tenant="acme"' in text,
+        rows is not None and rows[1] == "1.0",
+        "acme" in page,
+    ]
+
+
+def test_a_first_load_that_is_stored_as_soon_as_a_publication_lets_it_is_served_whole(config: Config) -> None:
     for moment in range(1, 1000):
         ledger = started(config, moment)
-        text, page = published(config, ledger)
+        seen = told(*published(config, ledger))
         if ledger.thread is None:
             break
-        ledger.thread.join()
-        rows = re.search(r'unitcost_source_rows\{source="cluster"\} (\S+)', text)
-        seen.append(
-            (
-                'window_complete{window="1d"} 1.0' in text,
-                'tenant_cost_dollars{tenant="acme"' in text,
-                rows is not None and rows[1] == "1.0",
-                "acme" in page,
-            )
-        )
-    assert seen[0] == (True,) * 4, "before the first of all"
-    assert set(seen) == {(True,) * 4, (False,) * 4}
+        assert seen == [True] * 4, moment
+    assert moment > 1
 
 
-def test_a_batch_that_waited_for_a_publication_is_in_the_next(config: Config) -> None:
-    ledger = started(config, 10)
-    ledger.within = True
-    assert 'tenant="acme"' not in published(config, ledger)[0]
+@pytest.mark.parametrize("moment", [3, 10, 40])
+def test_a_batch_that_comes_in_the_middle_of_a_publication_is_not_in_it_and_whole_in_the_next(
+    config: Config, moment: int
+) -> None:
+    ledger = started(config, moment, within=True)
+    assert told(*published(config, ledger)) == [False] * 4
     assert ledger.thread is not None
     ledger.thread.join()
-    assert 'tenant_cost_dollars{tenant="acme"' in published(config, ledger)[0]
+    assert told(*published(config, ledger)) == [True] * 4

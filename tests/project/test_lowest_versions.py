@@ -59,10 +59,11 @@ def test_every_dependency_is_imported_and_every_import_is_a_dependency() -> None
 def lowest(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a Python that has the lowest versions, and the newest of what these need."""
     folder = tmp_path_factory.mktemp("lowest")
-    subprocess.run([sys.executable, "-m", "venv", folder], check=True)
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", folder], check=True)
     python = folder / "bin" / "python"
     pins = [f"{name}=={version}" for name, version in dependencies().items()]
-    pip = [str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--only-binary=:all:", *pins]
+    pip = [sys.executable, "-m", "pip", "--python", str(python), "install", "--quiet", "--disable-pip-version-check"]
+    pip += ["--only-binary=:all:", *pins]
     done = subprocess.run(pip, capture_output=True, text=True, check=False, timeout=600)
     if done.returncode:
         reason = f"the lowest versions cannot be installed: {done.stderr[-300:]}"

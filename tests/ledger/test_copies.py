@@ -8,9 +8,10 @@ from pathlib import Path
 import duckdb
 import pytest
 
+from tests.fakes.batches import batch, filled
 from tests.fakes.company import NOW, RATES, YESTERDAY
 from tests.fakes.processes import exporter, wait_for
-from tests.ledger.test_damage import YAML, batch, filled
+from tests.ledger.test_damage import YAML
 from unitcost.cli.main import main
 from unitcost.errors import LedgerDamagedError, LedgerError
 from unitcost.ledger.checked import checked

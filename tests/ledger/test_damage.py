@@ -8,44 +8,25 @@ import subprocess
 import sys
 import time
 from contextlib import closing
-from datetime import date, timedelta
+from datetime import timedelta
 from decimal import Decimal
 from pathlib import Path
 
 import duckdb
 import pytest
 
+from tests.fakes.batches import EACH, batch, filled
 from tests.fakes.company import NOW, RATES, YESTERDAY
 from tests.fakes.processes import exporter, wait_for
 from unitcost.cli.main import main
 from unitcost.errors import LedgerDamagedError, LedgerError, LedgerLostError
-from unitcost.facts import Batch, Cost
 from unitcost.ledger.checked import checked
-from unitcost.ledger.derive import Model, derive
 from unitcost.ledger.files import FILE_NAME, statements
 from unitcost.ledger.store import Ledger
 
 HEADER = 12_288
 """Bytes of a DuckDB file's three headers."""
-PART = Decimal("0.142857142857")
-EACH = 4950 * PART
-"""What a batch of a hundred tenants sums to."""
-MODEL = Model([("bill", "bill", True)], [], [("USD", Decimal(1))], [], [], [], [])
 YAML = "sources: {revenue: {type: csv_revenue, path: mrr.csv}}\nrefresh: {every: 1s}\n"
-
-
-def batch(day: date, rows: int = 100) -> Batch:
-    costs = [Cost(day, f"tenant-{n}", "EC2", "compute", n * PART, "USD") for n in range(rows)]
-    return Batch(day.isoformat(), [day], cost=costs)
-
-
-def filled(folder: Path) -> Path:
-    ledger = Ledger(folder)
-    for back in range(20):
-        ledger.put("bill", "s", batch(YESTERDAY - timedelta(back)), NOW, RATES)
-    derive(ledger, MODEL, NOW, timedelta(90))
-    ledger.close()
-    return folder / FILE_NAME
 
 
 def filled_log(folder: Path, scratch: Path) -> Path:
@@ -187,8 +168,8 @@ def test_the_log_of_a_ledger_that_is_gone_is_not_read_into_a_new_one(tmp_path: P
 FIRST_START = """
 import sys
 from pathlib import Path
-from tests.ledger.test_damage import MODEL, NOW, RATES, YESTERDAY, batch, derive, timedelta
-from unitcost.ledger.store import Ledger
+from datetime import timedelta
+from tests.fakes.batches import MODEL, NOW, RATES, YESTERDAY, Ledger, batch, derive
 print("begins", flush=True)
 ledger = Ledger(Path(sys.argv[1]))
 for back in range(1000):

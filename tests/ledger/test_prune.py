@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from tests.fakes.batches import MODEL, batch
 from tests.fakes.company import NOW, RATES, YESTERDAY
 from tests.fakes.stored import utc
-from tests.ledger.test_damage import MODEL, batch
 from unitcost.cli.main import main
 from unitcost.facts import COST, Batch, Cost, Resource, Revenue, Usage
 from unitcost.ledger.derive import DAY_TABLES, derive

@@ -13,10 +13,10 @@ from pathlib import Path
 
 import pytest
 
+from tests.fakes.batches import batch
 from tests.fakes.company import NOW, RATES, YESTERDAY
 from tests.fakes.processes import exporter, wait_for
 from tests.fakes.server import Reply, serve
-from tests.ledger.test_damage import batch
 from unitcost.ending import GRACE
 from unitcost.errors import LedgerStoppedError
 from unitcost.ledger.checked import checked

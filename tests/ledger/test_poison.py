@@ -255,7 +255,7 @@ def make(tmp_path: Path) -> Make:
             (tmp_path / f"{name}.csv").write_text(content, encoding="utf-8")
         path = tmp_path / "unitcost.yaml"
         path.write_text(
-            f"currency: {{code: USD{rates}}}\nhistory: 32d\nwindows: [1d, 30d]\nstate_dir: state\nsources:\n"
+            f"currency: {{code: USD{rates}}}\nhistory: 3d\nwindows: [1d]\nstate_dir: state\nsources:\n"
             "  bill: {type: focus, path: bill.csv}\n"
             "  mrr: {type: csv_revenue, path: mrr.csv}\n"
             "  usage: {type: csv_usage, path: usage.csv}\n"
@@ -313,7 +313,7 @@ def test_a_bad_value_in_one_file_is_named_and_the_other_files_are_served(make: M
     assert said in ran.page
     assert "value" in ran.text
     assert (ran.value('tenant_mrr_dollars{tenant="acme"}') is None) == (source == "mrr")
-    assert (ran.value('tenant_cost_dollars{tenant="acme",component="compute",window="30d"}') is None) == (
+    assert (ran.value('tenant_cost_dollars{tenant="acme",component="compute",window="1d"}') is None) == (
         source == "bill"
     )
     assert Run(make()).good, "the corrected file corrects the days it spoke for"

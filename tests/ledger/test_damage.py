@@ -22,6 +22,7 @@ from unitcost.cli.main import main
 from unitcost.errors import LedgerDamagedError, LedgerError, LedgerLostError
 from unitcost.ledger.checked import checked
 from unitcost.ledger.files import FILE_NAME, statements
+from unitcost.ledger.opening import SCHEMA_VERSION
 from unitcost.ledger.store import Ledger
 
 HEADER = 12_288
@@ -135,7 +136,7 @@ def test_a_kill_in_the_first_start_of_an_older_version_leaves_a_ledger_that_is_m
         connection.execute(statements("schema"))
     ledger = Ledger(tmp_path)
     ledger.put("bill", "s", batch(YESTERDAY), NOW, RATES)
-    assert ledger.rows("SELECT value FROM meta WHERE key = 'schema'") == [("2",)]
+    assert ledger.rows("SELECT value FROM meta WHERE key = 'schema'") == [(SCHEMA_VERSION,)]
     ledger.close()
 
 

@@ -332,6 +332,7 @@ def test_a_configuration_that_is_taken_over_at_any_moment_of_a_publication_is_in
         prepared = refresher.prepared(*after)
         ledger.happen = partial(refresher.take_over, prepared)
         ledger.left = moment
+        ledger.revision += 1  # as if facts were stored: all is summed up and read anew
         seen.append(published())
         if ledger.left > 0:
             break

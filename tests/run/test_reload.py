@@ -55,7 +55,7 @@ CHANGES: dict[str, tuple[object, Seen, object, object]] = {
 """Key → what it becomes, where that is seen, and what is seen there before and after."""
 
 REFUSED = {"state_dir": "other"}
-UNUSED = {"alerts": {"wait": "20m"}}
+UNUSED = {"alerts": {"wait": "20m"}, "ai": {"prices": [{"model": "acme-7b", "prices": {"input": 0}}]}}
 
 
 def test_the_tables_hold_every_key_of_the_file() -> None:
@@ -98,7 +98,7 @@ def test_what_only_rules_and_pages_are_made_of_says_what_to_do(tmp_path: Path) -
     with company(tmp_path) as (given, _):
         found = given.reload(**UNUSED, web={"external_url": "https://unitcost.example.com"})
         assert found.successful
-        assert "changed: web.external_url, alerts; " in found.lines[0]
+        assert "changed: web.external_url, alerts, ai; " in found.lines[0]
         assert found.lines[0].endswith("; alerts and web.external_url decide the rules and pages, write these again")
         assert given.reload().lines[0].endswith("was read again: nothing in it changed")
 

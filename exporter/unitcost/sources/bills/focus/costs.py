@@ -10,7 +10,8 @@ from decimal import Decimal
 import duckdb
 
 from unitcost.facts import Note, Problem
-from unitcost.sources.bills.focus.contents import explain, period_rows
+from unitcost.sources.bills.focus.asking import period_rows
+from unitcost.sources.bills.focus.errors import explain
 from unitcost.sources.bills.focus.query import Bill
 from unitcost.sources.bills.focus.scan import COSTS
 
@@ -45,7 +46,7 @@ def empty_cost(bill: Bill, cost: str, where: str) -> Problem | None:
 def missing_costs(bill: Bill, cost: str, where: str) -> Iterator[Problem | Note]:
     """Say what of a billing period is not counted for want of the chosen cost. Raises SourceError."""
     costless = bill.sum("costless")
-    others = _others(bill, cost) if costless or (cost != "BilledCost" and bill.sum("zero")) else Others()
+    others = _others(bill, cost) if costless or (cost != "BilledCost" and bill.any_free) else Others()
     if others.lost:
         text = f"{others.lost:,} rows of {bill.key} have no {cost} and are not counted, though of these rows"
         hint = "Set cost to a column that holds them, or repair the export"

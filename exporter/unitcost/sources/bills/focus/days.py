@@ -61,6 +61,11 @@ def first_day(start: str, end: str) -> str:
     )
 
 
+def counted_day(start: str, ended: str) -> str:
+    """Return SQL for the day of charges as the first stage sums them: a DATE."""
+    return f"CASE WHEN {ended} IS NULL THEN CAST({start} AS DATE) ELSE {first_day(start, ended)} END"
+
+
 def last_day(end: str) -> str:
     """Return SQL for the last day before an end at midnight, in UTC or local time: a DATE."""
     return f"CAST({end} - INTERVAL 11 HOUR AS DATE)"

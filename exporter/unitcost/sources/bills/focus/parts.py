@@ -11,8 +11,10 @@ from itertools import combinations
 
 import duckdb
 
-from unitcost.sources.bills.focus.contents import Facts, explain, period_rows
+from unitcost.sources.bills.focus.asking import period_rows
+from unitcost.sources.bills.focus.contents import Facts
 from unitcost.sources.bills.focus.days import first_day
+from unitcost.sources.bills.focus.errors import explain
 from unitcost.sources.bills.focus.files import BillFile, Overlap, copies, export_name, overlap
 from unitcost.sources.bills.focus.scan import LEDGER, Schema
 

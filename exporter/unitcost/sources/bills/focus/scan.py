@@ -18,7 +18,7 @@ from unitcost.sources.bills.focus.csv_text import header
 from unitcost.sources.bills.focus.files import BillFile
 
 COSTS = ("BilledCost", "EffectiveCost", "ContractedCost", "ListCost")
-EXACT = "DECIMAL(38, 18)"
+EXACT, EXACT_SCALE = "DECIMAL(38, 18)", 18
 """Costs that may have more than the ledger's 12 decimals are summed with 18, and rounded once per result row."""
 LEDGER = "DECIMAL(38, 12)"
 LEDGER_SCALE = 12
@@ -88,13 +88,23 @@ class Schema:
 
         trying: NULL for what is no number or too large to be counted.
         """
-        if trying:
+        if trying and not self.always_fits(name):
             cost = self._cost(name, "TRY_CAST")
             return f"CASE WHEN {cost} BETWEEN -{LARGEST_AMOUNT:f} AND {LARGEST_AMOUNT:f} THEN {cost} END"
         return self._cost(name, "CAST")
 
+    def always_fits(self, name: str) -> bool:
+        """Tell whether a cost column can hold nothing but what can be counted."""
+        found = re.fullmatch(r"DECIMAL\((\d+),\s*(\d+)\)", self.type(name))
+        if found is None:
+            return False
+        digits, scale = int(found[1]), int(found[2])
+        return scale <= EXACT_SCALE and digits - scale < len(f"{LARGEST_AMOUNT:f}")
+
     def _cost(self, name: str, cast: str) -> str:
         raw, kind = self.raw(name), self.type(name)
+        if self.always_fits(name):
+            return raw
         if kind == "DOUBLE":
             # Through text would always be exact, but costs half as much again as all the rest.
             return (

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import replace
@@ -10,12 +9,12 @@ from decimal import Decimal
 
 from unitcost.facts import Note
 from unitcost.names import fold
-from unitcost.sources.bills.focus.contents import Options, ask, period_rows, tenant
+from unitcost.sources.bills.focus.asking import ask, period_rows, tenant
 from unitcost.sources.bills.focus.files import BillFile
-from unitcost.sources.bills.focus.scan import Schema, literal
+from unitcost.sources.bills.focus.options import Options
+from unitcost.sources.bills.focus.scan import Schema
 from unitcost.sources.bills.focus.tags import Tags
 
-SEPARATORS = r"[-_.:/\s]"
 NAMED = 5
 """How many spellings a Note names."""
 
@@ -33,15 +32,11 @@ def similar_keys(scans: Sequence[tuple[Schema, BillFile]], period: str, options:
         tags = Tags.of(schema)
         if options.tenant or options.nobodys or tags.shape == "none":
             continue
-        plain = {re.sub(SEPARATORS, "", key).lower() for key in options.tenant_keys}
-        same = f"regexp_replace(lower(key), '{SEPARATORS}', '', 'g') IN ({', '.join(map(literal, sorted(plain)))})"
-        own = f"key IN ({', '.join(map(literal, options.tenant_keys))})"
         # Most rows are told apart by their text alone, which is much faster than to read its keys.
-        looks = "|".join(f"{SEPARATORS}*".join(map(re.escape, key)) for key in sorted(plain))
-        maybe = f"AND regexp_matches({tags.column}, {literal(f'(?i){looks}')})" if tags.shape == "json" else ""
+        maybe = f"AND {tags.similar(options.tenant_keys)}" if tags.shape == "json" else ""
         sql = f"""
             SELECT tag, currency, sum(cost) FROM (
-                SELECT list_min(list_filter({tags.keys()}, lambda key: {same} AND NOT {own})) AS tag,
+                SELECT list_min(list_filter({tags.keys()}, lambda key: {tags.is_similar(options.tenant_keys)})) AS tag,
                     {schema.text("BillingCurrency")} AS currency, {schema.cost(options.cost)} AS cost
                 FROM ({period_rows(schema, options.keys)}) WHERE {tenant(schema, options)} IS NULL {maybe}
             ) WHERE tag IS NOT NULL AND cost IS NOT NULL GROUP BY ALL"""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from calendar import monthrange
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import timedelta
 from itertools import pairwise
 from typing import ClassVar
@@ -14,19 +15,22 @@ import duckdb
 from unitcost.errors import SourceError
 from unitcost.facts import COST, Asked, Batch, Note, Problem
 from unitcost.sources.base import NOBODY, OR_NONE, Context, SourceKind
-from unitcost.sources.bills.focus.contents import Facts, Options, any_tenant, frequent_keys, inspect, odd_values
+from unitcost.sources.bills.focus.asking import any_tenant, count, frequent_keys, odd_values
+from unitcost.sources.bills.focus.contents import Facts, inspect
 from unitcost.sources.bills.focus.costs import empty_cost, missing_costs
 from unitcost.sources.bills.focus.days import SINCE
 from unitcost.sources.bills.focus.files import UNPACK, UNREAD, BillFile, Folder, find, fingerprint
 from unitcost.sources.bills.focus.known import is_settled, known_days, restatement, tell_holes, told
+from unitcost.sources.bills.focus.options import Options
 from unitcost.sources.bills.focus.parts import delivered_twice
 from unitcost.sources.bills.focus.query import Bill, build
 from unitcost.sources.bills.focus.settings import FocusSettings
 from unitcost.sources.bills.focus.similar import similar_keys, tell_similar, with_spellings
+from unitcost.sources.bills.focus.tags import Tags
 
 log = logging.getLogger(__name__)
 
-FORMAT = 3
+FORMAT = 4
 """Part of every fingerprint; raised when the same files would give other rows."""
 NAMED = 3
 """Of the files that are left out, so many are named."""
@@ -50,6 +54,7 @@ class Focus:
             () if settings.tenant == NOBODY else context.tenant_keys,
             context.dimensions,
             context.metered,
+            context.scoped,
         )
         self._folding = context.fold
         self._facts: dict[BillFile, Facts] = {}
@@ -59,6 +64,13 @@ class Focus:
         self._restated: dict[str, str] = {}
 
     def batches(self, asked: Asked) -> Iterator[Batch | Problem | Note]:
+        """Yield what a refresh asks, see _batches; the sums of files are kept no longer than that."""
+        try:
+            yield from self._batches(asked)
+        finally:
+            self._facts = {file: replace(facts, sums=None) for file, facts in self._facts.items()}
+
+    def _batches(self, asked: Asked) -> Iterator[Batch | Problem | Note]:
         """Yield the billing periods that changed, newest first, and a Problem for each that cannot be read.
 
         A file that cannot be read spoils the period that its folder names (BILLING_PERIOD=2026-11); raises its
@@ -118,7 +130,7 @@ class Focus:
             return
         days, holes = known_days(bill, before, asked.now, zero=self._settings.missing_days == "zero")
         options = self._options_of(bill)
-        made_of = (FORMAT, options.cost, options.tenant, options.keys, options.resources)
+        made_of = (FORMAT, options.cost, options.tenant, options.keys, options.resources, options.scopes)
         digest = fingerprint(bill.files, [*made_of, self._settings.overlapping_files, days])
         stored = asked.stored.fingerprint(bill.key)
         if stored != digest:
@@ -126,7 +138,7 @@ class Focus:
                 yield problem
                 return
             self._compare(bill, asked, known=stored is not None)
-            yield Batch(bill.key, days, digest, cost=build(bill, options), says=COST)
+            yield Batch(bill.key, days, digest, cost=build(bill, options, kept=options == self._options), says=COST)
         if self._told.get(bill.key, ("",))[0] != digest:
             self._told[bill.key] = (
                 digest,
@@ -151,7 +163,8 @@ class Focus:
             return self._options
         spelt = self._spelt.get(bill.key)
         if spelt is None or spelt[0] != bill.files:
-            spelt = bill.files, with_spellings(bill.scans, bill.key, self._options)
+            alike = bill.any("similar_keys")
+            spelt = bill.files, with_spellings(bill.scans, bill.key, self._options) if alike else self._options
             self._spelt[bill.key] = spelt
         return spelt[1]
 
@@ -176,16 +189,21 @@ class Focus:
     def _untold(self, bill: Bill, options: Options) -> Iterator[Problem | Note]:
         """Say what leaves charges without a tenant. Their money counts all the same."""
         for facts in bill.facts:
-            if count := facts.periods[bill.key].broken_tags:
-                text = f"{count} rows of {bill.key} have Tags that are no JSON; their charges have no tenant"
+            period = facts.periods[bill.key]
+            if facts.schema and period.broken_tags:
+                broken = count([(facts.schema, facts.file)], bill.key, Tags.broken)
+                text = f"{broken} rows of {bill.key} have Tags that are no JSON; their charges have no tenant"
                 yield Problem("tags", str(facts.file.path), text, "Repair the export")
-            if facts.schema and facts.periods[bill.key].odd_tags:
+            if facts.schema and period.odd_tags:
                 found = odd_values(facts.schema, facts.file, bill.key, options)
                 yield from [found] if found else []
-        if note := tell_similar(similar_keys(bill.scans, bill.key, options), bill.key, options):
-            yield note
-        tagged = bill.sum("tagged")
-        if options.nobodys or not (tagged or options.tenant) or any_tenant(bill.scans, bill.key, options):
+        if bill.any("similar_keys"):
+            note = tell_similar(similar_keys(bill.scans, bill.key, options), bill.key, options)
+            yield from [note] if note else []
+        if options.nobodys or bill.any("tenanted"):
+            return
+        tagged = 0 if options.tenant else count(bill.scans, bill.key, Tags.present)
+        if not (tagged or options.tenant) or any_tenant(bill.scans, bill.key, options):
             return
         where = str(self._settings.path)
         if options.tenant:

@@ -7,19 +7,22 @@ what is none (an object, a list, the word null) names nobody.
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from sqlglot import exp
+
 from unitcost.sources.bills.focus.scan import Schema, literal
+from unitcost.sources.bills.focus.stage import tag_value
 
 CLUSTER_TAGS = ("aws:eks:cluster-name", "eks:cluster-name", "goog-k8s-cluster-name", "aks-managed-cluster-name")
 CLUSTER_NAME = "cluster-name"
 """What all of CLUSTER_TAGS contain."""
 CLUSTER_PREFIX = "kubernetes.io/cluster/"
 ANY_PREFIX = "kubernetes.io/"
-CLUSTER_MARKS = (*CLUSTER_TAGS, ANY_PREFIX)
-"""What marks a charge as Kubernetes: tag keys, and the prefix of tag keys."""
+SEPARATORS = r"[-_.:/\s]"
+"""By which a key may be spelt otherwise."""
 AS_JSON = "json_extract_string(to_json({}), '$')"
 """SQL that makes a nested value JSON text, which is told from a name; a plain cast would write {'v': acme}."""
 
@@ -61,13 +64,13 @@ class Tags:
         return kind.startswith("STRUCT") and kind.endswith("[]") and _pair(kind) is None
 
     def get_all(self, keys: Sequence[str]) -> list[str]:
-        """Return SQL for the value of each key as text, over `found`, the column that `parsed` makes."""
+        """Return SQL for the value of each key as text, over `found_tags`, the column that `parsed` makes."""
         if self.shape == "json":
-            return ["found"] if len(keys) == 1 else [f"found[{at}]" for at in range(1, len(keys) + 1)]
+            return ["found_tags"] if len(keys) == 1 else [f"found_tags[{at}]" for at in range(1, len(keys) + 1)]
         return [self.get(key) for key in keys]
 
     def parsed(self, keys: Sequence[str]) -> str:
-        """Return SQL for `found`: JSON is parsed once for all keys, and to NULL where it is no JSON."""
+        """Return SQL for `found_tags`: JSON is parsed once for all keys, and to NULL where it is no JSON."""
         if self.shape != "json" or not keys:
             return "NULL"
         paths = ", ".join(literal(_path(key)) for key in keys)
@@ -78,7 +81,8 @@ class Tags:
         if self.shape == "json":
             return f"json_extract_string({self.column}, {literal(_path(key))})"
         if self.shape == "map":
-            return self.value.format(f"{self.column}[{literal(key)}]")
+            column: exp.Expression = exp.maybe_parse(self.column, dialect="duckdb")
+            return self.value.format(tag_value("map", key, column).sql("duckdb"))
         if self.shape == "pairs":
             name, value = self.pair
             found = f"list_filter({self.column}, lambda tag: tag.{name} = {literal(key)})[1].{value}"
@@ -108,42 +112,34 @@ class Tags:
             return "false"
         return f"({self.present()} AND (NOT json_valid({self.column}) OR starts_with({self.column}, '[')))"
 
-    def odd(self) -> str:
-        """Return SQL that tells whether a row may hold tags in a list, or values that are no names; cheap."""
-        if self.shape != "json":
-            return "false" if self.shape == "none" else "true"
-        signs = ("[", ":{", ": {", 'ull"')
-        return f"coalesce({' OR '.join(f'contains({self.column}, {literal(sign)})' for sign in signs)}, false)"
-
-    def marks(self) -> list[str]:
-        """Return SQL that tells, for each of CLUSTER_MARKS, whether a row may have such a tag; never wrongly no."""
-        if self.shape == "none":
-            return ["false"] * len(CLUSTER_MARKS)
+    def similar(self, keys: Sequence[str]) -> str:
+        """Return SQL that tells whether a row may have a key that differs from these by case or separators only."""
         if self.shape == "json":
-            some = f"contains({self.column}, '{CLUSTER_NAME}')"  # looked for once, since most rows have none of these
-            tagged = [
-                f"CASE WHEN {some} THEN contains({self.column}, '{mark}') ELSE false END" for mark in CLUSTER_TAGS
-            ]
-            return [*tagged, f"coalesce(contains({self.column}, '{_in_json(ANY_PREFIX)}'), false)"]
-        any_key = f"list_filter({self.keys()}, lambda key: starts_with(key, '{ANY_PREFIX}'))"
-        return [*(f"{self.get(key)} IS NOT NULL" for key in CLUSTER_TAGS), f"coalesce(len({any_key}) > 0, false)"]
+            looks = "|".join(f"{SEPARATORS}*".join(map(re.escape, key)) for key in sorted(map(_bare, keys)))
+            return f"coalesce(regexp_matches({self.column}, {literal(f'(?i){looks}')}), false)"
+        return f"coalesce(len(list_filter({self.keys()}, lambda key: {self.is_similar(keys)})) > 0, false)"
 
-    def cluster(self, marks: Collection[str]) -> str:
-        """Return SQL for the Kubernetes cluster that the tags name, '' where they only say that it is one, else NULL.
+    @staticmethod
+    def is_similar(keys: Sequence[str]) -> str:
+        """Return SQL that tells whether `key` differs from all of these, and from one by case or separators only."""
+        plain = ", ".join(literal(key) for key in sorted({_bare(key) for key in keys}))
+        same = f"regexp_replace(lower(key), '{SEPARATORS}', '', 'g') IN ({plain})"
+        return f"{same} AND key NOT IN ({', '.join(map(literal, keys))})"
 
-        marks: those of CLUSTER_MARKS that occur at all; the others are not looked for.
-        """
+    def cluster(self) -> str:
+        """Return SQL for the Kubernetes cluster that the tags name, '' where they only say it is one, else NULL."""
         if self.shape == "none":
             return "NULL::VARCHAR"
-        found = [f"nullif({self.get(key)}, '')" for key in CLUSTER_TAGS if key in marks]
-        if ANY_PREFIX in marks:
-            owned = f"list_min(list_filter({self.keys()}, lambda key: starts_with(key, '{CLUSTER_PREFIX}')))"
-            some = f"len(list_filter({self.keys()}, lambda key: starts_with(key, '{ANY_PREFIX}'))) > 0"
-            found += [f"substr({owned}, {len(CLUSTER_PREFIX) + 1})", f"CASE WHEN {some} THEN '' END"]
+        found = [f"nullif({self.get(key)}, '')" for key in CLUSTER_TAGS]
+        owned = f"list_min(list_filter({self.keys()}, lambda key: starts_with(key, '{CLUSTER_PREFIX}')))"
+        some = f"len(list_filter({self.keys()}, lambda key: starts_with(key, '{ANY_PREFIX}'))) > 0"
+        found += [f"substr({owned}, {len(CLUSTER_PREFIX) + 1})", f"CASE WHEN {some} THEN '' END"]
         first = f"coalesce({', '.join(found)})"
         if self.shape != "json":
             return first
-        maybe = " OR ".join(f"contains({self.column}, '{_in_json(mark)}')" for mark in CLUSTER_MARKS if mark in marks)
+        # Most rows are told apart by their text alone, which is much faster than to read its keys. Some writers escape
+        # the slash; without it the text is long enough.
+        maybe = " OR ".join(f"contains({self.column}, '{mark}')" for mark in (CLUSTER_NAME, ANY_PREFIX.rstrip("/")))
         return f"CASE WHEN {maybe} THEN TRY({first}) END"
 
 
@@ -178,9 +174,9 @@ def _as_object(text: str) -> str:
     return f"coalesce(TRY(CAST(to_json(map_from_entries({pairs})) AS VARCHAR)), {text})"
 
 
-def _in_json(mark: str) -> str:
-    # Some writers escape the slash; without it the text is long enough.
-    return mark.rstrip("/")
+def _bare(key: str) -> str:
+    """Return a key without what it may be spelt with otherwise."""
+    return re.sub(SEPARATORS, "", key).lower()
 
 
 def _path(key: str) -> str:

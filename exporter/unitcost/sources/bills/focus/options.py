@@ -1,0 +1,32 @@
+"""The settings that shape what is read of a bill."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Options:
+    """The settings that shape what is read.
+
+    tenant: a column, instead of the first tag of tenant_keys that there is. Without both no charge has a tenant.
+    resources: whether it matters which node, disk or load balancer a charge is for: where there is a meter of them.
+    scopes: whether it matters which cluster it is for.
+    """
+
+    cost: str
+    tenant: str | None
+    tenant_keys: tuple[str, ...]
+    dimensions: tuple[str, ...]
+    resources: bool
+    scopes: bool
+
+    @property
+    def keys(self) -> list[str]:
+        """The tag keys that are read from each row: the tenant's first, unless a column names the tenant."""
+        return [*([] if self.tenant else self.tenant_keys), *self.dimensions]
+
+    @property
+    def nobodys(self) -> bool:
+        """Whether no charge is meant to have a tenant."""
+        return not (self.tenant or self.tenant_keys)

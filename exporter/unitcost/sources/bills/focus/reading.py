@@ -1,0 +1,217 @@
+"""How DuckDB runs the first stage on a file: the charges of the file, and their sums, kept until they are stored."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date
+from functools import lru_cache
+from pathlib import Path
+
+import duckdb
+from sqlglot import exp
+
+from unitcost.errors import SourceError
+from unitcost.sources.bills.focus.files import BillFile, Copy
+from unitcost.sources.bills.focus.options import Options
+from unitcost.sources.bills.focus.scan import Schema, clean, literal
+from unitcost.sources.bills.focus.stage import NAMES, PERIOD, TABLE, first_stage
+from unitcost.sources.bills.focus.tags import Tags
+
+BROKEN, LISTED, SIMILAR, UNREAD = 1, 2, 4, 8
+"""Bits of the check `found`, of any row that is summed: Tags are no JSON, or a list; a key reads like the tenant's, and
+is none of them; a time or a cost cannot be read. The first three are looked for only where no key was found."""
+
+NO_RESOURCES = (
+    "AI and Machine Learning",
+    "Analytics",
+    "Business Applications",
+    "Databases",
+    "Developer Tools",
+    "Identity",
+    "Integration",
+    "Internet of Things",
+    "Management and Governance",
+    "Media",
+    "Migration",
+    "Mobile",
+    "Security",
+    "Web",
+)
+"""FOCUS ServiceCategory of what is no node, disk or load balancer, so that nobody asks which one it was."""
+
+
+@dataclass(frozen=True)
+class Sums:
+    """SQL that gives a file's sums, over a list with this path; where they are kept, a SELECT from there."""
+
+    sql: str
+    path: str
+    kept: Copy | None = None
+
+
+def cluster_service(service: str) -> str:
+    """Return SQL that tells whether a service is managed Kubernetes: AmazonEKS, AKS, GKE."""
+    return f"coalesce(contains({service}, 'EKS') OR contains({service}, 'Kubernetes'), false)"
+
+
+def sums(file: BillFile, schema: Schema, options: Options, month: date) -> Sums:
+    """Return what sums a file up, of one billing period; what cannot be counted makes DuckDB fail."""
+    return Sums(_sql(schema, options, (), month), file.pattern)
+
+
+def keep(file: BillFile, schema: Schema, options: Options, connection: duckdb.DuckDBPyConnection) -> Sums:
+    """Sum a file up and keep the sums in a file of our own. Raises SourceError `unreadable` where there is no room.
+
+    Where no file can be made at all they are summed up again each time they are asked for. Raises DuckDB's errors.
+    """
+    constants = _constants(file, schema, connection)
+    found = Sums(_sql(schema, options, constants, None), file.pattern)
+    try:
+        handle, name = tempfile.mkstemp(suffix=".parquet", prefix="unitcost-")
+    except OSError:
+        return found
+    os.close(handle)
+    copy = Copy(Path(name))
+    try:
+        connection.execute(f"COPY ({found.sql}) TO {literal(name)} (FORMAT parquet, COMPRESSION lz4)", [[found.path]])
+    except duckdb.Error as error:
+        if name not in str(error):
+            raise
+        text = f"needs room for its sums in {tempfile.gettempdir()}, which cannot be written"
+        raise SourceError("unreadable", str(file.path), text, "Make room there") from error
+    return Sums("SELECT * FROM read_parquet(?)", name, copy)
+
+
+def _constants(file: BillFile, schema: Schema, connection: duckdb.DuckDBPyConnection) -> tuple[tuple[str, str], ...]:
+    """Return which columns hold one value in every row, as a Parquet file says itself, and that value as SQL."""
+    if schema.kind != "parquet":
+        return ()
+    given = {schema.raw(name).strip('"'): name for name in (*PERIOD, *NAMES) if schema.has(name)}
+    found = connection.execute(
+        """
+        SELECT path_in_schema FROM parquet_metadata(?) GROUP BY ALL
+        HAVING sum(num_values) > 0 AND (
+            bool_and(coalesce(stats_null_count = num_values, false))
+            OR bool_and(coalesce(stats_null_count = 0 AND min_is_exact AND max_is_exact, false))
+                AND count(DISTINCT stats_min_value) = 1 AND count(stats_min_value) = count(*)
+                AND count(DISTINCT stats_max_value) = 1 AND count(stats_max_value) = count(*)
+                AND any_value(stats_min_value) = any_value(stats_max_value))
+        """,
+        [file.pattern],
+    ).fetchall()
+    names = [given[path] for (path,) in found if path in given]
+    if not names:
+        return ()
+    columns = ", ".join(f"CAST({_read(schema, name)} AS VARCHAR)" for name in names)
+    rows = connection.execute(f"SELECT {columns} FROM {schema.relation} LIMIT 1", [[file.pattern]]).fetchall()
+    return tuple(
+        (name, f"CAST({'NULL' if value is None else literal(value)} AS {_type(name)})")
+        for row in rows
+        for name, value in zip(names, row, strict=True)
+    )
+
+
+def _type(name: str) -> str:
+    return "TIMESTAMP" if name in PERIOD else "VARCHAR"
+
+
+def _read(schema: Schema, name: str) -> str:
+    return schema.sound_time(name) if name in PERIOD else f"CAST({schema.raw(name)} AS VARCHAR)"
+
+
+@lru_cache(maxsize=64)
+def _sql(schema: Schema, options: Options, constants: tuple[tuple[str, str], ...], month: date | None) -> str:
+    """Return the first stage over what DuckDB reads of files with this schema."""
+    missing = [(name, f"CAST(NULL AS {_type(name)})") for name in (*PERIOD, *NAMES) if not schema.has(name)]
+    known: dict[str, exp.Expression] = {
+        name: exp.maybe_parse(value, dialect="duckdb") for name, value in (*constants, *missing)
+    }
+    also = [*(["tenant"] if options.tenant else []), "resource", "cluster"]
+    if not (options.resources and schema.has("ResourceId")):
+        also.remove("resource")
+        known["resource"] = exp.cast(exp.null(), "VARCHAR")
+    if not options.scopes:
+        also.remove("cluster")
+        known["cluster"] = exp.cast(exp.null(), "VARCHAR")
+    stage = first_stage(
+        exp.to_table(TABLE),
+        exp.column("cost"),
+        [exp.column(f"key{at}") for at in range(len(options.keys))],
+        list_cost=exp.column("listed") if schema.has("ListCost") else None,
+        also=also,
+        constants=known,
+        checks=["found"],
+        month=month,
+    )
+    charges = _charges(schema, options, trying=month is None)
+    return f"WITH {TABLE} AS NOT MATERIALIZED ({charges}) {stage.sql(dialect='duckdb')}"
+
+
+def _charges(schema: Schema, options: Options, *, trying: bool) -> str:
+    """Return SELECT for the charges of files: FOCUS columns of the types that FOCUS gives them, tags by key.
+
+    trying: a time or a cost that is none is NULL, and said by the check.
+    """
+    time = schema.sound_time if trying else schema.time
+    tags = Tags.of(schema)
+    values = tags.get_all(options.keys)
+    resource = f"CAST({schema.raw('ResourceId')} AS VARCHAR)"
+    columns = [
+        *(f"{time(name)} AS {name}" for name in (*PERIOD, "ChargePeriodStart", "ChargePeriodEnd")),
+        *(f"CAST({schema.raw(name)} AS VARCHAR) AS {name}" for name in NAMES),
+        f"{schema.cost(options.cost, trying=trying)} AS cost",
+        *([f"{schema.cost('ListCost', trying=True)} AS listed"] if schema.has("ListCost") else []),
+        *([f"CAST({schema.raw(options.tenant)} AS VARCHAR) AS tenant"] if options.tenant else []),
+        *(f"{value} AS key{at}" for at, value in enumerate(values)),
+        f"{_found(schema, options, tags, values)} AS found",
+    ]
+    if options.resources:
+        others = ", ".join(map(literal, NO_RESOURCES))
+        kind = schema.raw("ServiceCategory")
+        columns.append(f"CASE WHEN {kind} IN ({others}) THEN NULL ELSE {clean(resource)} END AS resource")
+    if options.scopes:
+        columns.append(f"{_cluster(schema, tags, resource)} AS cluster")
+    return (
+        f"SELECT {', '.join(columns)} FROM (SELECT *, {tags.parsed(options.keys)} AS found_tags FROM {schema.relation})"
+    )
+
+
+def _cluster(schema: Schema, tags: Tags, resource: str) -> str:
+    """Return SQL for the Kubernetes cluster of a charge, '' where only its tags say that it is of one, else NULL."""
+    marked = tags.cluster()
+    if not schema.has("ResourceId"):
+        return marked
+    name = f"nullif(regexp_extract({resource}, 'cluster/([^/]+)$', 1), '')"
+    managed = f"CASE WHEN {cluster_service(schema.raw('ServiceName'))} THEN {name} END"
+    return f"coalesce(nullif({marked}, ''), {managed}, {marked})"
+
+
+def _found(schema: Schema, options: Options, tags: Tags, values: Sequence[str]) -> str:
+    """Return SQL for the bits of one row."""
+    bits = [f"CASE WHEN {_unread(schema, options)} THEN {UNREAD} ELSE 0 END"]
+    if tags.shape == "json":
+        nothing = " AND ".join(f"{value} IS NULL" for value in values) or "true"
+        broken = f"CASE WHEN NOT json_valid({tags.column}) THEN {BROKEN} ELSE 0 END"
+        kind = f"CASE WHEN starts_with({tags.column}, '[') THEN {LISTED} ELSE {broken} END"
+        bits.append(f"CASE WHEN {nothing} AND {tags.present()} THEN {kind} ELSE 0 END")
+    if tags.shape != "none" and options.tenant_keys and not options.tenant:
+        nobody = " AND ".join(f"{value} IS NULL" for value in values[: len(options.tenant_keys)])
+        similar = f"CASE WHEN {tags.similar(options.tenant_keys)} THEN {SIMILAR} ELSE 0 END"
+        bits.append(f"CASE WHEN {nobody} THEN {similar} ELSE 0 END")
+    return f"CAST({' + '.join(bits)} AS UTINYINT)"
+
+
+def _unread(schema: Schema, options: Options) -> str:
+    """Return SQL that tells whether a row holds an end or a cost that is none."""
+    wrong = [
+        f"({schema.sound_time(name)} IS NULL AND {schema.given(name)} IS NOT NULL)"
+        for name in ("BillingPeriodEnd", "ChargePeriodEnd")
+        if schema.has(name)
+    ]
+    if not schema.always_fits(options.cost):
+        cost, given = schema.cost(options.cost, trying=True), schema.given(options.cost)
+        wrong.append(f"({cost} IS NULL AND {given} IS NOT NULL)")
+    return " OR ".join(wrong) or "false"

@@ -1,4 +1,4 @@
-"""One million FOCUS rows in Parquet, 1,000 tenants: a whole refresh against the bare GROUP BY on the same file."""
+"""One and ten million FOCUS rows in Parquet, 1,000 tenants: a whole refresh against the bare GROUP BY on the file."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from unitcost.ledger.store import Ledger
 from unitcost.run.refresh import Refresher
 from unitcost.web.snapshot import Current
 
-ROWS, TENANTS, RESOURCES, RUNS = 1_000_000, 1_000, 50_000, 3
+SIZES, TENANTS, RESOURCES, RUNS = (1_000_000, 10_000_000), 1_000, 50_000, 3
 NOW = datetime(2026, 11, 23, 12, tzinfo=UTC)
 BARE = """
 SELECT json_extract_string(Tags, '$."tenant"') AS tenant, CAST(ChargePeriodStart AS DATE) AS day, ServiceName,
@@ -28,7 +28,7 @@ FROM read_parquet(?) GROUP BY ALL
 """
 
 
-def write_bill(path: Path) -> None:
+def write_bill(path: Path, rows: int) -> None:
     """Write a month of hourly rows: 90 % with a tenant tag, ten services, costs with ten decimals."""
     with duckdb.connect() as connection:
         connection.execute(
@@ -50,7 +50,7 @@ def write_bill(path: Path) -> None:
                         || (resource % 40) || '", "environment": "production", "team": "team-' || (resource % 7)
                         || '", "tenant": "tenant-' || (resource % {TENANTS}) || '"}}'
                         ELSE '{{"Name": "shared-' || resource || '", "team": "core"}}' END AS Tags
-                FROM (SELECT n, hash(n, 2) % {RESOURCES} AS resource FROM range({ROWS}) r(n))
+                FROM (SELECT n, hash(n, 2) % {RESOURCES} AS resource FROM range({rows}) r(n))
             ) TO '{path}' (FORMAT parquet)
             """
         )
@@ -93,11 +93,11 @@ def one(folder: Path, case: str) -> None:
     print(spent, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
 
 
-def main() -> None:
+def compare(rows: int) -> None:
     """Run both cases in turn, each in its own process, and print the ratio of the medians."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        write_bill(folder / "bill.parquet")
+        write_bill(folder / "bill.parquet", rows)
         (folder / "unitcost.yaml").write_text(
             "sources: {bill: {type: focus, path: bill.parquet, cost: EffectiveCost}}\nlimits: {tenants: 2000}\n"
         )
@@ -110,11 +110,15 @@ def main() -> None:
                 seconds, peaks[case] = (float(part) for part in out.split())
                 spent.append(seconds)
     groupby, refresh = (statistics.median(spent) for spent in times.values())
-    print(f"{ROWS:,} FOCUS rows in Parquet, {TENANTS:,} tenants, median of {RUNS}, each in its own process")
+    print(f"{rows:,} FOCUS rows in Parquet, {TENANTS:,} tenants, median of {RUNS}, each in its own process")
     print(f"bare GROUP BY {groupby:.2f} s, {peaks['bare']:,.0f} MiB")
     print(f"whole refresh {refresh:.2f} s, {peaks['whole']:,.0f} MiB")
     print(f"whole refresh / bare GROUP BY: {refresh / groupby:.2f}")
 
 
 if __name__ == "__main__":
-    one(Path(sys.argv[1]), sys.argv[2]) if len(sys.argv) > 1 else main()
+    if len(sys.argv) > 1:
+        one(Path(sys.argv[1]), sys.argv[2])
+    else:
+        for size in SIZES:
+            compare(size)

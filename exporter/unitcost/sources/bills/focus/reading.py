@@ -16,8 +16,8 @@ from sqlglot import exp
 from unitcost.errors import SourceError
 from unitcost.sources.bills.focus.files import BillFile, Copy
 from unitcost.sources.bills.focus.options import Options
-from unitcost.sources.bills.focus.scan import Schema, clean, literal
-from unitcost.sources.bills.focus.stage import NAMES, PERIOD, TABLE, first_stage
+from unitcost.sources.bills.focus.scan import COSTS, Schema, clean, literal
+from unitcost.sources.bills.focus.stage import CHARGED, NAMES, PERIOD, TABLE, first_stage
 from unitcost.sources.bills.focus.tags import Tags
 
 BROKEN, LISTED, SIMILAR, UNREAD = 1, 2, 4, 8
@@ -59,7 +59,7 @@ def cluster_service(service: str) -> str:
 
 def sums(file: BillFile, schema: Schema, options: Options, month: date) -> Sums:
     """Return what sums a file up, of one billing period; what cannot be counted makes DuckDB fail."""
-    return Sums(_sql(schema, options, (), month), file.pattern)
+    return Sums(_sql(schema, options, Known(), month), file.pattern)
 
 
 def keep(file: BillFile, schema: Schema, options: Options, connection: duckdb.DuckDBPyConnection) -> Sums:
@@ -67,8 +67,7 @@ def keep(file: BillFile, schema: Schema, options: Options, connection: duckdb.Du
 
     Where no file can be made at all they are summed up again each time they are asked for. Raises DuckDB's errors.
     """
-    constants = _constants(file, schema, connection)
-    found = Sums(_sql(schema, options, constants, None), file.pattern)
+    found = Sums(_sql(schema, options, _known(file, schema, connection), None), file.pattern)
     try:
         handle, name = tempfile.mkstemp(suffix=".parquet", prefix="unitcost-")
     except OSError:
@@ -76,7 +75,9 @@ def keep(file: BillFile, schema: Schema, options: Options, connection: duckdb.Du
     os.close(handle)
     copy = Copy(Path(name))
     try:
-        connection.execute(f"COPY ({found.sql}) TO {literal(name)} (FORMAT parquet, COMPRESSION lz4)", [[found.path]])
+        connection.execute(
+            f"COPY ({found.sql}) TO {literal(name)} (FORMAT parquet, COMPRESSION uncompressed)", [[found.path]]
+        )
     except duckdb.Error as error:
         if name not in str(error):
             raise
@@ -85,33 +86,54 @@ def keep(file: BillFile, schema: Schema, options: Options, connection: duckdb.Du
     return Sums("SELECT * FROM read_parquet(?)", name, copy)
 
 
-def _constants(file: BillFile, schema: Schema, connection: duckdb.DuckDBPyConnection) -> tuple[tuple[str, str], ...]:
-    """Return which columns hold one value in every row, as a Parquet file says itself, and that value as SQL."""
+@dataclass(frozen=True)
+class Known:
+    """What a Parquet file says of its columns by itself, which makes them cheaper to read.
+
+    constants: those with one value in every row, and that value as SQL. sound: times that are all ones that can be
+    counted. narrow: costs that fit into 18 digits, so that they are added up as plain integers.
+    """
+
+    constants: tuple[tuple[str, str], ...] = ()
+    sound: frozenset[str] = frozenset()
+    narrow: frozenset[str] = frozenset()
+
+
+def _known(file: BillFile, schema: Schema, connection: duckdb.DuckDBPyConnection) -> Known:
     if schema.kind != "parquet":
-        return ()
-    given = {schema.raw(name).strip('"'): name for name in (*PERIOD, *NAMES) if schema.has(name)}
-    found = connection.execute(
-        """
-        SELECT path_in_schema FROM parquet_metadata(?) GROUP BY ALL
-        HAVING sum(num_values) > 0 AND (
-            bool_and(coalesce(stats_null_count = num_values, false))
-            OR bool_and(coalesce(stats_null_count = 0 AND min_is_exact AND max_is_exact, false))
-                AND count(DISTINCT stats_min_value) = 1 AND count(stats_min_value) = count(*)
-                AND count(DISTINCT stats_max_value) = 1 AND count(stats_max_value) = count(*)
-                AND any_value(stats_min_value) = any_value(stats_max_value))
-        """,
-        [file.pattern],
-    ).fetchall()
-    names = [given[path] for (path,) in found if path in given]
-    if not names:
-        return ()
+        return Known()
+    given = {schema.raw(name).strip('"'): name for name in (*PERIOD, *CHARGED, *NAMES, *COSTS) if schema.has(name)}
+    found = connection.execute(STATISTICS, [file.pattern]).fetchall()
+    told = [(given[path], *said) for path, *said in found if path in given]
+    names = [name for name, constant, _, _ in told if constant and name in (*PERIOD, *NAMES)]
     columns = ", ".join(f"CAST({_read(schema, name)} AS VARCHAR)" for name in names)
-    rows = connection.execute(f"SELECT {columns} FROM {schema.relation} LIMIT 1", [[file.pattern]]).fetchall()
-    return tuple(
+    rows = connection.execute(f"SELECT {columns} FROM {schema.relation} LIMIT 1", [[file.pattern]]) if names else None
+    constants = (
         (name, f"CAST({'NULL' if value is None else literal(value)} AS {_type(name)})")
-        for row in rows
+        for row in (rows.fetchall() if rows else [])
         for name, value in zip(names, row, strict=True)
     )
+    return Known(
+        tuple(constants),
+        frozenset(name for name, _, sound, _ in told if sound and "TIMESTAMP" in schema.type(name)),
+        frozenset(name for name, _, _, largest in told if largest is not None and schema.fits(name, largest)),
+    )
+
+
+STATISTICS = """
+SELECT path_in_schema,
+    bool_and(coalesce(stats_null_count = num_values, false)) OR bool_and(coalesce(stats_null_count = 0, false))
+        AND count(DISTINCT stats_min_value) = 1 AND count(stats_min_value) = count(*)
+        AND bool_and(coalesce(stats_min_value = stats_max_value, false)),
+    bool_and(coalesce(
+        TRY_CAST(stats_min_value AS TIMESTAMP) >= TIMESTAMP '1970-01-01'
+        AND TRY_CAST(stats_max_value AS TIMESTAMP) < TIMESTAMP '9999-12-31', false)),
+    CASE WHEN bool_and(TRY_CAST(stats_min_value AS DOUBLE) + TRY_CAST(stats_max_value AS DOUBLE) IS NOT NULL)
+        THEN max(greatest(abs(TRY_CAST(stats_min_value AS DOUBLE)), abs(TRY_CAST(stats_max_value AS DOUBLE)))) END
+FROM parquet_metadata(?) GROUP BY path_in_schema
+"""
+"""Column, whether it is constant, whether all of it are countable times, its largest number. Every row group says so;
+what it says are bounds, which need not be values."""
 
 
 def _type(name: str) -> str:
@@ -123,11 +145,11 @@ def _read(schema: Schema, name: str) -> str:
 
 
 @lru_cache(maxsize=64)
-def _sql(schema: Schema, options: Options, constants: tuple[tuple[str, str], ...], month: date | None) -> str:
+def _sql(schema: Schema, options: Options, said: Known, month: date | None) -> str:
     """Return the first stage over what DuckDB reads of files with this schema."""
     missing = [(name, f"CAST(NULL AS {_type(name)})") for name in (*PERIOD, *NAMES) if not schema.has(name)]
     known: dict[str, exp.Expression] = {
-        name: exp.maybe_parse(value, dialect="duckdb") for name, value in (*constants, *missing)
+        name: exp.maybe_parse(value, dialect="duckdb") for name, value in (*said.constants, *missing)
     }
     also = [*(["tenant"] if options.tenant else []), "resource", "cluster"]
     if not (options.resources and schema.has("ResourceId")):
@@ -146,27 +168,33 @@ def _sql(schema: Schema, options: Options, constants: tuple[tuple[str, str], ...
         checks=["found"],
         month=month,
     )
-    charges = _charges(schema, options, trying=month is None)
+    charges = _charges(schema, options, said, trying=month is None)
     return f"WITH {TABLE} AS NOT MATERIALIZED ({charges}) {stage.sql(dialect='duckdb')}"
 
 
-def _charges(schema: Schema, options: Options, *, trying: bool) -> str:
+def _charges(schema: Schema, options: Options, said: Known, *, trying: bool) -> str:
     """Return SELECT for the charges of files: FOCUS columns of the types that FOCUS gives them, tags by key.
 
     trying: a time or a cost that is none is NULL, and said by the check.
     """
-    time = schema.sound_time if trying else schema.time
+
+    def time(name: str) -> str:
+        return schema.sound_time(name) if trying and name not in said.sound else schema.time(name)
+
+    def cost(name: str) -> str:
+        return schema.narrow(name) if name in said.narrow else schema.cost(name, trying=trying)
+
     tags = Tags.of(schema)
     values = tags.get_all(options.keys)
     resource = f"CAST({schema.raw('ResourceId')} AS VARCHAR)"
     columns = [
-        *(f"{time(name)} AS {name}" for name in (*PERIOD, "ChargePeriodStart", "ChargePeriodEnd")),
+        *(f"{time(name)} AS {name}" for name in (*PERIOD, *CHARGED)),
         *(f"CAST({schema.raw(name)} AS VARCHAR) AS {name}" for name in NAMES),
-        f"{schema.cost(options.cost, trying=trying)} AS cost",
-        *([f"{schema.cost('ListCost', trying=True)} AS listed"] if schema.has("ListCost") else []),
+        f"{cost(options.cost)} AS cost",
+        *([f"{cost('ListCost')} AS listed"] if schema.has("ListCost") else []),
         *([f"CAST({schema.raw(options.tenant)} AS VARCHAR) AS tenant"] if options.tenant else []),
         *(f"{value} AS key{at}" for at, value in enumerate(values)),
-        f"{_found(schema, options, tags, values)} AS found",
+        f"{_found(schema, options, said, values)} AS found",
     ]
     if options.resources:
         others = ", ".join(map(literal, NO_RESOURCES))
@@ -189,9 +217,10 @@ def _cluster(schema: Schema, tags: Tags, resource: str) -> str:
     return f"coalesce(nullif({marked}, ''), {managed}, {marked})"
 
 
-def _found(schema: Schema, options: Options, tags: Tags, values: Sequence[str]) -> str:
+def _found(schema: Schema, options: Options, said: Known, values: Sequence[str]) -> str:
     """Return SQL for the bits of one row."""
-    bits = [f"CASE WHEN {_unread(schema, options)} THEN {UNREAD} ELSE 0 END"]
+    tags = Tags.of(schema)
+    bits = [f"CASE WHEN {_unread(schema, options, said)} THEN {UNREAD} ELSE 0 END"]
     if tags.shape == "json":
         nothing = " AND ".join(f"{value} IS NULL" for value in values) or "true"
         broken = f"CASE WHEN NOT json_valid({tags.column}) THEN {BROKEN} ELSE 0 END"
@@ -204,12 +233,12 @@ def _found(schema: Schema, options: Options, tags: Tags, values: Sequence[str]) 
     return f"CAST({' + '.join(bits)} AS UTINYINT)"
 
 
-def _unread(schema: Schema, options: Options) -> str:
+def _unread(schema: Schema, options: Options, said: Known) -> str:
     """Return SQL that tells whether a row holds an end or a cost that is none."""
     wrong = [
         f"({schema.sound_time(name)} IS NULL AND {schema.given(name)} IS NOT NULL)"
         for name in ("BillingPeriodEnd", "ChargePeriodEnd")
-        if schema.has(name)
+        if schema.has(name) and name not in said.sound
     ]
     if not schema.always_fits(options.cost):
         cost, given = schema.cost(options.cost, trying=True), schema.given(options.cost)

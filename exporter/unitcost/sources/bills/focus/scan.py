@@ -101,6 +101,15 @@ class Schema:
         digits, scale = int(found[1]), int(found[2])
         return scale <= EXACT_SCALE and digits - scale < len(f"{LARGEST_AMOUNT:f}")
 
+    def fits(self, name: str, largest: float) -> bool:
+        """Tell whether a cost column is a DECIMAL whose values, up to the largest, fit into 18 digits."""
+        found = re.fullmatch(r"DECIMAL\((\d+),\s*(\d+)\)", self.type(name))
+        return found is not None and int(found[2]) <= LEDGER_SCALE and largest < 10 ** (17 - int(found[2]))
+
+    def narrow(self, name: str) -> str:
+        """Return SQL for a cost that `fits`: it is added up as a plain integer."""
+        return f"CAST({self.raw(name)} AS DECIMAL(18, {self.type(name).partition(',')[2].strip(' )')}))"
+
     def _cost(self, name: str, cast: str) -> str:
         raw, kind = self.raw(name), self.type(name)
         if self.always_fits(name):

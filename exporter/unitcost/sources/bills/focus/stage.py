@@ -25,7 +25,7 @@ NAMES = (
     "ProviderName",
 )
 """FOCUS columns that charges are summed by as they are."""
-PERIOD = ("BillingPeriodStart", "BillingPeriodEnd")
+PERIOD, CHARGED = ("BillingPeriodStart", "BillingPeriodEnd"), ("ChargePeriodStart", "ChargePeriodEnd")
 
 
 def first_stage(
@@ -53,7 +53,7 @@ def first_stage(
     names = [name for name in (*PERIOD, *NAMES) if name not in known] + list(also)
     values = [f"tag{at}" for at in range(len(tags))]
     inside = _inside(known)
-    start, end = exp.column("ChargePeriodStart"), exp.column("ChargePeriodEnd")
+    start, end = map(exp.column, CHARGED)
     rows = exp.select(
         *map(exp.column, names),
         exp.case().when(inside, _midnight()).else_(start).as_("start"),
@@ -106,7 +106,7 @@ def _list_amount(list_cost: exp.Expression | None) -> exp.Expression:
 
 def _inside(known: Mapping[str, exp.Expression]) -> exp.Condition:
     """Tell whether a charge lies within the UTC day that it starts on, and starts in its billing period."""
-    start, end = exp.column("ChargePeriodStart"), exp.column("ChargePeriodEnd")
+    start, end = map(exp.column, CHARGED)
     first, last = _column(PERIOD[0], known), _column(PERIOD[1], known)
     next_day = exp.Add(this=_midnight(), expression=exp.Interval(this=exp.Literal.string("1"), unit=exp.var("DAY")))
     return exp.and_(
@@ -117,7 +117,7 @@ def _inside(known: Mapping[str, exp.Expression]) -> exp.Condition:
 
 
 def _midnight() -> exp.Expression:
-    return exp.TimestampTrunc(this=exp.column("ChargePeriodStart"), unit=exp.var("DAY"))
+    return exp.TimestampTrunc(this=exp.column(CHARGED[0]), unit=exp.var("DAY"))
 
 
 def _named_after(month: date, known: Mapping[str, exp.Expression]) -> list[exp.Expression]:

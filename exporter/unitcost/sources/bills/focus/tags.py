@@ -115,8 +115,11 @@ class Tags:
     def similar(self, keys: Sequence[str]) -> str:
         """Return SQL that tells whether a row may have a key that differs from these by case or separators only."""
         if self.shape == "json":
-            looks = "|".join(f"{SEPARATORS}*".join(map(re.escape, key)) for key in sorted(map(_bare, keys)))
-            return f"coalesce(regexp_matches({self.column}, {literal(f'(?i){looks}')}), false)"
+            # With the quotes around it: the first is found fast, and a value that only holds the key is no such key.
+            between = SEPARATORS.replace("]", r"\\]*")
+            looks = "|".join(between.join(["", *map(re.escape, key), ""]) for key in sorted(map(_bare, keys)))
+            pattern = literal(f'(?i)"({looks})"')
+            return f"coalesce(regexp_matches({self.column}, {pattern}), false)"
         return f"coalesce(len(list_filter({self.keys()}, lambda key: {self.is_similar(keys)})) > 0, false)"
 
     @staticmethod

@@ -107,9 +107,11 @@ def build(bill: Bill, options: Options, *, kept: bool) -> Query:
     raw = ["ServiceName", "ServiceCategory", "BillingCurrency", "ChargeCategory", "ChargeClass", "resource", "cluster"]
     raw += [*(["tenant"] if options.tenant else []), *tags]
     charges = " UNION ALL ".join(
-        f"SELECT {', '.join(_days(bill))}, {', '.join(raw)}, amount FROM ({sql})"
+        f"SELECT {', '.join(_days(bill))}, {', '.join(raw)},"
+        f" CAST(amount AS {schema.sum_type(options.cost)}) AS amount, CAST(list_amount AS {LEDGER}) AS list_amount"
+        f" FROM ({sql})"
         f" WHERE {period_month('BillingPeriodStart')} = DATE '{month}'"
-        for _, sql in groups
+        for schema, sql in groups
     )
     keys = ", ".join(["day", "tenant", "service", "category", "currency", "scope", "charge", "resource", *names])
     cleaned = "".join(f", {named(value)} AS {name}" for value, name in zip(values, names, strict=True))
@@ -119,13 +121,16 @@ daily AS NOT MATERIALIZED ({_spread(raw) if bill.any("long") else "SELECT * FROM
 rows AS NOT MATERIALIZED (
     SELECT day, {clean("tenant") if options.tenant else first_named(own)} AS tenant,
         coalesce({clean("ServiceName")}, {clean("ServiceCategory")}, 'unknown') AS service,
-        {clean("ServiceCategory")} AS category, amount, {clean("BillingCurrency")} AS currency,
+        {clean("ServiceCategory")} AS category, amount, list_amount, {clean("BillingCurrency")} AS currency,
         {_scope(options)} AS scope,
         {charge("ChargeCategory", "ChargeClass")} AS charge, resource{cleaned}
     FROM daily)
 SELECT day, tenant, service, category, CAST(amount AS {LEDGER}) AS amount, currency, scope,
-    {_dimensions(options.dimensions, names)} AS dimensions, charge, resource
-FROM (SELECT {keys}, coalesce(sum(amount), 0) AS amount FROM rows WHERE currency IS NOT NULL GROUP BY {keys})"""
+    {_dimensions(options.dimensions, names)} AS dimensions, charge, resource,
+    CAST(list_amount AS {LEDGER}) AS list_amount
+FROM (
+    SELECT {keys}, coalesce(sum(amount), 0) AS amount, {_known_sum("list_amount")} AS list_amount
+    FROM rows WHERE currency IS NOT NULL GROUP BY {keys})"""
     params: list[Any] = [[one.path for one in found] for found in groups.values()]
     return Query(sql, params, failed=lambda error: explain(error, bill.files))
 
@@ -160,14 +165,29 @@ def _spread(raw: Sequence[str]) -> str:
     Whole units of 1e-12 ÷ days; the first days take one unit more until the remainder is used up.
     """
     same = ", ".join(["day", "span", *raw])
+    amounts = ("amount", "list_amount")
+    units = ", ".join(
+        f"CASE WHEN span > 1 THEN CAST(CAST({name} AS {LEDGER}) * 1000000000000::DECIMAL(13, 0) AS HUGEINT) END"
+        f" AS {name}_units"
+        for name in amounts
+    )
+    shares = ", ".join(
+        f"CASE WHEN span = 1 THEN {name} ELSE CAST({name}_units // span"
+        f" + CASE WHEN nth < abs({name}_units % span) THEN sign({name}_units) ELSE 0 END AS DECIMAL(26, 0))"
+        f" * 0.000000000001::DECIMAL(12, 12) END AS {name}"
+        for name in amounts
+    )
     return f"""
-    SELECT * EXCLUDE (day, span, amount, units, nth), day + nth AS day,
-        CASE WHEN span = 1 THEN amount ELSE CAST(units // span
-            + CASE WHEN nth < abs(units % span) THEN sign(units) ELSE 0 END AS DECIMAL(26, 0))
-            * 0.000000000001::DECIMAL(12, 12) END AS amount
-    FROM (SELECT *, unnest(CASE WHEN span = 1 THEN [0] ELSE CAST(range(span) AS INTEGER[]) END) AS nth,
-        CASE WHEN span > 1 THEN CAST(CAST(amount AS {LEDGER}) * 1000000000000::DECIMAL(13, 0) AS HUGEINT) END AS units
-        FROM (SELECT {same}, sum(amount) AS amount FROM charges GROUP BY {same}))"""
+    SELECT {", ".join(raw)}, day + nth AS day, {shares}
+    FROM (SELECT *, unnest(CASE WHEN span = 1 THEN [0] ELSE CAST(range(span) AS INTEGER[]) END) AS nth, {units}
+        FROM (
+            SELECT {same}, sum(amount) AS amount, {_known_sum("list_amount")} AS list_amount
+            FROM charges GROUP BY {same}))"""
+
+
+def _known_sum(name: str) -> str:
+    """Return SQL for a sum that is NULL where any of it is unknown."""
+    return f"CASE WHEN count({name}) = count(*) THEN sum({name}) END"
 
 
 def _dimensions(keys: Sequence[str], names: Sequence[str]) -> str:

@@ -162,7 +162,7 @@ def _sql(schema: Schema, options: Options, said: Known, month: date | None) -> s
         exp.to_table(TABLE),
         exp.column("cost"),
         [exp.column(f"key{at}") for at in range(len(options.keys))],
-        list_cost=exp.column("listed") if schema.has("ListCost") else None,
+        list_cost=exp.column("listed") if schema.has_amounts("ListCost") else None,
         also=also,
         constants=known,
         checks=["found"],
@@ -181,7 +181,7 @@ def _charges(schema: Schema, options: Options, said: Known, *, trying: bool) -> 
     def time(name: str) -> str:
         return schema.sound_time(name) if trying and name not in said.sound else schema.time(name)
 
-    def cost(name: str) -> str:
+    def cost(name: str, *, trying: bool) -> str:
         return schema.narrow(name) if name in said.narrow else schema.cost(name, trying=trying)
 
     tags = Tags.of(schema)
@@ -190,8 +190,8 @@ def _charges(schema: Schema, options: Options, said: Known, *, trying: bool) -> 
     columns = [
         *(f"{time(name)} AS {name}" for name in (*PERIOD, *CHARGED)),
         *(f"CAST({schema.raw(name)} AS VARCHAR) AS {name}" for name in NAMES),
-        f"{cost(options.cost)} AS cost",
-        *([f"{cost('ListCost')} AS listed"] if schema.has("ListCost") else []),
+        f"{cost(options.cost, trying=trying)} AS cost",
+        *([f"{cost('ListCost', trying=True)} AS listed"] if schema.has_amounts("ListCost") else []),
         *([f"CAST({schema.raw(options.tenant)} AS VARCHAR) AS tenant"] if options.tenant else []),
         *(f"{value} AS key{at}" for at, value in enumerate(values)),
         f"{_found(schema, options, said, values)} AS found",

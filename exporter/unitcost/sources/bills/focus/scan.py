@@ -93,6 +93,10 @@ class Schema:
             return f"CASE WHEN {cost} BETWEEN -{LARGEST_AMOUNT:f} AND {LARGEST_AMOUNT:f} THEN {cost} END"
         return self._cost(name, "CAST")
 
+    def has_amounts(self, name: str) -> bool:
+        """Tell whether there is such a column, of a type that amounts may have."""
+        return self.has(name) and re.fullmatch(_AMOUNT, self.type(name)) is not None
+
     def always_fits(self, name: str) -> bool:
         """Tell whether a cost column can hold nothing but what can be counted."""
         found = re.fullmatch(r"DECIMAL\((\d+),\s*(\d+)\)", self.type(name))
@@ -124,8 +128,14 @@ class Schema:
             text = self.text(name)
             # DuckDB takes 1_000 for a number.
             return f"{cast}(CASE WHEN contains({text}, '_') THEN 'no number' ELSE {text} END AS {EXACT})"
+        return f"{cast}({raw} AS {self.sum_type(name)})"
+
+    def sum_type(self, name: str) -> str:
+        """Return the type that loses nothing of a sum of costs."""
+        kind = self.type(name)
         scale = re.search(r"DECIMAL\(\d+,\s*(\d+)\)", kind)
-        return f"{cast}({raw} AS {EXACT if scale and int(scale.group(1)) > LEDGER_SCALE else LEDGER})"
+        finer = kind in {"VARCHAR", "FLOAT"} or (scale is not None and int(scale.group(1)) > LEDGER_SCALE)
+        return EXACT if finer else LEDGER
 
     def time(self, name: str, *, trying: bool = False) -> str:
         """Return SQL for the UTC time, a text's offset applied. trying: NULL for a text that is no such time."""
@@ -177,8 +187,8 @@ def require(schema: Schema, file: BillFile, cost: str, tenant: str | None) -> No
             unit = ", whose unit (seconds, milliseconds, days) is not said" if "INT" in kind else ", which is no time"
             hint = "Write it as a timestamp, or as text such as 2026-11-01T00:00:00Z"
             raise SourceError("time", str(file.path), f"{name} is {_short(kind)}{unit}", hint)
-    if not re.fullmatch(_AMOUNT, kind := schema.type(cost)):
-        text = f"{cost} is {_short(kind)}, which is no amount"
+    if not schema.has_amounts(cost):
+        text = f"{cost} is {_short(schema.type(cost))}, which is no amount"
         raise SourceError("number", str(file.path), text, "Write it as DECIMAL")
 
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import tempfile
+import time
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import date
 from functools import lru_cache
@@ -55,6 +57,20 @@ class Sums:
 def cluster_service(service: str) -> str:
     """Return SQL that tells whether a service is managed Kubernetes: AmazonEKS, AKS, GKE."""
     return f"coalesce(contains({service}, 'EKS') OR contains({service}, 'Kubernetes'), false)"
+
+
+MEMORY = "800MB"
+"""What sums may take before they are spilt to a folder beside the kept ones; as much as the ledger's."""
+
+
+def connected() -> duckdb.DuckDBPyConnection:
+    """Return a connection to read files by."""
+    connection = duckdb.connect()
+    connection.execute(f"SET memory_limit = '{MEMORY}'; SET enable_progress_bar = false")
+    with suppress(OSError):  # no folder that can be written: what does not fit into the memory is an error then
+        folder = Path(tempfile.gettempdir()) / f"unitcost-{os.getpid()}-{time.monotonic_ns()}"
+        connection.execute(f"SET temp_directory = {literal(str(folder))}")
+    return connection
 
 
 def sums(file: BillFile, schema: Schema, options: Options, month: date) -> Sums:

@@ -10,8 +10,6 @@ from datetime import timedelta
 from itertools import pairwise
 from typing import ClassVar
 
-import duckdb
-
 from unitcost.errors import SourceError
 from unitcost.facts import COST, Asked, Batch, Note, Problem
 from unitcost.sources.base import NOBODY, OR_NONE, Context, SourceKind
@@ -24,6 +22,7 @@ from unitcost.sources.bills.focus.known import is_settled, known_days, restateme
 from unitcost.sources.bills.focus.options import Options
 from unitcost.sources.bills.focus.parts import delivered_twice
 from unitcost.sources.bills.focus.query import Bill, build
+from unitcost.sources.bills.focus.reading import connected
 from unitcost.sources.bills.focus.settings import FocusSettings
 from unitcost.sources.bills.focus.similar import similar_keys, tell_similar, with_spellings
 from unitcost.sources.bills.focus.tags import Tags
@@ -105,7 +104,7 @@ class Focus:
     def _inspect(self, files: list[BillFile]) -> None:
         """Look into the files that are new or have changed, and again into those that could not be read."""
         known = {file: facts for file, facts in self._facts.items() if facts.problem is None and facts.file.stands}
-        with duckdb.connect() as connection:
+        with connected() as connection:
             self._facts = {file: known.get(file) or inspect(file, self._options, connection) for file in files}
 
     def _left_out(self, found: Folder) -> Iterator[Problem | Note]:

@@ -95,3 +95,14 @@ def test_a_day_without_users_of_a_kind_is_divided_among_all() -> None:
 
 def _cpu(tenant: str, amount: str) -> Cost:
     return Cost(YESTERDAY, tenant, "cpu", "compute", Decimal(amount), "USD", "k8s/prod")
+
+
+@pytest.mark.parametrize(("given", "whole"), [(("5", "6"), "11"), (("5", None), None)])
+def test_a_sum_of_which_a_list_price_is_not_known_has_none(given: tuple[str, str | None], whole: str | None) -> None:
+    company = Company(sources=[("bill", "bill", True)])
+    listed = [None if price is None else Decimal(price) for price in given]
+    rows = [row("EC2", "compute", "4", f"i-{price}", list_amount=price) for price in listed]
+    company.put("bill", [YESTERDAY], cost=rows)
+    company.gauges()
+    found = company.ledger.rows("SELECT amount, list_amount FROM line")
+    assert found == [(Decimal(8), None if whole is None else Decimal(whole))]

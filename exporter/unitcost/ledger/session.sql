@@ -75,6 +75,10 @@ CREATE OR REPLACE TEMP MACRO resource_tail(id) AS parse_filename(resource_key(id
 -- What a kind of source tells: clusters and bills both tell costs.
 CREATE OR REPLACE TEMP MACRO told_kind(kind) AS CASE WHEN kind IN ('cluster', 'bill') THEN 'cost' ELSE kind END;
 
+-- A sum of which a part is unknown is unknown.
+CREATE OR REPLACE TEMP MACRO known_sum(amount) AS
+    CAST(CASE WHEN count(amount) = count(*) THEN sum(amount) END AS DECIMAL(38, 12));
+
 -- What is NULL is unknown, and so is the ratio; 0 units give no cost of one.
 CREATE OR REPLACE TEMP MACRO margin_ratio(revenue, cost) AS
     CASE

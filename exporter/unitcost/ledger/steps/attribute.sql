@@ -33,8 +33,8 @@ exchanged AS (
 SELECT *, NULL::VARCHAR AS resource_kind FROM exchanged WHERE resource IS NULL
 UNION ALL BY NAME
 SELECT c.* EXCLUDE (resource, scope, quantity, amount, list_amount), coalesce(r.scope, c.scope) AS scope,
-    r.id AS resource, r.kind AS resource_kind, CAST(sum(c.quantity) AS DECIMAL(38, 12)) AS quantity,
-    CAST(sum(c.amount) AS DECIMAL(38, 12)) AS amount, CAST(sum(c.list_amount) AS DECIMAL(38, 12)) AS list_amount
+    r.id AS resource, r.kind AS resource_kind, known_sum(c.quantity) AS quantity,
+    CAST(sum(c.amount) AS DECIMAL(38, 12)) AS amount, known_sum(c.list_amount) AS list_amount
 FROM exchanged c LEFT JOIN resource_scope r USING (resource)
 WHERE c.resource IS NOT NULL
 GROUP BY ALL;

@@ -18,6 +18,7 @@ from unitcost.errors import LedgerError, LedgerInUseError, SourceError
 from unitcost.facts import Batch, Cost, Query, Resource, Revenue, Usage
 from unitcost.ledger.derive import DAY_TABLES, Model, derive
 from unitcost.ledger.files import FILE_NAME
+from unitcost.ledger.opening import SCHEMA_VERSION
 from unitcost.ledger.store import Ledger
 
 NOW = utc(2026, 11, 23, 12)
@@ -173,7 +174,8 @@ def test_a_ledger_of_another_version_is_refused_with_both_versions(tmp_path: Pat
     with duckdb.connect(str(tmp_path / FILE_NAME)) as connection:
         connection.execute("UPDATE meta SET value = '0' WHERE key = 'schema'")
     with pytest.raises(
-        LedgerError, match=r"another version of unitcost \(schema 0, this one reads 2\); start that version"
+        LedgerError,
+        match=rf"another version of unitcost \(schema 0, this one reads {SCHEMA_VERSION}\); start that version",
     ):
         Ledger(tmp_path)
 

@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
-from decimal import Decimal
+from decimal import ROUND_HALF_UP, Decimal
 from fractions import Fraction
 
 from unitcost.facts import RESERVED, Cost, Usage
@@ -92,7 +92,7 @@ def count_day(
     """Count one day of one bill and one cluster. billed: the bill, not OpenCost, says what it cost."""
 
     def converted(cost: Cost) -> Decimal:
-        return (cost.amount * rates[cost.currency]).quantize(Decimal("1e-12"))
+        return (cost.amount * rates[cost.currency]).quantize(Decimal("1e-12"), ROUND_HALF_UP)
 
     rows = [(c, "bill", name_of(c.tenant, aliases), converted(c)) for c in bill if c.day == day]
     workloads = [(c, "cluster", name_of(c.tenant, aliases), converted(c)) for c in cluster if c.day == day]

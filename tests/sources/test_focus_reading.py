@@ -14,7 +14,7 @@ import duckdb
 import pytest
 
 from tests.fakes.stored import asked, rows, utc
-from unitcost.config.load import load
+from unitcost.cli.main import main
 from unitcost.facts import Batch, Cost, Problem
 from unitcost.sources.base import Context
 from unitcost.sources.bills.focus.settings import FocusSettings
@@ -181,23 +181,12 @@ def test_the_list_cost_of_a_long_charge_is_spread_as_its_cost_is(tmp_path: Path)
     assert {abs((cost.list_amount or 0) - Decimal(100) / 31) < Decimal("1e-12") for cost in found} == {True}
 
 
-def test_a_cluster_is_looked_for_where_somebody_asks_for_it(tmp_path: Path) -> None:
-    tags = """'{"tenant": "acme", "eks:cluster-name": "prod"}' AS Tags"""
-    path = parquet(tmp_path / "bill.parquet", "SELECT n FROM range(5) r(n)", tags)
-    assert {cost.scope for cost in costs(path)} == {"k8s/prod"}
-    assert {cost.scope for cost in costs(path, Context(tenant_keys=("tenant",), scoped=False))} == {None}
-
-
-@pytest.mark.parametrize(
-    ("more", "scoped"),
-    [
-        ("", False),
-        ("sharing: [{match: {cluster: prod}, by: even}]", True),
-        ("sharing: [{match: {component: other}, by: even}]", False),
-    ],
-)
-def test_clusters_matter_where_something_is_shared_by_them(more: str, scoped: bool, tmp_path: Path) -> None:
-    parquet(tmp_path / "bill.parquet", "SELECT n FROM range(5) r(n)")
-    (tmp_path / "unitcost.yaml").write_text(f"sources: {{bill: {{type: focus, path: bill.parquet}}}}\n{more}\n")
-    config, _ = load(tmp_path / "unitcost.yaml")
-    assert config.context().scoped is scoped
+def test_a_bill_alone_tells_what_each_cluster_costs(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    tags = """'{"tenant": "acme", "eks:cluster-name": "' || ['prod', 'test'][1 + n % 2] || '"}' AS Tags"""
+    parquet(tmp_path / "bill.parquet", "SELECT n FROM range(5) r(n)", tags)
+    config = tmp_path / "unitcost.yaml"
+    config.write_text("sources: {bill: {type: focus, path: bill.parquet}}\n")
+    assert main(["serve", "--once", "--config", str(config), "--as-of", "2026-11-02T12:00:00Z"]) == 0
+    served = capsys.readouterr().out
+    for cluster in ("prod", "test"):
+        assert f'dimension_cost_dollars{{dimension="cluster",value="{cluster}",' in served

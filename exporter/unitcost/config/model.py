@@ -93,7 +93,6 @@ class Config(Section):
             currency=self.currency.code,
             billed="bill" in self.kinds().values(),
             metered="cluster" in self.kinds().values(),
-            scoped="cluster" in self.kinds().values() or any("cluster" in rule.match for rule in self.sharing),
         )
 
     def components_of(self, name: str) -> dict[str, str]:

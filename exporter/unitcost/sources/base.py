@@ -66,8 +66,7 @@ class Context:
     tenant_keys: pod labels or tag keys that name the tenant; of several, the first that a cost has counts. fold:
     whether names that differ only by case, Unicode form or white space are one. dimensions: further keys whose
     values are kept. currency: the configured code, the default for sources that say none. billed, metered: whether any
-    source is a bill, so that provider ids are worth asking for, or a meter of resources, so that a bill's are. scoped:
-    whether it matters which cluster a bill charges for: there is a meter, or something is shared by cluster. names:
+    source is a bill, so that provider ids are worth asking for, or a meter of resources, so that a bill's are. names:
     gives which tenant a spelling means, as the directory says now. waiting: where the source says what it waits for.
     """
 
@@ -77,7 +76,6 @@ class Context:
     currency: str = "USD"
     billed: bool = False
     metered: bool = False
-    scoped: bool = True
     names: Callable[[], Names] = Names
     waiting: Waiting = field(default_factory=Waiting)
 

@@ -11,7 +11,6 @@ class Options:
 
     tenant: a column, instead of the first tag of tenant_keys that there is. Without both no charge has a tenant.
     resources: whether it matters which node, disk or load balancer a charge is for: where there is a meter of them.
-    scopes: whether it matters which cluster it is for.
     """
 
     cost: str
@@ -19,7 +18,6 @@ class Options:
     tenant_keys: tuple[str, ...]
     dimensions: tuple[str, ...]
     resources: bool
-    scopes: bool
 
     @property
     def keys(self) -> list[str]:

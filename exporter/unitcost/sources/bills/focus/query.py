@@ -122,7 +122,7 @@ rows AS NOT MATERIALIZED (
     SELECT day, {clean("tenant") if options.tenant else first_named(own)} AS tenant,
         coalesce({clean("ServiceName")}, {clean("ServiceCategory")}, 'unknown') AS service,
         {clean("ServiceCategory")} AS category, amount, list_amount, {clean("BillingCurrency")} AS currency,
-        {_scope(options)} AS scope,
+        {_scope()} AS scope,
         {charge("ChargeCategory", "ChargeClass")} AS charge, resource{cleaned}
     FROM daily)
 SELECT day, tenant, service, category, CAST(amount AS {LEDGER}) AS amount, currency, scope,
@@ -135,10 +135,8 @@ FROM (
     return Query(sql, params, failed=lambda error: explain(error, bill.files))
 
 
-def _scope(options: Options) -> str:
-    """Return SQL for the cluster that a charge is of; NULL where nobody asks."""
-    if not options.scopes:
-        return "NULL::VARCHAR"
+def _scope() -> str:
+    """Return SQL for the cluster that a charge is of; NULL where nothing says that it is of one."""
     name = f"CASE WHEN cluster IS NULL AND {cluster_service('ServiceName')} THEN '' ELSE cluster END"
     return f"'{K8S}' || {name}"
 

@@ -171,9 +171,6 @@ def _sql(schema: Schema, options: Options, said: Known, month: date | None) -> s
     if not (options.resources and schema.has("ResourceId")):
         also.remove("resource")
         known["resource"] = exp.cast(exp.null(), "VARCHAR")
-    if not options.scopes:
-        also.remove("cluster")
-        known["cluster"] = exp.cast(exp.null(), "VARCHAR")
     stage = first_stage(
         exp.to_table(TABLE),
         exp.column("cost"),
@@ -216,8 +213,7 @@ def _charges(schema: Schema, options: Options, said: Known, *, trying: bool) -> 
         others = ", ".join(map(literal, NO_RESOURCES))
         kind = schema.raw("ServiceCategory")
         columns.append(f"CASE WHEN {kind} IN ({others}) THEN NULL ELSE {clean(resource)} END AS resource")
-    if options.scopes:
-        columns.append(f"{_cluster(schema, tags, resource)} AS cluster")
+    columns.append(f"{_cluster(schema, tags, resource)} AS cluster")
     return (
         f"SELECT {', '.join(columns)} FROM (SELECT *, {tags.parsed(options.keys)} AS found_tags FROM {schema.relation})"
     )

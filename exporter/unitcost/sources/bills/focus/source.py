@@ -53,7 +53,6 @@ class Focus:
             () if settings.tenant == NOBODY else context.tenant_keys,
             context.dimensions,
             context.metered,
-            context.scoped,
         )
         self._folding = context.fold
         self._facts: dict[BillFile, Facts] = {}
@@ -129,7 +128,7 @@ class Focus:
             return
         days, holes = known_days(bill, before, asked.now, zero=self._settings.missing_days == "zero")
         options = self._options_of(bill)
-        made_of = (FORMAT, options.cost, options.tenant, options.keys, options.resources, options.scopes)
+        made_of = (FORMAT, options.cost, options.tenant, options.keys, options.resources)
         digest = fingerprint(bill.files, [*made_of, self._settings.overlapping_files, days])
         stored = asked.stored.fingerprint(bill.key)
         if stored != digest:

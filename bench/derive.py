@@ -24,7 +24,7 @@ from unitcost.economics.windows import look
 from unitcost.facts import Batch, Query
 from unitcost.ledger.derive import Model, derive
 from unitcost.ledger.store import Ledger
-from unitcost.metrics.families import written
+from unitcost.metrics.families import families, renewed
 from unitcost.metrics.state import ExporterState
 from unitcost.run.setup import terms
 from unitcost.web.snapshot import Snapshot
@@ -122,10 +122,10 @@ def timed(case: str) -> None:
         look(ledger, terms(config, Directory()), NOW)
         laps.append(time.perf_counter())
         state = ExporterState({}, NOW, with_directory=False)
-        told = written(ledger, state, ())
+        told = [family.written for family in families(ledger, state)]
         Snapshot.of(told, "", NOW)
         laps.append(time.perf_counter())
-        Snapshot.of(written(ledger, state, told), "", NOW)
+        Snapshot.of(renewed(told, state), "", NOW)
         laps.append(time.perf_counter())
         assert len(days) == (3 if case == "refresh" else DAYS), days
         plain = min(group_by(ledger) for _ in range(3))

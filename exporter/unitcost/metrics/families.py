@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 
 from unitcost.ledger.store import Ledger
 from unitcost.metrics.catalogue import ALL
@@ -16,14 +16,11 @@ def families(ledger: Ledger, state: ExporterState) -> list[Family]:
     return [Family(metric, _rows(metric, ledger, state)) for metric in ALL]
 
 
-def written(ledger: Ledger, state: ExporterState, former: Iterable[Written]) -> list[Written]:
-    """Return the same as they are written. former: those of the same sums; what the ledger told is taken over."""
-    kept = {one.metric.name: one for one in former}
+def renewed(told: Sequence[Written], state: ExporterState) -> list[Family | Written]:
+    """Return the families of the same sums, as told before but for what the exporter knows of itself."""
     return [
-        kept[metric.name]
-        if metric.name in kept and not isinstance(metric.filled, FromState)
-        else Family(metric, _rows(metric, ledger, state)).written
-        for metric in ALL
+        Family(metric, metric.filled.rows(state)) if isinstance(metric.filled, FromState) else one
+        for metric, one in zip(ALL, told, strict=True)
     ]
 
 

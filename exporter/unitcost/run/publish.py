@@ -13,7 +13,7 @@ from unitcost.ledger.doubts import told
 from unitcost.ledger.prune import first_kept, prune
 from unitcost.ledger.store import Ledger
 from unitcost.metrics.exposition import Written
-from unitcost.metrics.families import written
+from unitcost.metrics.families import families, renewed
 from unitcost.metrics.state import ExporterState
 from unitcost.run.configured import Configured
 from unitcost.run.fetch import Fetcher
@@ -85,8 +85,9 @@ class Publisher:
                 with_directory=config.tenants.directory is not None,
                 reload=configured.reload,
             )
-            self._told = written(self._ledger, state, self._told)
+            found = renewed(self._told, state) if self._told else families(self._ledger, state)
             view = overview(self._ledger, config, configured.runners, now)
+        self._told = [family.written for family in found]
         return Snapshot.of(self._told, render_page(view), now)
 
     def _sum_up(self, configured: Configured, now: datetime) -> None:

@@ -8,14 +8,18 @@ the hour matters the price of noon (UTC).
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import date
+from decimal import Decimal
+from typing import TypeVar
 
 from unitcost.sources.ai.listed import Price, begins, entry, listed, providers
 from unitcost.sources.ai.names import ModelName, read
 from unitcost.sources.ai.settings import PriceRule
 from unitcost.sources.ai.units import UNITS
+
+Said = TypeVar("Said")
 
 MEANT_AT_MOST = 10
 """How many deployments may stand behind each other."""
@@ -38,15 +42,10 @@ class PriceBook:
             return None
         if unit == "cache_read":
             found = self._not_above_input(found, name, day)
-        for rule, where in self._matching(name, day):
-            if rule.discount is not None:
-                paid = found.dollars * (1 - rule.discount)
-                found = replace(found, dollars=paid, remarks=(*found.remarks, f"{where}: discount {rule.discount}"))
-                break
-        for rule, where in self._matching(name, day) if batch else ():
-            if rule.batch is not None:
-                remark = f"{where}: {rule.batch} of it in a batch"
-                return replace(found, dollars=found.dollars * rule.batch, remarks=(*found.remarks, remark))
+        if (said := self._said(name, day, lambda rule: rule.discount)) is not None:
+            found = _lowered(found, 1 - said[0], f"{said[2]}: discount {said[0]}")
+        if batch and (said := self._said(name, day, lambda rule: rule.batch)) is not None:
+            found = _lowered(found, said[0], f"{said[2]}: {said[0]} of it in a batch")
         return found
 
     def changes(self, model: str, first: date, last: date, provider: str = "") -> list[date]:
@@ -72,25 +71,31 @@ class PriceBook:
                     break
         return sorted(found, key=lambda one: (one[1].dollars, one[0]))
 
-    def _matching(self, name: ModelName, day: date) -> list[tuple[PriceRule, str]]:
-        """Return the rules about a model and where they stand, those that count first."""
+    def _said(
+        self, name: ModelName, day: date, says: Callable[[PriceRule], Said | None]
+    ) -> tuple[Said, PriceRule, str] | None:
+        """Return what the first rule about a model says that counts, the rule, and where it stands."""
         found = [(rule, f"ai.prices[{at}]") for at, rule in enumerate(self._rules) if rule.matches(name, day)]
-        return sorted(found, key=lambda one: one[0].from_ or date.min, reverse=True)
+        for rule, where in sorted(found, key=lambda one: one[0].from_ or date.min, reverse=True):
+            said = says(rule)
+            if said is not None:
+                return said, rule, where
+        return None
 
     def _meant(self, name: ModelName, day: date) -> ModelName:
         for _ in range(MEANT_AT_MOST):
-            means = next((rule.means for rule, _ in self._matching(name, day) if rule.means is not None), None)
-            if means is None:
+            said = self._said(name, day, lambda rule: rule.means)
+            if said is None:
                 break
-            name = read(means, name.provider)
+            name = read(said[0], name.provider)
         return name
 
     def _ruled(self, name: ModelName, unit: str, day: date) -> Price | None:
-        for rule, where in self._matching(name, day):
-            if unit in rule.prices:
-                dollars = rule.prices[unit]
-                return Price(dollars, UNITS[unit].per, dollars, where, name, rule.from_)
-        return None
+        said = self._said(name, day, lambda rule: rule.prices.get(unit))
+        if said is None:
+            return None
+        dollars, rule, where = said
+        return Price(dollars, UNITS[unit].per, dollars, where, name, rule.from_)
 
     def _not_above_input(self, price: Price, name: ModelName, day: date) -> Price:
         """Return the price of cached input, which nobody charges more for than for the same input."""
@@ -98,3 +103,7 @@ class PriceBook:
         if whole is None or price.dollars <= whole.dollars:
             return price
         return replace(whole, remarks=(*whole.remarks, "cached input is listed above input, which counts"))
+
+
+def _lowered(price: Price, factor: Decimal, remark: str) -> Price:
+    return replace(price, dollars=price.dollars * factor, remarks=(*price.remarks, remark))

@@ -68,7 +68,7 @@ def tenant(schema: Schema, options: Options) -> str:
     """Return SQL for the tenant, over the rows of `period_rows`."""
     if options.tenant:
         return schema.text(options.tenant)
-    return first_named(Tags.of(schema).get_all(options.keys)[: len(options.tenant_keys)])
+    return first_named(options.own(Tags.of(schema).get_all(options.keys)))
 
 
 def count(scans: Sequence[tuple[Schema, BillFile]], key: str, condition: Callable[[Tags], str]) -> int:

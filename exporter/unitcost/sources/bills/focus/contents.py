@@ -149,7 +149,7 @@ def _told(
 
 def _told_by(found: Sums, options: Options) -> str:
     values = [f"tag{at}" for at in range(len(options.keys))]
-    own = values[: len(values) - len(options.dimensions)]
+    own = options.own(values)
     tenant = clean("tenant") if options.tenant else first_named(own)
     odd = " OR ".join(f"({value} NOT IN ('', 'NULL') AND {named(value)} IS NULL)" for value in values)
     given = " OR ".join(f"{value} IS NOT NULL" for value in own) or "false"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 
@@ -23,6 +24,10 @@ class Options:
     def keys(self) -> list[str]:
         """The tag keys that are read from each row: the tenant's first, unless a column names the tenant."""
         return [*([] if self.tenant else self.tenant_keys), *self.dimensions]
+
+    def own(self, values: Sequence[str]) -> Sequence[str]:
+        """Return those of the tenant's keys, of a value for each of `keys`."""
+        return values[: len(self.keys) - len(self.dimensions)]
 
     @property
     def nobodys(self) -> bool:

@@ -102,7 +102,8 @@ def build(bill: Bill, options: Options, *, kept: bool) -> Query:
             found = facts.sums if kept and facts.sums else sums(facts.file, facts.schema, options, month)
             groups.setdefault((facts.schema, found.sql), []).append(found)
     tags = [f"tag{at}" for at in range(len(options.keys))]
-    own, values = tags[: len(tags) - len(options.dimensions)], tags[len(tags) - len(options.dimensions) :]
+    own = options.own(tags)
+    values = tags[len(own) :]
     names = [f"d{at}" for at in range(len(values))]
     raw = ["ServiceName", "ServiceCategory", "BillingCurrency", "ChargeCategory", "ChargeClass", "resource", "cluster"]
     raw += [*(["tenant"] if options.tenant else []), *tags]

@@ -60,7 +60,7 @@ def cluster_service(service: str) -> str:
 
 
 MEMORY = "800MB"
-"""What sums may take before they are spilt to a folder beside the kept ones; as much as the ledger's."""
+"""What sums may take before they are spilt to a folder beside the kept ones."""
 
 
 def connected() -> duckdb.DuckDBPyConnection:
@@ -239,7 +239,7 @@ def _found(schema: Schema, options: Options, said: Known, values: Sequence[str])
         kind = f"CASE WHEN starts_with({tags.column}, '[') THEN {LISTED} ELSE {broken} END"
         bits.append(f"CASE WHEN {nothing} AND {tags.present()} THEN {kind} ELSE 0 END")
     if tags.shape != "none" and options.tenant_keys and not options.tenant:
-        nobody = " AND ".join(f"{value} IS NULL" for value in values[: len(options.tenant_keys)])
+        nobody = " AND ".join(f"{value} IS NULL" for value in options.own(values))
         similar = f"CASE WHEN {tags.similar(options.tenant_keys)} THEN {SIMILAR} ELSE 0 END"
         bits.append(f"CASE WHEN {nobody} THEN {similar} ELSE 0 END")
     return f"CAST({' + '.join(bits)} AS UTINYINT)"

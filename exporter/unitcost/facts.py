@@ -91,15 +91,19 @@ class Cost:
 class Usage:
     """How much of a named measure (requests, active_users, …) one tenant used on one UTC day.
 
-    item: of what (a model, an endpoint); dimensions: as of a Cost.
+    item: of what (a model, an endpoint); unit: in what it is sold, where the measure has several (the tokens of a model
+    are input, output, …); dimensions, scope: as of a Cost. Without a tenant it is nobody's in particular: only what has
+    a unit counts then, as it may have a price.
     """
 
     day: date
-    tenant: str
+    tenant: str | None
     measure: str
     quantity: Decimal
     item: str | None = None
     dimensions: Mapping[str, str] = field(default_factory=dict)
+    unit: str | None = None
+    scope: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

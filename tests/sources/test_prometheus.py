@@ -63,7 +63,7 @@ def day_of(request: Request) -> date:
     return (datetime.fromtimestamp(int(request.params["time"]), UTC) - timedelta(seconds=1)).date()
 
 
-def used(batch: Batch) -> dict[tuple[str, str], Decimal]:
+def used(batch: Batch) -> dict[tuple[str | None, str], Decimal]:
     return {(one.tenant, one.measure): one.quantity for one in rows(Usage, batch.usage)}
 
 

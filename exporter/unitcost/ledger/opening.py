@@ -14,8 +14,8 @@ from unitcost.ledger.files import FILE_NAME, MEMORY, copies, statements, transla
 
 log = logging.getLogger(__name__)
 
-SCHEMA_VERSION = "3"
-MIGRATIONS = {"1": "schema_2", "2": "schema_3"}
+SCHEMA_VERSION = "4"
+MIGRATIONS = {"1": "schema_2", "2": "schema_3", "3": "schema_4"}
 """Schema that a ledger has → the step that makes the next one of it."""
 
 

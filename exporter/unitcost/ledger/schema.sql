@@ -21,12 +21,12 @@ CREATE TABLE IF NOT EXISTS cost (
     day DATE NOT NULL, tenant VARCHAR, service VARCHAR NOT NULL, category VARCHAR,
     amount DECIMAL(38, 12) NOT NULL, currency VARCHAR NOT NULL, scope VARCHAR, dims INTEGER DEFAULT 0,
     charge VARCHAR DEFAULT 'usage', resource VARCHAR, item VARCHAR, unit VARCHAR, quantity DECIMAL(38, 12),
-    list_amount DECIMAL(38, 12)
+    list_amount DECIMAL(38, 12), last_day DATE
 );
 CREATE TABLE IF NOT EXISTS usage (
     source VARCHAR NOT NULL, batch VARCHAR NOT NULL,
-    day DATE NOT NULL, tenant VARCHAR NOT NULL, measure VARCHAR NOT NULL, quantity DECIMAL(38, 12) NOT NULL,
-    item VARCHAR, dims INTEGER DEFAULT 0
+    day DATE NOT NULL, tenant VARCHAR, measure VARCHAR NOT NULL, quantity DECIMAL(38, 12) NOT NULL,
+    item VARCHAR, dims INTEGER DEFAULT 0, unit VARCHAR, scope VARCHAR
 );
 CREATE TABLE IF NOT EXISTS revenue (
     source VARCHAR NOT NULL, batch VARCHAR NOT NULL,

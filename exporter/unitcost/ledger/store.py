@@ -341,7 +341,8 @@ def _day_digests(connection: duckdb.DuckDBPyConnection, where: list[str]) -> dic
             SELECT day, hash(*COLUMNS(* EXCLUDE (source, batch, day))) AS digest
             FROM cost WHERE source = $1 AND batch = $2
             UNION ALL
-            SELECT day, hash(tenant, measure, quantity, item, dims) FROM usage WHERE source = $1 AND batch = $2
+            SELECT day, hash(*COLUMNS(* EXCLUDE (source, batch, day)))
+            FROM usage WHERE source = $1 AND batch = $2
             UNION ALL SELECT day, hash(tenant, mrr, currency, plan) FROM mrr_day WHERE source = $1 AND batch = $2
             UNION ALL SELECT day, hash(says) FROM known_day WHERE source = $1 AND batch = $2
         ) GROUP BY day

@@ -68,7 +68,7 @@ class CsvUsage:
                 for measure, rows in by_day.get(day, {}).items()
                 for tenant, row in rows.items()
             ]
-            usage.sort(key=lambda one: (one.tenant, one.measure))
+            usage.sort(key=lambda one: (one.tenant or "", one.measure))
             text = "\n".join(f"{one.tenant}\t{one.measure}\t{one.quantity}" for one in usage)
             fingerprint = hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
             if asked.stored.fingerprint(day.isoformat()) != fingerprint:

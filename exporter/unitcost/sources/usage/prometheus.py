@@ -179,7 +179,7 @@ def _settled(window: Window, usage: list[Usage], asked: Asked) -> Iterator[Batch
                 "no_data", key, "had usage before and has none now; what is stored stays", "See the server's retention"
             )
         return
-    usage = sorted(usage, key=lambda one: (one.measure, one.tenant))
+    usage = sorted(usage, key=lambda one: (one.measure, one.tenant or ""))
     digest = hashlib.sha256()
     for one in usage:
         digest.update(repr(one).encode())

@@ -33,3 +33,8 @@ UNITS = {
 }
 """Tokens first. `input` is what was neither read from a cache nor written to one; reasoning is in `output`. Cached
 input of a model without a price for it costs what other input does."""
+
+
+def measure_of(unit: str) -> str:
+    """Return the measure of usage that a unit is counted in: ai_tokens, ai_images, ai_requests, …"""
+    return "ai_tokens" if any(key.endswith("_mtok") for key in UNITS[unit].keys) else f"ai_{unit}"

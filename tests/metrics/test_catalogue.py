@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Collection
 from datetime import timedelta
 from decimal import Decimal
+from functools import cache
 
 import pytest
 
+from tests.fakes.ai_company import ai_company, charge, tokens
 from tests.fakes.company import YESTERDAY, Company, cost, days_until, mrr
 from unitcost.config.directory import Directory, Tenant
 from unitcost.config.sections import Plan
@@ -43,6 +45,13 @@ def test_a_declaration_names_only_labels_of_its_metric_and_what_can_be_known(met
         assert need in {COSTS, REVENUE, REQUESTS} or (isinstance(need, Label) and need.behind == USAGE)
 
 
+AI = [
+    *(metric for metric in ALL if "ai" in metric.name.split("_")),
+    catalogue.UNPRICED_TOKENS,
+    catalogue.UNMAPPED_TOKENS,
+]
+
+
 def said(without: Collection[str] = ()) -> set[str]:
     """Return the metrics that a company fills, of which some sources know nothing."""
     company = Company(directory=ACME)
@@ -59,7 +68,21 @@ def said(without: Collection[str] = ()) -> set[str]:
     if USAGE not in without:
         company.put_all("usage", DAYS, usage=used)
     found = company.gauges(("1d", "7d", "mtd"), plans={"pro": Plan(target_margin=Decimal("0.5"))})
-    return {name for name, series in found.items() if series} & SELECTED.keys()
+    names = {name for name, series in found.items() if series} & SELECTED.keys()
+    return names if COSTS in without else names | said_of_ai()
+
+
+@cache
+def said_of_ai() -> set[str]:
+    """Return the metrics that only counters of AI fill, and its provider."""
+    made = ai_company()
+    used = [
+        tokens("acme", unit, "1", model) for unit in ("input", "cache_read") for model in ("nova", "nobody-knows-it")
+    ]
+    used += [tokens("acme", "requests", "1", measure="ai_requests"), Usage(YESTERDAY, None, "ai_unmapped", Decimal(5))]
+    made.put("counters", [YESTERDAY], usage=used)
+    made.put("openai", [YESTERDAY], cost=[charge("5", "nova", "input")], usage=[tokens(None, "input", "2")])
+    return {name for name, series in made.gauges().items() if series} & {metric.name for metric in AI}
 
 
 def kind_of(need: str | Label) -> str:

@@ -9,6 +9,7 @@ from typing import TextIO
 
 from unitcost.config.directory import Directory
 from unitcost.config.model import Config, former_digests, settings_digest
+from unitcost.facts import K8S
 from unitcost.ledger.files import copied_at, copies
 from unitcost.ledger.held import held
 from unitcost.ledger.store import Ledger
@@ -44,10 +45,14 @@ def check(
         for runner in fetcher.runners:
             _describe(runner, config, ledger, out)
         _describe_similar(config, ledger, out)
-        for source, cluster, ratio in ledger.rows(
-            "SELECT source, substr(scope, 5), sum(billed)::DOUBLE / sum(opencost)::DOUBLE FROM reconciled_day"
-            " GROUP BY ALL HAVING sum(opencost) > 0 ORDER BY ALL"
+        for source, scope, ratio in ledger.rows(
+            "SELECT source, scope, sum(billed)::DOUBLE / sum(metered)::DOUBLE FROM reconciled_day"
+            " GROUP BY ALL HAVING sum(metered) > 0 ORDER BY ALL"
         ):
+            if not scope.startswith(K8S):
+                say(out, f"{source}: the bill is {ratio:.3f} times what the tokens of {scope} cost by the price book")
+                continue
+            cluster = scope.removeprefix(K8S)
             say(out, f"{source}: the bill is {ratio:.3f} times what OpenCost says of cluster {cluster}")
             if ratio == 0:
                 say(

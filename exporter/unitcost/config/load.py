@@ -91,11 +91,34 @@ def _cross_checks(config: Config) -> list[str]:
         for bill in getattr(settings, "billed_by", None) or ():
             if bill not in broken and kinds.get(bill) != "bill":
                 wrong.append(f"sources.{name}.billed_by: {bill!r} is no bill among the sources")
+    wrong += _told_twice(config)
+    if "tokens" in kinds.values() and "USD" not in config.currency.all_rates():
+        wrong.append("currency.rates: the prices of AI are in dollars; give the rate of USD")
     wrong += [
         f"budgets.{name}: is neither `default` nor one of the plans"
         for name in config.budgets
         if name != "default" and name not in config.plans
     ]
+    return wrong
+
+
+def _told_twice(config: Config) -> list[str]:
+    """Return which sources of token counters would count the same tokens: nothing tells their series apart."""
+    counters = [name for name, kind in config.kinds().items() if kind == "tokens"]
+    wrong = []
+    for at, name in enumerate(counters):
+        for other in counters[:at]:
+            one, two = (config.settings(each) for each in (name, other))
+            apart = set(getattr(one, "providers", ())), set(getattr(two, "providers", ()))
+            if all(apart) and not apart[0] & apart[1]:
+                continue
+            selected = getattr(one, "selector", ""), getattr(two, "selector", "")
+            if all(selected) and selected[0] != selected[1]:
+                continue
+            wrong.append(
+                f"sources.{name}: counts tokens that {other} may count as well; give each of them `providers` that the"
+                " other has not, or a `selector` of its own"
+            )
     return wrong
 
 

@@ -134,9 +134,10 @@ class Budget(Section):
 
 
 class Limits(Section):
-    """limits: how many tenants get series of their own."""
+    """limits: how many tenants, and how many models and features of AI, get series of their own."""
 
     tenants: Annotated[int, ANumber] = Field(default=2000, ge=1, le=1_000_000)
+    models: Annotated[int, ANumber] = Field(default=50, ge=1, le=10_000)
 
 
 class Copies(Section):

@@ -20,7 +20,8 @@ from unitcost.ledger.temporary import temporary_table
 class Terms:
     """What the configuration says of the questions, as rows for the tables that the .sql files read.
 
-    tenants: how many are served apart. directory: (id, name, plan, status, budget in dollars a month). targets: (plan,
+    tenants, models: how many are served apart. token_units: what of AI is counted
+    in tokens. directory: (id, name, plan, status, budget in dollars a month). targets: (plan,
     the margin it should earn). budgets: (plan or "default", dollars a month, share of the MRR), one of the two.
     """
 
@@ -29,6 +30,8 @@ class Terms:
     months: int
     tenants: int
     currency: str
+    models: int = 50
+    token_units: Sequence[str] = ()
     directory: Sequence[tuple[str, str, str | None, str, Decimal | None]] = ()
     targets: Sequence[tuple[str, Decimal | None]] = ()
     budgets: Sequence[tuple[str, Decimal | None, Decimal | None]] = ()
@@ -56,6 +59,8 @@ def look(ledger: Ledger, terms: Terms, now: datetime, *, closed_months: bool = T
             [(today, today - terms.history, today.replace(day=1), today.replace(day=month_days), month_days)],
         )
         table("tenant_limit", {"tenants": "BIGINT"}, [(terms.tenants,)])
+        table("model_limit", {"models": "BIGINT"}, [(terms.models,)])
+        table("token_unit", {"unit": "VARCHAR"}, [(unit,) for unit in terms.token_units])
         table(
             "directory",
             dict.fromkeys(("tenant", "name", "plan", "status"), "VARCHAR") | {"budget_dollars": "DECIMAL(38, 12)"},
@@ -74,7 +79,7 @@ def look(ledger: Ledger, terms: Terms, now: datetime, *, closed_months: bool = T
                 for plan, dollars, share_of_mrr in terms.budgets
             ],
         )
-        for name in ("recent", "windows", "zeros", "outlook"):
+        for name in ("recent", "windows", "zeros", "ai", "outlook"):
             connection.execute(statements(name, "economics"))
         if events:
             tell_events(connection, terms.currency)

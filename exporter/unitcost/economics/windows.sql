@@ -202,9 +202,10 @@ FROM dimension_day d JOIN shown_window w ON w.kind = 'cost' AND d.day >= w.first
 
 -- Only days that the bill has Kubernetes rows for are compared; a cluster the bill never shows has ratio 0.
 CREATE OR REPLACE TEMP TABLE window_reconciled AS
-SELECT w.name AS span, r.source, r.scope, CAST(sum(r.billed) AS DOUBLE) / CAST(sum(r.opencost) AS DOUBLE) AS ratio
+SELECT w.name AS span, r.source, r.scope, CAST(sum(r.billed) AS DOUBLE) / CAST(sum(r.metered) AS DOUBLE) AS ratio,
+    1 - CAST(sum(r.missed) AS DOUBLE) / CAST(sum(r.metered) AS DOUBLE) AS coverage
 FROM reconciled_day r JOIN shown_window w ON w.kind = 'cost' AND r.day >= w.first_day AND r.day < w.end_day
-GROUP BY ALL HAVING sum(r.opencost) > 0;
+GROUP BY ALL HAVING sum(r.metered) > 0;
 
 -- The whole company in a window. Unallocated costs belong to it, tenants or not.
 CREATE OR REPLACE TEMP TABLE platform AS

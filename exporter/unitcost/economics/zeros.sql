@@ -1,6 +1,6 @@
 -- reads: shown_cost, window_dimension, window_counted, window_unallocated, told_day, shown_window, and of this run:
 --        source, window_span
--- writes: served_cost, served_dimension, served_platform, served_unallocated, served_bill: costs by window with the zeros
+-- writes: zero_window (windows of which zeros are known), served_cost, served_dimension, served_platform, served_unallocated, served_bill: costs by window with the zeros
 --         that are known
 
 -- A cost that ends must fall to 0, not vanish: who reads a range of samples would still see its last value. Only what

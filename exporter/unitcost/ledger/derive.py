@@ -21,6 +21,7 @@ from unitcost.ledger.bounds import Doubt, uncountable
 from unitcost.ledger.changes import keep_standing, remember_changes, remember_restated
 from unitcost.ledger.doubts import blame, remember
 from unitcost.ledger.order import LOOKUPS, STEPS, ordered
+from unitcost.ledger.prices import Pricing, remember_prices
 from unitcost.ledger.store import Ledger
 from unitcost.ledger.temporary import temporary_table
 
@@ -35,10 +36,11 @@ DAY_TABLES = (
     "usage_day",
     "revenue_day",
     "reconciled_day",
+    "ai_day",
 )
 
 
-VERSION = 5
+VERSION = 6
 """Raised when the .sql steps make something else of the same facts, so that every day is derived again."""
 
 LINES_AT_ONCE = 500_000
@@ -67,10 +69,12 @@ class Model:
     """(source, FOCUS ServiceName or ServiceCategory, component) of bills; what is none of them is `other`."""
     folding: bool = False
     """Whether names fold (tenants.fold: case); the aliases are folded then, as names.Names.keys() has them."""
+    pricing: Pricing | None = None
+    """The price book; another price derives those days again that it is of, and no others."""
 
     def digest(self) -> str:
         """Return a digest; another one means that every day must be derived again."""
-        return _digest(*(item for item in vars(self).items() if item[0] not in {"settings", "restate_days"}))
+        return _digest(*(item for item in vars(self).items() if item[0] not in {"settings", "restate_days", "pricing"}))
 
     def counted_digest(self) -> str:
         """Return a digest of what decides what a day comes to, whoever bears it."""
@@ -176,6 +180,7 @@ def _prepare(
     """Load the model, write down what cannot be counted besides the given doubts; return the days to derive, sorted."""
     _load_model(connection, model)
     _forget_other_models(connection, model)
+    remember_prices(connection, model.pricing)
     days = _changed_days(connection, now, history)
     connection.execute("DELETE FROM doubt WHERE day NOT IN (SELECT day FROM derived_day)")
     if days:

@@ -60,10 +60,17 @@ CREATE TABLE IF NOT EXISTS doubt (
 CREATE TABLE IF NOT EXISTS scoped_day (
     source VARCHAR NOT NULL, scope VARCHAR NOT NULL, day DATE NOT NULL, used BOOLEAN NOT NULL
 );
+-- What a unit of something costs, from first_day on, before end_day; see prices.PriceRow. used_scope, used_item: as
+-- sources say them.
+CREATE TABLE IF NOT EXISTS price (
+    used_scope VARCHAR NOT NULL, used_item VARCHAR NOT NULL, unit VARCHAR NOT NULL, first_day DATE NOT NULL,
+    end_day DATE NOT NULL, scope VARCHAR, model VARCHAR NOT NULL, factor HUGEINT, divisor HUGEINT,
+    dollars VARCHAR, list_dollars VARCHAR, per BIGINT, rule VARCHAR
+);
 CREATE TABLE IF NOT EXISTS billed_day (source VARCHAR NOT NULL, scope VARCHAR NOT NULL, day DATE NOT NULL);
 -- Each counted dollar once. tenant: who bears it; NULL: nobody alone. via: 0 directly, else the number (from 1) of the
 -- sharing rule that divides it. basis: billed, or divided by a meter's values (reconciled); of a meter: until a bill
--- covers the day (estimated), or for good (priced). list_amount: at list prices, NULL if unknown.
+-- covers the day (estimated), or for good (priced), or without a price, at 0 (unpriced). list_amount: at list prices, NULL if unknown.
 CREATE TABLE IF NOT EXISTS line (
     day DATE NOT NULL, tenant VARCHAR, source VARCHAR NOT NULL, component VARCHAR NOT NULL, service VARCHAR NOT NULL,
     item VARCHAR, dims INTEGER NOT NULL, scope VARCHAR, via INTEGER NOT NULL, basis VARCHAR NOT NULL,
@@ -89,7 +96,15 @@ CREATE TABLE IF NOT EXISTS usage_day (
     day DATE NOT NULL, tenant VARCHAR NOT NULL, measure VARCHAR NOT NULL, quantity DECIMAL(38, 12) NOT NULL
 );
 CREATE TABLE IF NOT EXISTS revenue_day (day DATE NOT NULL, tenant VARCHAR NOT NULL, mrr DECIMAL(38, 12) NOT NULL);
+-- What a bill and a meter say of a scope. missed: the part of `metered` that the provider reports and no counter saw; NULL
+-- where no provider reports.
 CREATE TABLE IF NOT EXISTS reconciled_day (
     day DATE NOT NULL, source VARCHAR NOT NULL, scope VARCHAR NOT NULL,
-    billed DECIMAL(38, 12) NOT NULL, opencost DECIMAL(38, 12) NOT NULL
+    billed DECIMAL(38, 12) NOT NULL, metered DECIMAL(38, 12) NOT NULL, missed DECIMAL(38, 12)
+);
+-- What AI was used and what it cost, before sharing. tenant: NULL is nobody; model, feature, unit: NULL where not told.
+-- metered: the part of `amount` that is of `quantity`; unpriced: the part of that without a price.
+CREATE TABLE IF NOT EXISTS ai_day (
+    day DATE NOT NULL, tenant VARCHAR, model VARCHAR, feature VARCHAR, unit VARCHAR,
+    quantity DECIMAL(38, 12), amount DECIMAL(38, 12) NOT NULL, metered DECIMAL(38, 12), unpriced DECIMAL(38, 12)
 );

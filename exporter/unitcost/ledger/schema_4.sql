@@ -5,4 +5,6 @@ ALTER TABLE cost ADD COLUMN last_day DATE;
 ALTER TABLE usage ALTER COLUMN tenant DROP NOT NULL;
 ALTER TABLE usage ADD COLUMN unit VARCHAR;
 ALTER TABLE usage ADD COLUMN scope VARCHAR;
+DROP TABLE IF EXISTS reconciled_day;
+DELETE FROM meta WHERE key IN ('model', 'counted');
 UPDATE meta SET value = '4' WHERE key = 'schema';

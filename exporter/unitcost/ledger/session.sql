@@ -72,8 +72,9 @@ CREATE OR REPLACE TEMP MACRO tenant_id(spelt) AS
 CREATE OR REPLACE TEMP MACRO resource_key(id) AS lower(trim(trim(id), '/'));
 CREATE OR REPLACE TEMP MACRO resource_tail(id) AS parse_filename(resource_key(id), false, 'forward_slash');
 
--- What a kind of source tells: clusters and bills both tell costs.
-CREATE OR REPLACE TEMP MACRO told_kind(kind) AS CASE WHEN kind IN ('cluster', 'bill') THEN 'cost' ELSE kind END;
+-- What a kind of source tells: clusters, bills and priced tokens are costs.
+CREATE OR REPLACE TEMP MACRO told_kind(kind) AS CASE WHEN kind IN ('cluster', 'bill', 'tokens') THEN 'cost' ELSE kind END;
+CREATE OR REPLACE TEMP MACRO is_cluster(scope) AS starts_with(scope, 'k8s/');
 
 -- A sum of which a part is unknown is unknown.
 CREATE OR REPLACE TEMP MACRO known_sum(amount) AS

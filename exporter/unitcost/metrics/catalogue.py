@@ -230,9 +230,106 @@ UNALLOCATED = Served(
 )
 RECONCILIATION = Served(
     "reconciliation_ratio",
-    "The bill's Kubernetes rows divided by OpenCost's costs of the same cluster on the same days.",
+    "What a bill says of a scope, divided by what its meter does on the same days: a cluster's Kubernetes rows by"
+    " OpenCost, a model provider's account by its tokens at the price book's prices.",
     ("source", "scope", "window"),
     filled=Select("SELECT source, scope, span, ratio FROM window_reconciled", needs=(COSTS,), window=WINDOW),
+)
+TENANT_AI_TOKENS = Served(
+    "tenant_ai_tokens",
+    "Tokens of a model that a tenant used in the window. direction: input (neither read from a cache nor written to"
+    " one), cache_read, cache_write, output and so on; each token is in one.",
+    ("tenant", "model", "direction", "window"),
+    filled=Select(
+        "SELECT tenant, model, direction, span, sum(quantity) FROM tenant_ai WHERE is_token GROUP BY ALL",
+        needs=(COSTS,),
+        window=WINDOW,
+    ),
+)
+TENANT_AI_COST = Served(
+    "tenant_ai_cost_dollars",
+    "What a tenant's use of AI cost in the window, before sharing: as billed, or at the price book's prices until a"
+    " bill covers the day. What has no price is in unitcost_unpriced_tokens.",
+    ("tenant", "model", "feature", "window"),
+    unit="dollars",
+    filled=Select("SELECT tenant, model, feature, span, amount FROM served_ai_cost", needs=(COSTS,), window=WINDOW),
+)
+AI_TOKENS = Served(
+    "ai_tokens",
+    "Tokens that the whole company used in the window, those of no tenant included.",
+    ("model", "feature", "direction", "window"),
+    filled=Select(
+        "SELECT model, feature, direction, span, quantity FROM window_ai WHERE is_token", needs=(COSTS,), window=WINDOW
+    ),
+)
+AI_COST = Served(
+    "ai_cost_dollars",
+    "What AI cost the whole company in the window, that of no tenant included, before sharing.",
+    ("model", "feature", "direction", "window"),
+    unit="dollars",
+    filled=Select("SELECT model, feature, direction, span, amount FROM window_ai", needs=(COSTS,), window=WINDOW),
+)
+COST_PER_AI_TOKEN = Served(
+    "cost_per_ai_token",
+    "Dollars of a token of a model in the window: what metered tokens with a price cost, divided by their number.",
+    ("model", "direction", "window"),
+    filled=Select(
+        "SELECT model, direction, span, per_unit(sum(metered), sum(quantity) - coalesce(sum(unpriced), 0))"
+        " FROM window_ai WHERE is_token AND NOT starts_with(span, 'prev_') GROUP BY ALL",
+        needs=(COSTS,),
+        window=WINDOW,
+    ),
+)
+COST_PER_AI_REQUEST = Served(
+    "cost_per_ai_request",
+    "Dollars of a tenant's AI in the window divided by its AI requests, where these are counted.",
+    ("tenant", "window"),
+    filled=Select("SELECT tenant, span, dollars FROM ai_request", needs=(COSTS,), window=WINDOW),
+)
+AI_CACHED = Served(
+    "ai_cache_read_ratio",
+    "The part of the tokens that went into a model in the window which it read from its prompt cache.",
+    ("model", "window"),
+    filled=Select(
+        "SELECT model, span, per_unit(sum(quantity) FILTER (direction = 'cache_read'), sum(quantity)) FROM window_ai"
+        " WHERE direction IN ('input', 'cache_read', 'cache_write', 'cache_write_1h')"
+        " AND NOT starts_with(span, 'prev_') GROUP BY ALL",
+        needs=(COSTS,),
+        window=WINDOW,
+    ),
+)
+AI_COVERAGE = Served(
+    "ai_coverage_ratio",
+    "The part of what a model provider reports that token counters saw, by its value, on billed days of the window.",
+    ("scope", "window"),
+    filled=Select("SELECT scope, span, coverage FROM window_reconciled", needs=(COSTS,), window=WINDOW),
+)
+AI_PRICE = Served(
+    "ai_price_ratio",
+    "A model provider's bill divided by what the tokens that it reports cost by the price book, on billed days of the"
+    " window.",
+    ("scope", "window"),
+    filled=Select(
+        "SELECT scope, span, ratio FROM window_reconciled WHERE coverage IS NOT NULL", needs=(COSTS,), window=WINDOW
+    ),
+)
+UNPRICED_TOKENS = Served(
+    "unitcost_unpriced_tokens",
+    "Tokens in the window that no price is known of and no bill either; they cost 0 everywhere. `unitcost prices MODEL`"
+    " tells what is missing.",
+    ("model", "direction", "window"),
+    filled=Select(
+        "SELECT model, direction, span, sum(unpriced) FROM window_ai WHERE NOT starts_with(span, 'prev_') GROUP BY ALL",
+        needs=(COSTS,),
+        window=WINDOW,
+    ),
+)
+UNMAPPED_TOKENS = Served(
+    "unitcost_unmapped_tokens",
+    "Tokens in the window whose series do not say of which model or in which direction they are, as the"
+    " preset knows it.",
+    ("source", "window"),
+    filled=Select("SELECT source, span, quantity FROM window_unmapped", needs=(COSTS,), window=WINDOW),
 )
 WINDOW_COMPLETE = Served(
     "window_complete",

@@ -10,6 +10,8 @@ from unitcost.config.sections import METHODS, Fixed
 from unitcost.economics.windows import Terms
 from unitcost.ledger.derive import Model
 from unitcost.names import Names
+from unitcost.run.pricing import pricing
+from unitcost.sources.ai.units import UNITS, measure_of
 
 
 @dataclass(frozen=True)
@@ -33,9 +35,11 @@ def counting(config: Config, names: Names) -> Model:
     bills = [name for name, kind in kinds.items() if kind == "bill"]
     billed_by = []
     for name, kind in kinds.items():
-        if kind == "cluster":
+        if kind in {"cluster", "tokens"}:
             named = getattr(config.settings(name), "billed_by", None)
             billed_by += [(name, bill) for bill in (bills if named is None else named)]
+        elif kind == "bill" and "usage" in config.brings(name):  # a provider that reports what no counter saw
+            billed_by.append((name, name))
     rules: list[tuple[int, dict[str, str], str, str | None]] = []
     fixed = []
     for number, rule in enumerate(config.sharing):
@@ -57,6 +61,7 @@ def counting(config: Config, names: Names) -> Model:
         restate_days=config.refresh.restate_days,
         components=[(bill, *pair) for bill in bills for pair in config.components_of(bill).items()],
         folding=names.folding,
+        pricing=pricing(config.ai.prices),
         settings=[(name, settings_digest(config, name)) for name in kinds],
     )
 
@@ -69,6 +74,8 @@ def terms(config: Config, directory: Directory) -> Terms:
         months=config.months,
         tenants=config.limits.tenants,
         currency=config.currency.code,
+        models=config.limits.models,
+        token_units=[unit for unit in UNITS if measure_of(unit) == "ai_tokens"],
         directory=[(t.id, t.name, t.plan or None, t.status, t.budget_dollars) for t in directory.tenants],
         targets=[(name, plan.target_margin) for name, plan in config.plans.items()],
         budgets=[(name, budget.dollars, budget.share_of_mrr) for name, budget in config.budgets.items()],

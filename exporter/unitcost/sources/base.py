@@ -33,7 +33,7 @@ from unitcost.facts import Asked, Batch, Note, Problem
 from unitcost.names import Names
 from unitcost.redaction import SECRETS, SHORTEST
 
-SourceKind = Literal["cluster", "bill", "usage", "revenue"]
+SourceKind = Literal["cluster", "bill", "tokens", "usage", "revenue"]
 
 NOBODY = "none"
 """The `tenant` of a source whose costs are all shared: none of them belongs to one tenant, and that is right."""

@@ -1,6 +1,6 @@
--- reads: cost, usage, mrr_day, doubt, resource_scope, spelling, service_component, and of this run: source, rate,
---        dirty
--- writes: cost_fact (costs in the configured currency with the number of who bears them, if anybody, their component,
+-- reads: cost, usage, mrr_day, doubt, price, resource_scope, spelling, service_component, and of this run: source,
+--        rate, dirty
+-- writes: heard (what counts of what sources said), cost_fact (costs in the configured currency with the number of who bears them, if anybody, their component,
 --         scope and the resource of it), usage_day and revenue_day of the dirty days
 
 -- What a source says of a dirty day counts, unless the ledger holds of it what cannot be counted.
@@ -12,7 +12,7 @@ FROM dirty d CROSS JOIN source s ANTI JOIN doubt x ON x.source = s.source AND x.
 CREATE OR REPLACE TEMP TABLE cost_fact AS
 WITH
 said AS (
-    SELECT c.*, h.kind, n.number AS bearer, r.factor, r.divisor,
+    SELECT c.* REPLACE (coalesce(p.model, c.item) AS item), h.kind, n.number AS bearer, r.factor, r.divisor,
         CASE WHEN h.kind = 'cluster' THEN c.category ELSE s.component END AS component,
         CASE WHEN NOT r.plain THEN units(c.amount) END AS foreign_units,
         CASE WHEN NOT r.plain THEN units(c.list_amount) END AS foreign_list_units
@@ -21,6 +21,8 @@ said AS (
     JOIN rate r ON r.currency = c.currency
     JOIN service_component s
         ON s.source = c.source AND s.service = c.service AND s.category IS NOT DISTINCT FROM c.category
+    LEFT JOIN price p ON p.used_scope = c.scope AND p.used_item = c.item AND p.unit = ''
+        AND c.day >= p.first_day AND c.day < p.end_day
     LEFT JOIN spelling n ON n.spelt = c.tenant
 ),
 exchanged AS (
@@ -44,6 +46,7 @@ SELECT u.day, n.tenant, u.measure, sum(u.quantity)
 FROM usage u
 JOIN heard h ON h.day = u.day AND h.source = u.source AND h.says = 'usage'
 JOIN spelling n ON n.spelt = u.tenant
+WHERE u.unit IS NULL
 GROUP BY ALL;
 
 INSERT INTO revenue_day

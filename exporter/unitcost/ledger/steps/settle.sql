@@ -1,6 +1,6 @@
 -- reads: counted, direct, kind_rule, dimension_set, tenantless, shared_pool, shared_portion, tenant_number, dimension (of
 --        this run)
--- writes: line, tenant_day, unallocated_day, dimension_day of the dirty days
+-- writes: line, tenant_day, unallocated_day, dimension_day, ai_day of the dirty days
 
 -- Nothing to share by (no requests that day, say) leaves a pool unallocated, not lost.
 CREATE OR REPLACE TEMP TABLE divided AS
@@ -55,9 +55,16 @@ HAVING sum(c.amount) <> 0;
 
 -- The cluster is a dimension of its own, of days on which any is known; a user's dimension of that name comes first.
 INSERT INTO dimension_day
-SELECT c.day, 'cluster', coalesce(nullif(substr(c.scope, 5), ''), '__unallocated__'), c.component, sum(c.amount)
+SELECT c.day, 'cluster', coalesce(CASE WHEN is_cluster(c.scope) THEN nullif(substr(c.scope, 5), '') END, '__unallocated__'), c.component, sum(c.amount)
 FROM counted c
 WHERE 'cluster' NOT IN (SELECT dimension FROM dimension)
     AND c.day IN (SELECT day FROM counted WHERE starts_with(scope, 'k8s/') AND scope <> 'k8s/')
 GROUP BY ALL
 HAVING sum(c.amount) <> 0;
+
+INSERT INTO ai_day
+SELECT c.day, t.tenant, c.item, s.dimensions['feature'], c.unit, sum(c.quantity), sum(c.amount),
+    sum(c.amount) FILTER (c.quantity IS NOT NULL), sum(c.quantity) FILTER (c.basis = 'unpriced')
+FROM counted c JOIN dimension_set s ON s.id = c.dims LEFT JOIN tenant_number t ON t.number = c.bearer
+WHERE c.component = 'ai'
+GROUP BY ALL;

@@ -48,6 +48,12 @@ class PriceBook:
             found = _lowered(found, said[0], f"{said[2]}: {said[0]} of it in a batch")
         return found
 
+    def name(self, model: str, day: date, provider: str = "") -> ModelName:
+        """Return what a model is called on a UTC day, whoever spells it: as genai-prices does, where that knows it."""
+        name = self._meant(read(model, provider), day)
+        known = entry(name)
+        return name if known is None else ModelName(known[0].id, known[1].id)
+
     def changes(self, model: str, first: date, last: date, provider: str = "") -> list[date]:
         """Return the UTC days after the first, up to the last, on which a price of a model may begin, sorted."""
         name = read(model, provider)

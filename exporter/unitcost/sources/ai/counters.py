@@ -6,6 +6,7 @@ to one, and so on. What it does not know is counted as unmapped, and never guess
 
 from __future__ import annotations
 
+import re
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -21,6 +22,9 @@ from unitcost.sources.ai.units import UNITS
 
 AGAIN = "again"
 """In place of a unit: these tokens are in another series too."""
+
+TENANT = r"\btenant\b|(?<=_)tenant\b"
+"""Where `tenants.key` stands in a label, alone or behind a prefix."""
 
 FOLDER = files("unitcost.sources.ai") / "presets"
 
@@ -63,6 +67,16 @@ class Preset(BaseModel):
     nothing: frozenset[str] = frozenset()
     input_includes: tuple[Literal[tuple(UNITS)], ...] = ()  # type: ignore[valid-type]
     own: bool = False
+
+    @property
+    def labels(self) -> set[str]:
+        """Return the labels that say whose and what a series is, but for its unit."""
+        return {*self.model, *self.provider, *self.tenant, *self.feature}
+
+    def of_tenants(self, keys: Sequence[str]) -> Preset:
+        """Return the same where tenants are named by these keys (`tenants.key`) in place of `tenant`."""
+        named = [re.sub(TENANT, key, label) for label in self.tenant for key in keys]
+        return self.model_copy(update={"tenant": tuple(dict.fromkeys(named))})
 
 
 class Sample(NamedTuple):

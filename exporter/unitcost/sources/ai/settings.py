@@ -14,7 +14,7 @@ from unitcost.sources.ai.names import ModelName, provider_of, read
 from unitcost.sources.ai.units import UNITS
 from unitcost.sources.base import Section
 
-Dollars = Annotated[Decimal, Field(ge=0, le=1_000_000, allow_inf_nan=False)]
+Dollars = Annotated[Decimal, Field(ge=0, le=10_000, allow_inf_nan=False)]
 
 
 class PriceRule(Section):

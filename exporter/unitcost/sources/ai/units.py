@@ -36,5 +36,9 @@ input of a model without a price for it costs what other input does."""
 
 
 def measure_of(unit: str) -> str:
-    """Return the measure of usage that a unit is counted in: ai_tokens, ai_images, ai_requests, …"""
+    """Return the measure of usage that a unit is counted in: ai_tokens, ai_images, ai_requests and so on."""
     return "ai_tokens" if any(key.endswith("_mtok") for key in UNITS[unit].keys) else f"ai_{unit}"
+
+
+OWN = "self-hosted"
+"""The provider of models that one serves oneself: their machines cost, and their tokens nothing."""

@@ -14,17 +14,15 @@ neither overlap nor leave a gap. Three things to know:
 Today is asked as at the last full minute, with `$window` = the seconds since midnight, unless those are fewer
 than 300.
 
-Batches: one per UTC day, key = the ISO day, with all measures or not at all. until: when the day was
-asked; one that was last asked before its end is asked again.
+Batches: as of by_day, with all measures or not at all.
 """
 
 from __future__ import annotations
 
-import hashlib
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from datetime import UTC, date, datetime, timedelta
+from datetime import date
 from decimal import Decimal
 from typing import ClassVar, Literal
 
@@ -34,14 +32,11 @@ from unitcost.errors import SourceError, describe
 from unitcost.facts import USAGE, Asked, Batch, Note, Problem, Usage
 from unitcost.sources import values
 from unitcost.sources.base import Context, HttpSettings, SourceKind
-from unitcost.sources.daily import FailedDays, due, is_closed, midnight
 from unitcost.sources.http import Client
+from unitcost.sources.usage.by_day import Day, Window, each_day
 from unitcost.sources.usage.promql import read_vector
 
-PATH = "/api/v1/query"
 WINDOW = re.compile(r"\$\{window\}|\$window\b")
-DAY = timedelta(days=1)
-SHORTEST = timedelta(minutes=5)
 SHOWN_REMARKS = 5
 
 
@@ -77,19 +72,6 @@ class PrometheusSettings(HttpSettings):
         return measures
 
 
-@dataclass(frozen=True)
-class Window:
-    """What is asked for one UTC day: from its midnight to `end`, which is the next midnight or now."""
-
-    day: date
-    end: datetime
-
-    @property
-    def seconds(self) -> int:
-        """The length of the window."""
-        return int((self.end - midnight(self.day)).total_seconds())
-
-
 @dataclass
 class _Said:
     """What answers say besides. nobodys: measure → usage without a tenant; remarks: of PromQL → the first such day."""
@@ -117,16 +99,8 @@ class Prometheus:
         `partial`, `value`, `label`, `no_data`. Raises SourceError when the server cannot be reached or
         refuses the credentials, and after three failed days in a row.
         """
-        failed = FailedDays()
         said = _Said()
-        for window in _windows(asked):
-            usage, problems = self._ask_all(window, said)
-            if problems:
-                yield from failed.add(problems)
-                continue
-            yield from failed.told()
-            yield from _settled(window, usage, asked)
-        yield from failed.told()
+        yield from each_day(asked, lambda window: self._ask_all(window, said), USAGE)
         for measure, quantity in said.nobodys.items():
             yield Note(
                 f"{measure}: {quantity.normalize(values.EXACT):f} on the days asked now has no tenant in"
@@ -135,67 +109,22 @@ class Prometheus:
         for (measure, text), day in said.remarks.items():
             yield Note(describe(measure, f"the server remarks, first on {day}, which counts all the same: {text}"))
 
-    def _ask_all(self, window: Window, said: _Said) -> tuple[list[Usage], list[Problem]]:
+    def _ask_all(self, window: Window, said: _Said) -> Day:
         """Ask every measure of one day; add to what was said besides."""
-        usage: list[Usage] = []
-        problems: list[Problem] = []
+        day = Day()
         for measure, query in self._measures.items():
-            # Thanos leaves out stores that do not answer unless told not to; others ignore this.
-            answer = self._client.get(
-                PATH,
-                {
-                    "query": WINDOW.sub(f"{window.seconds}s", query),
-                    "time": str(int(window.end.timestamp())),
-                    "partial_response": "false",
-                },
-            )
+            answer = window.ask(self._client, WINDOW.sub(f"{window.seconds}s", query))
             try:
                 found = read_vector(answer, self._labels, f"{window.day} {measure}")
             except SourceError as error:
-                problems.append(Problem.of(error))
+                day.problems.append(Problem.of(error))
                 continue
             for text in found.remarks[: SHOWN_REMARKS - len(said.remarks)]:
                 said.remarks.setdefault((measure, text), window.day)
             for tenant, quantity in found.sums.items():
                 if tenant is not None:
-                    usage.append(Usage(window.day, tenant, measure, quantity))
+                    day.usage.append(Usage(window.day, tenant, measure, quantity))
                 elif quantity:
                     said.nobodys[measure] = values.EXACT.add(said.nobodys.get(measure, Decimal(0)), quantity)
-        return usage, problems
-
-
-def _settled(window: Window, usage: list[Usage], asked: Asked) -> Iterator[Batch | Problem | Note]:
-    """Yield what a completely answered day means for what is stored of it."""
-    key = window.day.isoformat()
-    stored = asked.stored.batch(key)
-    if not usage:
-        closed = is_closed(window.day, asked)
-        if stored is None or closed:
-            yield Batch(key=key, days=[])
-        if stored is not None and closed:
-            yield Note(f"{key}: was stored before it was over, and the server has nothing of it now; that stays")
-        elif stored is not None:
-            yield Problem(
-                "no_data", key, "had usage before and has none now; what is stored stays", "See the server's retention"
-            )
-        return
-    usage = sorted(usage, key=lambda one: (one.measure, one.tenant or ""))
-    digest = hashlib.sha256()
-    for one in usage:
-        digest.update(repr(one).encode())
-    if stored is None or (stored.fingerprint, stored.until) != (digest.hexdigest(), window.end):
-        yield Batch(key, [window.day], digest.hexdigest(), usage=usage, says=USAGE, until=window.end)
-
-
-def _windows(asked: Asked) -> Iterator[Window]:
-    """Return what to ask, newest first."""
-    now = asked.now.astimezone(UTC).replace(second=0, microsecond=0)
-
-    def window(day: date) -> Window:
-        return Window(day, min(now, midnight(day + DAY)))
-
-    def is_whole(day: date) -> bool:
-        found = asked.stored.batch(day.isoformat())
-        return found is not None and found.until == window(day).end
-
-    return map(window, due(asked, SHORTEST, is_whole))
+        day.heard = bool(day.usage)
+        return day

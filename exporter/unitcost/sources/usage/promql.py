@@ -1,8 +1,8 @@
-"""The answer of a Prometheus API to an instant query: a number per tenant, or why there is none."""
+"""The answer of a Prometheus API to an instant query: a number per tenant, or any series, or why there is none."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any
@@ -46,16 +46,16 @@ def read_vector(answer: Answer, labels: Sequence[str], where: str) -> Vector:
     Raises SourceError: `query` (the server refused it), `http`, `format`, `partial`, `value`, `label`.
     """
     vector = Vector()
-    body, wrong = _read(answer, labels, where, vector.sums)
-    _refuse_failed(body, where, answer)
-    vector.remarks = _remarks(body, where)
-    kind = body.get("data.resultType")
-    if kind in ("scalar", "string", "matrix"):  # no set: a list cannot be looked up in one
-        raise SourceError("format", where, f"the answer is a {kind}, not a vector", _by(labels[0]))
-    if kind != "vector" or body.get("data.result") is not Opened.LIST:
-        raise _unreadable(where, answer)
-    if wrong is not None:
-        raise wrong
+
+    def take(found: Mapping[str, Any], value: str) -> None:
+        tenant = _tenant(found, labels, where)
+        try:
+            vector.sums[tenant] = values.EXACT.add(vector.sums.get(tenant, Decimal(0)), values.quantity(value))
+        except ValueError as error:
+            whose = f"tenant {values.shown(tenant)}" if tenant is not None else "a series without tenant"
+            raise SourceError("value", where, f"{whose}: {error}", VALUE_HINT) from error
+
+    vector.remarks = read_series(answer, where, take, _by(labels[0]))
     if vector.sums.keys() == {None}:
         raise SourceError(
             "label", where, f"no series names a tenant in the label {' or '.join(labels)}", _by(labels[0])
@@ -63,16 +63,40 @@ def read_vector(answer: Answer, labels: Sequence[str], where: str) -> Vector:
     return vector
 
 
+VALUE_HINT = "Usage is a finite number, zero or more; change the query"
+
+
+def read_series(
+    answer: Answer, where: str, take: Callable[[Mapping[str, Any], Any], None], hint: str, kind: str = "vector"
+) -> list[str]:
+    """Hand every series to `take`, its labels and its value, of a matrix its values; return what PromQL remarks.
+
+    take raises SourceError for what is wrong with a series; the first is told once the whole answer is read. hint: what
+    to do where the answer is not of this kind. Raises SourceError as read_vector() does.
+    """
+    body, wrong = _read(answer, where, take, kind)
+    _refuse_failed(body, where, answer)
+    remarks = _remarks(body, where)
+    found = body.get("data.resultType")
+    if found != kind and found in ("scalar", "string", "matrix", "vector"):  # no set: a list cannot be looked up in one
+        raise SourceError("format", where, f"the answer is a {found}, not a {kind}", hint)
+    if found != kind or body.get("data.result") is not Opened.LIST:
+        raise _unreadable(where, answer)
+    if wrong is not None:
+        raise wrong
+    return remarks
+
+
 def _read(
-    answer: Answer, labels: Sequence[str], where: str, sums: dict[str | None, Decimal]
+    answer: Answer, where: str, take: Callable[[Mapping[str, Any], Any], None], kind: str
 ) -> tuple[dict[str, Any], SourceError | None]:
-    """Add up the series; return what stands around them, and the first thing that is wrong with one of them."""
+    """Hand over the series; return what stands around them, and the first thing that is wrong with one of them."""
     body: dict[str, Any] = {}
     wrong: SourceError | None = None
     try:
         for path, value in answer.pieces(OPENED.__contains__):
             if len(path) == RESULT:
-                wrong = wrong or _add(sums, value, labels, where, answer)
+                wrong = wrong or _wrong_with(value, where, take, answer, kind)
             elif (name := ".".join(map(str, path))) in READ:
                 body[name] = value
     except SourceError as error:
@@ -114,41 +138,44 @@ def _texts(given: object) -> list[str]:
     return [str(text) for text in given] if isinstance(given, list) else [str(given)] if given else []
 
 
-def _add(
-    sums: dict[str | None, Decimal], one: Any, labels: Sequence[str], where: str, answer: Answer
+def _wrong_with(
+    one: Any, where: str, take: Callable[[Mapping[str, Any], Any], None], answer: Answer, kind: str
 ) -> SourceError | None:
-    """Add a series to its tenant's sum, or return what is wrong with it."""
+    """Hand a series over, or return what is wrong with it."""
     if not isinstance(one, dict) or not isinstance(one.get("metric"), dict):
         return _unreadable(where, answer)
-    if "histogram" in one:
+    if "histogram" in one or "histograms" in one:
         hint = "Use histogram_count() or histogram_sum()"
         return SourceError("format", where, "the answer holds native histograms", hint)
+    samples = one.get("values") if kind == "matrix" else [one.get("value")]
+    if not isinstance(samples, list) or not all(_is_sample(sample) for sample in samples):
+        return _unreadable(where, answer)
+    told = [sample[1] for sample in samples]
     try:
-        tenant = _tenant(one["metric"], labels, where)
+        take(one["metric"], told if kind == "matrix" else told[0])
     except SourceError as error:
         return error
-    sample = one.get("value")
-    if not isinstance(sample, list) or len(sample) != len(("time", "value")) or not isinstance(sample[1], str):
-        return _unreadable(where, answer)
-    try:
-        sums[tenant] = values.EXACT.add(sums.get(tenant, Decimal(0)), values.quantity(sample[1]))
-    except ValueError as error:
-        whose = f"tenant {values.shown(tenant)}" if tenant is not None else "a series without tenant"
-        return SourceError(
-            "value", where, f"{whose}: {error}", "Usage is a finite number, zero or more; change the query"
-        )
     return None
+
+
+def _is_sample(sample: object) -> bool:
+    return isinstance(sample, list) and len(sample) == len(("time", "value")) and isinstance(sample[1], str)
+
+
+def text_of(given: Mapping[str, Any], label: str, where: str) -> str:
+    """Return a label's value, "" where a series has none. Raises SourceError `format` for what is no text."""
+    spelt = given.get(label, "")
+    try:
+        if not isinstance(spelt, str):
+            raise ValueError(f"is {values.spelt(spelt)}, not a text")  # noqa: TRY301, TRY004 - told below
+        return values.plain(spelt)
+    except ValueError as error:
+        raise SourceError("format", where, f"the label {label} {error}", "Rename it where it is written") from error
 
 
 def _tenant(given: Mapping[str, Any], labels: Sequence[str], where: str) -> str | None:
     for label in labels:
-        spelt = given.get(label, "")
-        try:
-            if not isinstance(spelt, str):
-                raise ValueError(f"is {values.spelt(spelt)}, not a text")  # noqa: TRY301, TRY004 - told below
-            values.plain(spelt)
-        except ValueError as error:
-            raise SourceError("format", where, f"the label {label} {error}", "Rename it where it is written") from error
+        spelt = text_of(given, label, where)
         try:
             return values.tenant(spelt)
         except ValueError:  # empty or a reserved name: nobody's

@@ -1,0 +1,57 @@
+-- reads: ai_day, usage, shown, shown_window, shown_usage, zero_window, and of this run: token_unit, model_limit
+-- writes: what AI was used for in each window, with models, features and tenants beyond their limits summed up: window_ai
+--         (of the whole company), tenant_ai (of each tenant), served_ai_cost (the same with the zeros that are known),
+--         ai_request (what a request cost), window_unmapped
+
+CREATE OR REPLACE TEMP TABLE ai_total AS
+SELECT w.name AS span, a.tenant, coalesce(a.model, '__unknown__') AS model, coalesce(a.feature, '__unknown__') AS feature,
+    coalesce(a.unit, '__unknown__') AS direction, a.unit IN (FROM token_unit) AS is_token, sum(a.quantity) AS quantity,
+    sum(a.amount) AS amount, sum(a.metered) AS metered, sum(a.unpriced) AS unpriced
+FROM ai_day a JOIN shown_window w ON w.kind = 'cost' AND a.day >= w.first_day AND a.day < w.end_day
+WHERE NOT regexp_full_match(w.name, '\d{4}-\d{2}')
+GROUP BY ALL;
+
+-- The dearest models and features over all windows have series of their own.
+CREATE OR REPLACE TEMP TABLE shown_model AS
+SELECT model AS spelt, CASE WHEN row_number() OVER (ORDER BY sum(amount) DESC, sum(quantity) DESC, model)
+    <= (SELECT models FROM model_limit) THEN model ELSE '__other__' END AS model
+FROM ai_total GROUP BY ai_total.model;
+CREATE OR REPLACE TEMP TABLE shown_feature AS
+SELECT feature AS spelt, CASE WHEN row_number() OVER (ORDER BY sum(amount) DESC, sum(quantity) DESC, feature)
+    <= (SELECT models FROM model_limit) THEN feature ELSE '__other__' END AS feature
+FROM ai_total GROUP BY ai_total.feature;
+
+CREATE OR REPLACE TEMP TABLE window_ai AS
+SELECT t.span, m.model, f.feature, t.direction, t.is_token, CAST(sum(t.quantity) AS DECIMAL(38, 12)) AS quantity,
+    CAST(sum(t.amount) AS DECIMAL(38, 12)) AS amount, CAST(sum(t.metered) AS DECIMAL(38, 12)) AS metered,
+    CAST(sum(t.unpriced) AS DECIMAL(38, 12)) AS unpriced
+FROM ai_total t JOIN shown_model m ON m.spelt = t.model JOIN shown_feature f ON f.spelt = t.feature
+GROUP BY ALL;
+
+CREATE OR REPLACE TEMP TABLE tenant_ai AS
+SELECT t.span, s.label AS tenant, m.model, f.feature, t.direction, t.is_token,
+    CAST(sum(t.quantity) AS DECIMAL(38, 12)) AS quantity, CAST(sum(t.amount) AS DECIMAL(38, 12)) AS amount
+FROM ai_total t JOIN shown s USING (tenant) JOIN shown_model m ON m.spelt = t.model
+JOIN shown_feature f ON f.spelt = t.feature
+WHERE NOT starts_with(t.span, 'prev_')
+GROUP BY ALL;
+
+CREATE OR REPLACE TEMP TABLE served_ai_cost AS
+SELECT tenant, model, feature, span, CAST(sum(amount) AS DECIMAL(38, 12)) AS amount FROM (
+    SELECT tenant, model, feature, span, amount FROM tenant_ai
+    UNION ALL
+    SELECT tenant, model, feature, z.span, 0
+    FROM (SELECT DISTINCT tenant, model, feature FROM tenant_ai) CROSS JOIN zero_window z
+    WHERE NOT starts_with(z.span, 'prev_') AND NOT regexp_full_match(z.span, '\d{4}-\d{2}')
+) GROUP BY ALL;
+
+CREATE OR REPLACE TEMP TABLE ai_request AS
+SELECT a.span, a.tenant, per_unit(sum(a.amount), u.quantity) AS dollars
+FROM tenant_ai a JOIN shown_usage u ON u.span = a.span AND u.tenant = a.tenant AND u.measure = 'ai_requests'
+GROUP BY a.span, a.tenant, u.quantity;
+
+CREATE OR REPLACE TEMP TABLE window_unmapped AS
+SELECT w.name AS span, u.source, sum(u.quantity) AS quantity
+FROM usage u JOIN shown_window w ON w.kind = 'cost' AND u.day >= w.first_day AND u.day < w.end_day
+WHERE u.measure = 'ai_unmapped' AND NOT starts_with(w.name, 'prev_') AND NOT regexp_full_match(w.name, '\d{4}-\d{2}')
+GROUP BY ALL;

@@ -2,23 +2,17 @@
 
 from __future__ import annotations
 
-import gzip
-import json
 from collections import defaultdict
-from collections.abc import Iterator
 from datetime import date
 from decimal import Decimal
-from pathlib import Path
-from typing import Any
 
 import pytest
-from prometheus_client.parser import text_string_to_metric_families
 from pydantic import ValidationError
 
+from tests.fakes.recorded_pages import samples, truth
 from unitcost.sources.ai.book import PriceBook
 from unitcost.sources.ai.counters import Cell, Counted, Preset, Sample, count, presets
 
-DATA = Path(__file__).parents[1] / "data" / "ai"
 LEFT = "a stream that the client left, which the provider bills"
 SILENT = "a stream without include_usage"
 RESPONSES = "the Responses API"
@@ -60,21 +54,8 @@ def preset_of(page: str) -> Preset:
     return presets()[name]
 
 
-def page(name: str) -> Iterator[Sample]:
-    """Yield the samples of a recorded page, as if all of them had grown from 0."""
-    text = gzip.decompress((DATA / f"{name}.txt.gz").read_bytes()).decode()
-    for family in text_string_to_metric_families(text):
-        for sample in family.samples:
-            yield Sample(sample.name, sample.labels, Decimal(str(sample.value)))
-
-
 def read(name: str) -> Counted:
-    return count(preset_of(name), page(name))
-
-
-def truth(name: str) -> dict[str, Any]:
-    found: dict[str, Any] = json.loads((DATA / f"{name}.truth.json").read_text())
-    return found
+    return count(preset_of(name), samples(name))
 
 
 def whole(found: Counted) -> dict[str, Decimal]:

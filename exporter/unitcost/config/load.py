@@ -91,14 +91,28 @@ def _cross_checks(config: Config) -> list[str]:
         for bill in getattr(settings, "billed_by", None) or ():
             if bill not in broken and kinds.get(bill) != "bill":
                 wrong.append(f"sources.{name}.billed_by: {bill!r} is no bill among the sources")
-    wrong += _told_twice(config)
-    if "tokens" in kinds.values() and "USD" not in config.currency.all_rates():
-        wrong.append("currency.rates: the prices of AI are in dollars; give the rate of USD")
+    wrong += _wrong_of_ai(config)
     wrong += [
         f"budgets.{name}: is neither `default` nor one of the plans"
         for name in config.budgets
         if name != "default" and name not in config.plans
     ]
+    return wrong
+
+
+def _wrong_of_ai(config: Config) -> list[str]:
+    kinds = config.kinds()
+    wrong = _told_twice(config)
+    if "tokens" in kinds.values() and "USD" not in config.currency.all_rates():
+        wrong.append("currency.rates: the prices of AI are in dollars; give the rate of USD")
+    gateways = [name for name in kinds if getattr(config.settings(name), "preset", None) == "litellm"]
+    for name in kinds:
+        for number, rule in enumerate(getattr(config.settings(name), "scopes", ())):
+            if gateways and rule.scope.startswith("litellm/"):
+                wrong.append(
+                    f"sources.{name}.scopes.{number}: LiteLLM's export holds the tokens that {gateways[0]} counts;"
+                    " keep one of the two"
+                )
     return wrong
 
 

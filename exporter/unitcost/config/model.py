@@ -110,7 +110,8 @@ def settings_digest(config: Config, name: str) -> str:
 
 def former_digests(config: Config) -> dict[str, str]:
     """Return what settings_digest was of the same settings where the ledger is of schema 1 → what it is."""
-    return {_former_digest(config, name): settings_digest(config, name) for name in config.sources}
+    older = [name for name, kind in config.kinds().items() if kind != "tokens"]
+    return {_former_digest(config, name): settings_digest(config, name) for name in older}
 
 
 def _former_digest(config: Config, name: str) -> str:
@@ -123,7 +124,7 @@ def _former_digest(config: Config, name: str) -> str:
         "revenue": (context.currency,),
     }
     skipped = {*HttpSettings.model_fields, "path", "billed_by", "partial_guard", "collector"}
-    skipped |= {"by_node"}  # came later, as may others
+    skipped |= {"by_node", "scopes"}  # came later, as may others
     mattering = config.settings(name).model_dump(mode="json", exclude=skipped)
     parts = [config.settings(name).type, mattering, uses[config.kinds()[name]]]
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()

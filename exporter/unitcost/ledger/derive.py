@@ -67,6 +67,8 @@ class Model:
     """So many days before today can still change; what changes an earlier one restates it."""
     components: list[tuple[str, str, str]] = field(default_factory=list)
     """(source, FOCUS ServiceName or ServiceCategory, component) of bills; what is none of them is `other`."""
+    scopes: list[tuple[str, int, str | None, str | None, str]] = field(default_factory=list)
+    """(source, number, FOCUS ServiceName, ServiceCategory, scope) of bills: of the first that a cost matches it is."""
     folding: bool = False
     """Whether names fold (tenants.fold: case); the aliases are folded then, as names.Names.keys() has them."""
     pricing: Pricing | None = None
@@ -264,6 +266,11 @@ def _load_model(connection: duckdb.DuckDBPyConnection, model: Model) -> None:
         "component",
         {"source": "VARCHAR", "name": "VARCHAR", "component": "VARCHAR"},
         [(*of, component) for of, component in names.items()],
+    )
+    table(
+        "scope_rule",
+        {"source": "VARCHAR", "rule": "INTEGER", "service": "VARCHAR", "category": "VARCHAR", "scope": "VARCHAR"},
+        [*model.scopes],
     )
     table("dimension", {"dimension": "VARCHAR"}, [(name,) for name in model.dimensions])
     table(

@@ -51,8 +51,8 @@ def _stage_query(connection: duckdb.DuckDBPyConnection, key: str, query: Query) 
 def _stage(connection: duckdb.DuckDBPyConnection, table: str, records: Sequence[object]) -> None:
     # `executemany` is slow in DuckDB; lists through unnest insert half a million rows a second.
     names = [name for name in _FIELDS[table] if any(getattr(record, name) is not None for record in records)]
-    columns = ", ".join(f"{_TYPES.get(name, 'unnest(?::VARCHAR[])')} AS {name}" for name in names)
-    values = [_column(records, name) for name in names]
+    columns = ", ".join(f"{SETS if name == 'dimensions' else 'unnest(?::VARCHAR[])'} AS {name}" for name in names)
+    values = [column for name in names for column in _columns(records, name)]
     connection.execute(f"CREATE OR REPLACE TEMP TABLE staged AS SELECT {columns}", values)
 
 
@@ -78,18 +78,19 @@ FROM (SELECT DISTINCT dimensions FROM staged) ANTI JOIN dimension_set USING (dim
 """
 
 
-def _column(records: Sequence[object], name: str) -> list[object]:
+def _columns(records: Sequence[object], name: str) -> list[list[object]]:
+    """Return what is handed over for a field: its values; of the dimensions the sets there are, and which each has."""
     values = [getattr(record, name) for record in records]
+    if name == "dimensions":
+        numbers: dict[tuple[tuple[str, str], ...], int] = {}
+        at = [numbers.setdefault(tuple(sorted(value.items())), len(numbers) + 1) for value in values]
+        return [[[{"k": key, "v": value} for key, value in found] for found in numbers], [*at]]
     written = _WRITTEN.get(name)
-    return values if written is None else [None if value is None else written(value) for value in values]
+    return [values if written is None else [None if value is None else written(value) for value in values]]
 
 
 def _digits(amount: Decimal) -> str:
     return format(amount, "f")
-
-
-def _entries(dimensions: Mapping[str, str]) -> list[dict[str, str]]:
-    return [{"k": key, "v": value} for key, value in sorted(dimensions.items())]
 
 
 _FIELDS = {
@@ -97,12 +98,11 @@ _FIELDS = {
     for table, record in {"cost": Cost, "usage": Usage, "revenue": Revenue, "resource": Resource}.items()
 }
 """Table → the fields of its records; its columns are called like them, but for the dimensions."""
-_TYPES = {"dimensions": "map_from_entries(unnest(?::STRUCT(k VARCHAR, v VARCHAR)[][]))"}
+SETS = "map_from_entries((?::STRUCT(k VARCHAR, v VARCHAR)[][])[unnest(?::INTEGER[])])"
 _WRITTEN: Mapping[str, Callable[[Any], object]] = {
     "amount": _digits,
     "list_amount": _digits,
     "quantity": _digits,
     "mrr": _digits,
-    "dimensions": _entries,
 }
 """How fields are handed to DuckDB that it would not take, or not exactly, as they are."""

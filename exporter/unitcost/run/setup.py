@@ -60,6 +60,11 @@ def counting(config: Config, names: Names) -> Model:
         dimensions=list(config.dimensions),
         restate_days=config.refresh.restate_days,
         components=[(bill, *pair) for bill in bills for pair in config.components_of(bill).items()],
+        scopes=[
+            (bill, number, rule.match.get("service"), rule.match.get("category"), rule.scope)
+            for bill in bills
+            for number, rule in enumerate(getattr(config.settings(bill), "scopes", ()))
+        ],
         folding=names.folding,
         pricing=pricing(config.ai.prices),
         settings=[(name, settings_digest(config, name)) for name in kinds],

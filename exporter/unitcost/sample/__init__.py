@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from pathlib import Path
 
+from unitcost.sample.ai import write_tokens
 from unitcost.sample.bill import write_bill
 from unitcost.sample.cluster import write_cluster
 from unitcost.sample.company import direct_costs, month_of_costs
@@ -21,10 +22,15 @@ history: %(history)dd                   # this month and the four whole months b
 currency: {code: USD}
 sources:
   cluster: {type: opencost, path: opencost}
-  bill:    {type: focus, path: focus, cost: EffectiveCost}
+  bill:                          # the cloud's and the model provider's
+    type: focus
+    path: focus
+    cost: EffectiveCost
+    scopes: [{scope: openai/, match: {service: OpenAI API}}]   # divided by who used how many tokens of what
+  tokens:  {type: csv_tokens, path: tokens.csv, provider: openai}
   revenue: {type: csv_revenue, path: mrr.csv}
   usage:   {type: csv_usage, path: usage.csv}
-sharing:                         # first match wins; AI calls of a key without a tag match nothing
+sharing:                         # first match wins; AI calls of a key that nobody has named match nothing
   - {match: {component: idle},     by: direct_cost}
   - {match: {component: database}, by: requests}
   - {match: {component: network},  by: requests}
@@ -49,7 +55,7 @@ def write(folder: Path, now: datetime) -> Path:
     """Write the company as of now (aware; days are UTC) into folder; return the path of its unitcost.yaml.
 
     The same now gives the same bytes. The files reach from the first of the fourth whole month back until
-    now: OpenCost's answers, AI and usage include today's part, the cloud's bill ends yesterday. Raises
+    now: OpenCost's answers, tokens and usage include today's part, the bill ends yesterday. Raises
     OSError when the folder cannot be written.
     """
     clock = Clock.at(now.astimezone(UTC))
@@ -61,6 +67,7 @@ def write(folder: Path, now: datetime) -> Path:
     write_bill(folder / "focus", clock, months, everyone)
     write_directory(folder / "tenants.csv", everyone)
     write_mrr(folder / "mrr.csv", clock, everyone)
+    write_tokens(folder / "tokens.csv", clock, months)
     write_usage(folder / "usage.csv", clock, months, everyone)
     config = folder / "unitcost.yaml"
     history = (clock.today - clock.months[0].first).days

@@ -11,8 +11,9 @@ from dataclasses import dataclass
 from datetime import date, timedelta
 from pathlib import Path
 
+from unitcost.sample.ai import by_model
 from unitcost.sample.cluster import BILL_PERCENT, CLUSTER, volumes
-from unitcost.sample.company import FEATURE, UNIT, MonthOfCosts, so_far
+from unitcost.sample.company import UNIT, MonthOfCosts
 from unitcost.sample.customers import Customer, apportion
 from unitcost.sample.days import DAY_SECONDS, Clock
 from unitcost.split import split
@@ -37,7 +38,6 @@ SERVICES = {
 """Provider, FOCUS ServiceCategory and ServiceName."""
 
 FEATURES = {"database": "dashboards", "storage": "ingest", "network": "dashboards"}
-AI_FEATURES = ("search", "reports")
 LISTED = ("nodes", "volumes")
 """What has a list price of its own."""
 NODE_SIZES = [4.0] * 6 + [2.0] * 4 + [7.5] * 2
@@ -56,8 +56,8 @@ class Line:
 def write_bill(folder: Path, clock: Clock, months: list[MonthOfCosts], everyone: list[Customer]) -> None:
     """Write folder/BILLING_PERIOD=YYYY-MM/bill-00001.csv.gz for every month that has rows.
 
-    The cloud's rows come late: the newest are of yesterday, so the cluster's cost of today is OpenCost's
-    estimate. The AI provider's rows include today's part.
+    Rows come late: the newest are of yesterday, so that the cluster's cost of today is OpenCost's estimate, and that
+    of AI what the tokens are worth.
     """
     for month in months:
         rows = list(_rows(month, clock, everyone))
@@ -81,11 +81,11 @@ def _rows(month: MonthOfCosts, clock: Clock, everyone: list[Customer]) -> Iterat
     lines = [(line, json.dumps(line.tags, separators=(",", ":"))) for line in _lines(month, everyone)]
     for place, day in enumerate(days):
         start, end = _stamp(day), _stamp(day + timedelta(1))
-        seconds = clock.elapsed(day)
+        if clock.elapsed(day) < DAY_SECONDS:
+            break
         for line, tags in lines:
             provider, category, service = SERVICES[line.service]
-            billed = seconds if provider == OPENAI or seconds == DAY_SECONDS else 0
-            amount = so_far(line.days[place], billed)
+            amount = line.days[place]
             if not amount:
                 continue
             account, sub_account = ACCOUNTS[provider]
@@ -105,17 +105,15 @@ def _lines(month: MonthOfCosts, everyone: list[Customer]) -> Iterator[Line]:
         yield Line("nodes", f"i-{0x0A17C0DE00 + number:017x}", cluster, days)
     yield Line("volumes", "vol-0a17c0de000000001", cluster, disks)
     for service, days in month.untagged.items():
-        yield Line(service, f"shared-{service}", production, days)
+        if service != "ai":
+            yield Line(service, f"shared-{service}", production, days)
     for service, by_tenant in month.direct.items():
         if service in FEATURES:
             for tenant, days in by_tenant.items():
                 tags = {"tenant": tenant, "feature": FEATURES[service], **production}
                 yield Line(service, f"{tenant}-{service}", tags, days)
-    for number, (tenant, days) in enumerate(month.direct["ai"].items()):
-        tags = {"tenant": tenant, "feature": AI_FEATURES[number % len(AI_FEATURES)], **production}
-        yield Line("ai", f"key-{tenant}", tags, days)
-    for tenant, days in month.assistant.items():
-        yield Line("ai", f"key-{tenant}", {"tenant": tenant, "feature": FEATURE, **production}, days)
+    for model, days in by_model(month).items():
+        yield Line("ai", model, production, days)
 
 
 def _nodes(days: list[int]) -> list[list[int]]:

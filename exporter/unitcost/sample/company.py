@@ -31,7 +31,7 @@ UNTAGGED = {"database": 7_000, "network": 4_300, "storage": 500}
 """Dollars without a customer: shared by requests, by requests, and evenly. Nothing is left over."""
 
 FORGOTTEN = {"ai": 1_020}
-"""Dollars of this whole month that a new API key without a tag costs; no rule takes them: unallocated."""
+"""Dollars of this whole month that a new API key of nobody costs; no rule takes them: unallocated."""
 
 BY_REQUESTS = PLATFORM + UNTAGGED["database"] + UNTAGGED["network"]
 IDLE = NODES - PLATFORM - DIRECT["pods"]

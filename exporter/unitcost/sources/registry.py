@@ -48,6 +48,7 @@ TYPES: dict[str, SourceType] = {
     "opencost": SourceType("cluster", "cluster.opencost.settings:OpenCostSettings", "cluster.opencost.source:OpenCost"),
     "focus": SourceType("bill", "bills.focus.settings:FocusSettings", "bills.focus.source:Focus"),
     "ai_tokens": SourceType("tokens", "ai.tokens:TokenSettings", "ai.tokens:Tokens", ("usage",)),
+    "csv_tokens": SourceType("tokens", "ai.csv_tokens:CsvTokensSettings", "ai.csv_tokens:CsvTokens", ("usage",)),
     "csv_revenue": SourceType("revenue", "revenue.csv_revenue:CsvRevenueSettings", "revenue.csv_revenue:CsvRevenue"),
     "csv_usage": SourceType("usage", "usage.csv_usage:CsvUsageSettings", "usage.csv_usage:CsvUsage"),
     "prometheus": SourceType("usage", "usage.prometheus:PrometheusSettings", "usage.prometheus:Prometheus"),

@@ -1,6 +1,7 @@
--- reads: cost, usage, revenue, and of this run: dirty, alias, component, fixed_share
+-- reads: cost, usage, revenue, and of this run: dirty, alias, component, fixed_share, scope_rule
 -- writes: tenant_number (the tenants of the dirty days, numbered in their order), spelling (who is meant by what a source
---         spelt), service_component (the component of a bill's service)
+--         spelt), service_component (the component of a bill's service, and the
+--         scope that the configuration says it is of)
 
 -- Each spelling is looked at once, not once a row; the steps count by numbers, which is much faster than by names.
 CREATE OR REPLACE TEMP TABLE meant AS
@@ -22,7 +23,12 @@ SELECT m.spelt, t.number, t.tenant FROM meant m JOIN tenant_number t USING (tena
 
 -- So is each service, whose name comes before its category. A meter knows its components itself.
 CREATE OR REPLACE TEMP TABLE service_component AS
-SELECT s.source, s.service, s.category, coalesce(n.component, g.component, 'other') AS component
+SELECT s.source, s.service, s.category, coalesce(n.component, g.component, 'other') AS component,
+    (
+        SELECT arg_min(r.scope, r.rule) FROM scope_rule r
+        WHERE r.source = s.source AND coalesce(r.service = s.service, true)
+            AND (r.category IS NULL OR r.category IS NOT DISTINCT FROM s.category)
+    ) AS scope
 FROM (SELECT DISTINCT c.source, c.service, c.category FROM cost c SEMI JOIN dirty USING (day)) s
 LEFT JOIN component n ON n.source = s.source AND n.name = s.service
 LEFT JOIN component g ON g.source = s.source AND g.name = s.category;

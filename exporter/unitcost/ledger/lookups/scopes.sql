@@ -1,4 +1,4 @@
--- reads: cost, resource, and of this run: dirty
+-- reads: cost, resource, service_component, and of this run: dirty
 -- writes: resource_scope (the scope that a bill's resource belongs to, as a meter knows it), scoped_day of the dirty days
 
 -- A bill's id is that of a resource where it is the same or ends with it; where it ends with several, the longest is it.
@@ -18,7 +18,16 @@ QUALIFY row_number() OVER (PARTITION BY s.resource ORDER BY length(k.id) DESC, k
 
 DELETE FROM scoped_day WHERE day IN (FROM dirty);
 INSERT INTO scoped_day
-SELECT c.source, coalesce(r.scope, c.scope) AS scope, c.day, bool_or(c.charge = 'usage')
-FROM cost c SEMI JOIN dirty USING (day) LEFT JOIN resource_scope r USING (resource)
-WHERE coalesce(r.scope, c.scope) IS NOT NULL
-GROUP BY ALL;
+WITH
+ruled AS (SELECT * FROM service_component WHERE scope IS NOT NULL),
+said AS (
+    SELECT c.source, coalesce(r.scope, c.scope) AS scope, c.day, c.charge
+    FROM cost c SEMI JOIN dirty USING (day) LEFT JOIN resource_scope r USING (resource)
+    UNION ALL
+    SELECT c.source, n.scope, c.day, c.charge
+    FROM cost c SEMI JOIN dirty USING (day)
+    JOIN ruled n ON n.source = c.source AND n.service = c.service AND n.category IS NOT DISTINCT FROM c.category
+    LEFT JOIN resource_scope r USING (resource)
+    WHERE coalesce(r.scope, c.scope) IS NULL
+)
+SELECT source, scope, day, bool_or(charge = 'usage') FROM said WHERE scope IS NOT NULL GROUP BY ALL;

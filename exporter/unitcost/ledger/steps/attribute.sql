@@ -1,7 +1,7 @@
 -- reads: cost, usage, mrr_day, doubt, price, resource_scope, spelling, service_component, and of this run: source,
 --        rate, dirty
--- writes: heard (what counts of what sources said), cost_fact (costs in the configured currency with the number of who bears them, if anybody, their component,
---         scope and the resource of it), usage_day and revenue_day of the dirty days
+-- writes: heard (what counts of what sources said), cost_fact (costs in the configured currency with the number of who
+--         bears them, if anybody, their component, scope and the resource of it), usage_day and revenue_day of the dirty days
 
 -- What a source says of a dirty day counts, unless the ledger holds of it what cannot be counted.
 CREATE OR REPLACE TEMP TABLE heard AS
@@ -12,7 +12,8 @@ FROM dirty d CROSS JOIN source s ANTI JOIN doubt x ON x.source = s.source AND x.
 CREATE OR REPLACE TEMP TABLE cost_fact AS
 WITH
 said AS (
-    SELECT c.* REPLACE (coalesce(p.model, c.item) AS item), h.kind, n.number AS bearer, r.factor, r.divisor,
+    SELECT c.* REPLACE (coalesce(p.model, c.item) AS item, coalesce(c.scope, s.scope) AS scope),
+        h.kind, n.number AS bearer, r.factor, r.divisor,
         CASE WHEN h.kind = 'cluster' THEN c.category ELSE s.component END AS component,
         CASE WHEN NOT r.plain THEN units(c.amount) END AS foreign_units,
         CASE WHEN NOT r.plain THEN units(c.list_amount) END AS foreign_list_units

@@ -165,7 +165,7 @@ class Tokens:
             usage += [
                 Usage(
                     window.day,
-                    _tenant(cell.tenant),
+                    tenant_of(cell.tenant),
                     measure_of(unit),
                     quantity,
                     cell.model,
@@ -187,7 +187,8 @@ UNMAPPED = "ai_unmapped"
 """The measure of what is counted and not known: of which kind it is, or of which model."""
 
 
-def _tenant(spelt: str) -> str | None:
+def tenant_of(spelt: str) -> str | None:
+    """Return a tenant as a label or a column spells it; None for nobody."""
     try:
         return values.tenant(spelt)
     except ValueError:  # empty or a reserved name: nobody's

@@ -9,10 +9,9 @@ digest of the day's lines.
 
 from __future__ import annotations
 
-import hashlib
 import sys
 from collections.abc import Iterator, Mapping
-from datetime import date, timedelta
+from datetime import date
 from typing import ClassVar, Literal
 
 from pydantic import Field
@@ -21,6 +20,7 @@ from unitcost.facts import USAGE, Asked, Batch, Note, Problem, Usage
 from unitcost.sources import values
 from unitcost.sources.base import Context, FilePath, Settings, SourceKind
 from unitcost.sources.csv_file import Mistakes, Row, Table, totals
+from unitcost.sources.usage.csv_days import changed_days
 
 NEEDED = ("day", "tenant", "measure", "quantity")
 
@@ -50,29 +50,15 @@ class CsvUsage:
         """
         by_day, told = self._lines()
         yield from told
-        early = sorted(day for day in by_day if day > asked.today)
-        if early:
-            lines = sum(len(rows) for day in early for rows in by_day[day].values())
-            yield Problem(
-                "value",
-                str(self._settings.path),
-                f"{lines} lines are for days after today, up to {early[-1]}",
-                f"Days are UTC and today is {asked.today}; these lines wait until their day",
-            )
-        last = min(max(by_day), asked.today)
-        first = max(min(by_day), asked.first_day)
-        for number in range((last - first).days + 1):
-            day = last - timedelta(days=number)
+
+        def usage_of(day: date) -> list[Usage]:
+            found = by_day.get(day, {})
             usage = [
-                Usage(day, tenant, measure, row.amount)
-                for measure, rows in by_day.get(day, {}).items()
-                for tenant, row in rows.items()
+                Usage(day, name, measure, row.amount) for measure, rows in found.items() for name, row in rows.items()
             ]
-            usage.sort(key=lambda one: (one.tenant or "", one.measure))
-            text = "\n".join(f"{one.tenant}\t{one.measure}\t{one.quantity}" for one in usage)
-            fingerprint = hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
-            if asked.stored.fingerprint(day.isoformat()) != fingerprint:
-                yield Batch(key=day.isoformat(), days=[day], fingerprint=fingerprint, usage=usage, says=USAGE)
+            return sorted(usage, key=lambda one: (one.tenant or "", one.measure))
+
+        yield from changed_days(by_day, usage_of, asked, self._settings.path, USAGE)
 
     def _lines(self) -> tuple[Mapping[date, Mapping[str, Mapping[str, Row]]], list[Problem]]:
         """Return day → measure → tenant → its line: a large file is held once, and nothing of it twice."""

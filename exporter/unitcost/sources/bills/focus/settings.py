@@ -5,10 +5,24 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Literal
 
-from pydantic import field_validator
+from pydantic import Field, field_validator
 
-from unitcost.facts import COMPONENTS
-from unitcost.sources.base import Context, ExistingPath, Settings
+from unitcost.facts import COMPONENTS, K8S
+from unitcost.sources.base import Context, ExistingPath, Section, Settings
+
+
+class ScopeRule(Section):
+    """Which charges are of a scope that a meter measures: a model provider's account, say, `openai/acme-org`."""
+
+    scope: str = Field(pattern=r"^[a-z0-9_-]+/[^/]*$", max_length=200)
+    match: Mapping[Literal["service", "category"], str] = {}
+
+    @field_validator("scope")
+    @classmethod
+    def _of_no_cluster(cls, scope: str) -> str:
+        if scope.startswith(K8S):
+            raise ValueError("is a cluster, which a charge's own tags and resource tell")
+        return scope
 
 
 class FocusSettings(Settings):
@@ -19,7 +33,8 @@ class FocusSettings(Settings):
     ServiceName or ServiceCategory → component, on top of the built-in table. overlapping_files: two files with charges
     on the same day are an error, unless they are parts of one export, or are to be added up (`sum`, the very same rows
     excepted). missing_days: what a day without usage is in a closed bill that has usage every day: `unknown`, or
-    `zero` where it really cost nothing.
+    `zero` where it really cost nothing. scopes: charges of what a meter measures besides clusters; the first that
+    matches by ServiceName or ServiceCategory counts.
     """
 
     type: Literal["focus"]
@@ -27,12 +42,13 @@ class FocusSettings(Settings):
     cost: Literal["BilledCost", "EffectiveCost", "ContractedCost", "ListCost"] = "EffectiveCost"
     tenant: str | None = None
     components: Mapping[str, str] = {}
+    scopes: tuple[ScopeRule, ...] = ()
     overlapping_files: Literal["error", "sum"] = "error"
     missing_days: Literal["unknown", "zero"] = "unknown"
 
     def identity(self, context: Context) -> list[object]:
         """Tags are read by the keys of tenants and dimensions."""
-        mine = self.model_dump(mode="json", exclude={"type", "required", "path", "components"})
+        mine = self.model_dump(mode="json", exclude={"type", "required", "path", "components", "scopes"})
         return [mine, context.tenant_keys, context.fold, context.dimensions]
 
     @field_validator("components")

@@ -81,6 +81,21 @@ def test_the_configuration_of_the_design_is_accepted(folder: Path) -> None:
     assert directory.aliases() == [("acme", "acme"), ("Acme-Corp", "acme")]
 
 
+@pytest.mark.parametrize(
+    "apart",
+    [
+        ("providers: [openai]", "providers: [anthropic, azure]"),
+        ("selector: 'job=\"a\"'", "selector: 'job!=\"a\"'"),
+    ],
+)
+def test_sources_of_tokens_may_be_told_apart(apart: tuple[str, str], tmp_path: Path) -> None:
+    path = tmp_path / "unitcost.yaml"
+    one, two = (f"{{type: ai_tokens, url: 'http://p', preset: plain, {which}}}" for which in apart)
+    path.write_text(f"sources: {{a: {one}, b: {two}}}")
+    config, _ = load(path)
+    assert set(config.sources) == {"a", "b"}
+
+
 def test_all_mistakes_are_reported_at_once_each_with_its_path(folder: Path) -> None:
     path = write(
         folder,

@@ -12,6 +12,7 @@ from unitcost.cli.main import main
 from unitcost.config.load import load
 
 FIXED = "sharing: [{match: {component: idle}, by: {fixed: %s}}]"
+TOKENS = "{type: ai_tokens, url: 'http://p', preset: litellm}"
 PROMETHEUS = "sources: {usage: {type: prometheus, url: 'http://p:9090', measures: {r: 'x[$window]'}, %s}}"
 URL = "sources: {c: {type: opencost, url: '%s'}}"
 DEEP = "[" * 3000
@@ -252,6 +253,30 @@ SOURCES = {
     "a component of a bill": ("sources: {b: {type: focus, path: mrr.csv, components: {a: b}}}", "b.components:"),
     "a bill that is none": (URL % "http://c', billed_by: [x], cluster: 'x", "sources.c.billed_by:"),
     "required, perhaps": ("sources: {r: {type: csv_revenue, path: mrr.csv, required: perhaps}}", "r.required:"),
+    "tokens counted twice": (
+        f"sources: {{a: {TOKENS}, b: {TOKENS}}}",
+        "sources.b: counts tokens that a may count as well; give each of them `providers`",
+    ),
+    "tokens of which only one source is told apart": (
+        f"sources: {{a: {TOKENS[:-1]}, selector: 'x=\"1\"'}}, b: {TOKENS}}}",
+        "sources.b: counts tokens that a may count as well",
+    ),
+    "providers that two sources count": (
+        f"sources: {{a: {TOKENS[:-1]}, providers: [openai, azure]}}, b: {TOKENS[:-1]}, providers: [openai]}}}}",
+        "sources.b: counts tokens that a may count as well",
+    ),
+    "tokens without a rate of the dollar": (
+        f"currency: {{code: EUR}}\nsources: {{a: {TOKENS}}}",
+        "currency.rates: the prices of AI are in dollars; give the rate of USD",
+    ),
+    "LiteLLM's export beside its counters": (
+        f"sources: {{a: {TOKENS}, b: {{type: focus, path: mrr.csv, scopes: [{{scope: litellm/x}}]}}}}",
+        "sources.b.scopes.0: LiteLLM's export holds the tokens that a counts",
+    ),
+    "a scope that is a cluster": (
+        "sources: {b: {type: focus, path: mrr.csv, scopes: [{scope: k8s/prod}]}}",
+        "sources.b.scopes.0.scope: is a cluster",
+    ),
     "a variable that is not set": (URL % "http://${NOT_SET_ANYWHERE}", "NOT_SET_ANYWHERE is not set"),
 }
 

@@ -207,6 +207,16 @@ def test_a_bill_of_a_cloud_is_no_bill_of_a_provider() -> None:
     assert by_tenant(made) == {"acme": Decimal(8), "beta": Decimal(5), None: Decimal(100)}
 
 
+def test_charges_of_a_clouds_bill_meet_the_tokens_that_a_setting_says_they_are_of() -> None:
+    made = ai_company()
+    bedrock = replace(charge("26"), scope=None, service="Amazon Bedrock")
+    made.put("counters", [YESTERDAY], usage=COUNTERS)
+    made.put("openai", [YESTERDAY], cost=[bedrock, replace(bedrock, service="AmazonS3", category="storage")])
+    assert by_tenant(made) == {"acme": Decimal(8), "beta": Decimal(5), None: Decimal(52)}
+    made.model = replace(made.model, scopes=[("openai", 0, "Amazon Bedrock", None, SCOPE)])
+    assert by_tenant(made) == {"acme": Decimal(16), "beta": Decimal(10), None: Decimal(26)}
+
+
 AMOUNTS = st.decimals("-1000", "1000", places=6)
 QUANTITIES = st.decimals("0", "1000000000000", places=3)
 TENANTS = st.sampled_from(["acme", "beta", "gamma", None])

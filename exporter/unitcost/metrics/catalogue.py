@@ -204,15 +204,16 @@ PLAN_TARGET_MARGIN = Served(
 )
 BILL = Served(
     "bill_dollars",
-    "What a source brought in and was counted in the window. OpenCost's figures for days that a bill covers are"
-    " not counted again.",
+    "What a source brought in and was counted in the window. What a meter (OpenCost, tokens) says of days that a bill"
+    " covers is not counted again.",
     ("source", "component", "window"),
     unit="dollars",
     filled=Select("SELECT source, component, span, amount FROM served_bill", needs=(COSTS,), window=WINDOW),
 )
 ESTIMATED_COST = Served(
     "estimated_cost_dollars",
-    "The part of bill_dollars that is OpenCost's estimate because no bill covers the day yet.",
+    "The part of bill_dollars that is a meter's estimate (OpenCost's, or tokens at list prices) because no bill covers"
+    " the day yet.",
     ("source", "window"),
     unit="dollars",
     filled=Select(

@@ -182,14 +182,17 @@ class Call:
 def tokens_in(usage: Any) -> dict[str, int]:
     """Return what a usage tells: OpenAI's input includes what a cache took part in, Anthropic's does not."""
     details = getattr(usage, "prompt_tokens_details", None) or getattr(usage, "input_tokens_details", None)
-    names = {
+    places = {
         "input": ((usage, "prompt_tokens"), (usage, "input_tokens")),
         "output": ((usage, "completion_tokens"), (usage, "output_tokens")),
         "cache_read": ((details, "cached_tokens"), (usage, "cache_read_input_tokens")),
         "cache_write": ((details, "cache_write_tokens"), (usage, "cache_creation_input_tokens")),
     }
-    said = {key: [n for n in (getattr(*place, None) for place in names[key]) if n is not None] for key in names}
-    tokens = {key: numbers[0] for key, numbers in said.items() if numbers}
-    if details is not None:
+    tokens: dict[str, int] = {}
+    for direction, names in places.items():
+        said = [number for number in (getattr(*name, None) for name in names) if number is not None]
+        if said:
+            tokens[direction] = said[0]
+    if details:
         tokens["input"] = max(tokens["input"] - tokens.get("cache_read", 0) - tokens.get("cache_write", 0), 0)
     return tokens

@@ -11,6 +11,7 @@ import base64
 import json
 import struct
 import threading
+import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -27,7 +28,7 @@ def asked(tenant: str, feature: str = "", /, **told: int) -> str:
     """Return the prompt of a call.
 
     input, cache_read, cache_write, output: tokens, each in one direction. status: fail so, the first `fails` times.
-    cut: break the stream off after so many pieces.
+    cut: break the stream off after so many pieces. hold: milliseconds that it rests after the third.
     """
     return " ".join(f"{name}={value}" for name, value in {"tenant": tenant, "feature": feature, **told}.items())
 
@@ -101,7 +102,7 @@ class Handler(BaseHTTPRequestHandler):
             self.say(200, answer)
         else:
             with suppress(BrokenPipeError, ConnectionResetError):  # who asked has gone
-                self.stream(answer, int(told.get("cut", "1000")))
+                self.stream(answer, int(told.get("cut", "1000")), int(told.get("hold", "0")) / 1000)
 
     def say(self, status: int, answer: Mapping[str, Any]) -> None:
         content = json.dumps(answer).encode()
@@ -111,7 +112,7 @@ class Handler(BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(content)
 
-    def stream(self, events: Iterator[str], cut: int) -> None:
+    def stream(self, events: Iterator[str], cut: int, hold: float) -> None:
         self.close_connection = True
         self.send_response(200)
         self.send_header("Content-Type", "text/event-stream")
@@ -120,6 +121,8 @@ class Handler(BaseHTTPRequestHandler):
         for number, event in enumerate(events):
             if number == cut:
                 return
+            if number == 3:
+                time.sleep(hold)
             content = event.encode()
             self.wfile.write(b"%x\r\n%s\r\n" % (len(content), content))
         self.wfile.write(b"0\r\n\r\n")

@@ -12,7 +12,7 @@ import weakref
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from contextvars import ContextVar
-from inspect import isawaitable
+from inspect import isawaitable, iscoroutinefunction
 from typing import Any, TypeVar
 
 from prometheus_client import Counter
@@ -72,6 +72,7 @@ def counted(create: Any, path: str, provider: str) -> Any:
             given = given if isinstance(given, dict) else {}
             call.hides = "include_usage" not in given  # who did not ask for a chunk without choices expects none
             kwargs["stream_options"] = {"include_usage": True, **given}
+        call.raw = (kwargs.get("extra_headers") or {}).get("X-Stainless-Raw-Response") in {"true", "raw"}
         with call.ending("failed"):
             answer = create(*args, **kwargs)
         if path.endswith("messages.stream"):
@@ -133,11 +134,14 @@ class Call:
             WITHOUT.labels(*self.labels, reason)
         REQUESTS.labels(*self.labels).inc()
         self.tokens: dict[str, int] = {}
-        self.whole = self.ended = self.hides = False
+        self.whole = self.ended = self.hides = self.raw = False
 
     def answered(self, answer: Any) -> Any:
         """Have the usage of an answer counted: at once, or as the chunks of a stream are read."""
-        if hasattr(answer, "_iterator"):
+        if self.raw and not iscoroutinefunction(answer.parse):  # it parses once: the caller is given the same later
+            self.raw = False
+            self.answered(answer.parse())
+        elif hasattr(answer, "_iterator"):
             watch, close = watched_async if hasattr(answer, "__aiter__") else watched, answer.close
 
             def leave() -> Any:

@@ -22,21 +22,24 @@ from tests.fakes.ai_calls import ask
 
 URL, PORT, MOST = sys.argv[1:]
 ai_tokens.MOST = int(MOST)
-OPENAI = ai_tokens.count_tokens(OpenAI(api_key="x", base_url=f"{URL}/v1", max_retries=1), "openai")
-ANTHROPIC = ai_tokens.count_tokens(Anthropic(api_key="x", base_url=URL, max_retries=1), "anthropic")
+OPENAI: Any = ai_tokens.count_tokens(OpenAI(api_key="x", base_url=f"{URL}/v1", max_retries=1), "openai")
+ANTHROPIC: Any = ai_tokens.count_tokens(Anthropic(api_key="x", base_url=URL, max_retries=1), "anthropic")
 
 
 def call(api: str, prompt: str, read: str, more: dict[str, Any]) -> int:
     """Make a call and read its stream to the end, or leave it after its first chunk, or abort it, or read none."""
-    if api == "stream":
-        messages = [{"role": "user", "content": prompt}]
-        with ANTHROPIC.messages.stream(messages=messages, max_tokens=1000, **more) as helper:  # type: ignore[arg-type]
-            helper.get_final_message()
-        return 0
-    if api == "parse":
-        messages = [{"role": "user", "content": prompt}]
-        OPENAI.chat.completions.parse(messages=messages, **more)  # type: ignore[arg-type]
-        return 0
+    messages = [{"role": "user", "content": prompt}]
+    match api:
+        case "stream":
+            with ANTHROPIC.messages.stream(messages=messages, max_tokens=1000, **more) as helper:
+                helper.get_final_message()
+            return 0
+        case "parse":
+            OPENAI.chat.completions.parse(messages=messages, **more)
+            return 0
+        case "raw":
+            OPENAI.chat.completions.with_raw_response.create(messages=messages, **more)
+            return 0
     answer = ask(ANTHROPIC if api == "messages" else OPENAI, api, prompt, **more)
     if "stream" not in more or read == "none":
         return 0

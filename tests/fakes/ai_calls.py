@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
-from decimal import Decimal
+from collections.abc import Iterable, Mapping
 from typing import Any
 
-from prometheus_client.parser import text_string_to_metric_families
-
-from tests.fakes.ai_provider import Billed
-from unitcost.sources.ai.counters import Counted, Sample, count, presets
+from tests.fakes.model_provider import Billed
+from tests.fakes.recorded_pages import samples_in
+from unitcost.sources.ai.counters import Counted, count, presets
 
 MODELS = {
     "chat": "gpt-4o",
@@ -36,16 +34,9 @@ def ask(client: Any, api: str, prompt: str, **more: Any) -> Any:
             return getattr(client, api).create(input=prompt, **more)
 
 
-def samples(page: str) -> Iterator[Sample]:
-    """Yield the samples of a page of metrics, as if all of them had grown from 0."""
-    for family in text_string_to_metric_families(page):
-        for sample in family.samples:
-            yield Sample(sample.name, sample.labels, Decimal(str(sample.value)))
-
-
 def counted(page: str) -> Tokens:
     """Return what the preset `plain` reads from a page."""
-    found: Counted = count(presets()["plain"], samples(page))
+    found: Counted = count(presets()["plain"], samples_in(page))
     assert not found.unmapped
     assert not found.overlap
     return {
@@ -69,7 +60,7 @@ def billed(bill: Iterable[Billed]) -> Tokens:
 def values(page: str, metric: str) -> dict[tuple[str, str], int]:
     """Return a counter's sums by tenant and reason (of calls without usage; "" of others), where they are not 0."""
     found: dict[tuple[str, str], int] = {}
-    for name, labels, value in samples(page):
+    for name, labels, value in samples_in(page):
         if name == metric and value:
             key = (labels["tenant"], labels.get("reason", ""))
             found[key] = found.get(key, 0) + int(value)

@@ -23,7 +23,7 @@ import requests
 
 from demo.processes import stop, wait_for
 from tests.fakes.ai_calls import MODELS
-from tests.fakes.ai_provider import Provider, asked
+from tests.fakes.model_provider import Provider, asked
 
 ROOT = Path(__file__).parents[2]
 NODE = ROOT / ".make" / "tools" / "usr" / "bin" / "node"
@@ -56,10 +56,10 @@ class App:
     ) -> dict[str, Any]:
         """Make a call and return how many chunks came or which error. told: its tokens and so on, as `asked` says.
 
-        api: one of MODELS, or a helper of the clients, parse (OpenAI) or stream (Anthropic). read: of a stream all of
-        it, the first chunk, or none; or abort it. more: arguments of the client.
+        api: one of MODELS, or what else the clients offer: parse and raw (OpenAI), stream (Anthropic). read: of a
+        stream all of it, the first chunk, or none; or abort it. more: arguments of the client.
         """
-        model = {"parse": MODELS["chat"], "stream": MODELS["messages"]}.get(api) or MODELS[api]
+        model = MODELS[{"parse": "chat", "raw": "chat", "stream": "messages"}.get(api, api)]
         body = {
             "tenant": tenant,
             "feature": feature,

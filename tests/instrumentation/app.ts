@@ -16,6 +16,7 @@ function ask(api: string, prompt: string, more: object): any {
   if (api === "chat") return openai.chat.completions.create({ messages, ...more });
   if (api === "messages") return anthropic.messages.create({ messages, max_tokens: 1000, ...more });
   if (api === "parse") return openai.chat.completions.parse({ messages, ...more });
+  if (api === "raw") return openai.chat.completions.create({ messages, ...more }).withResponse();
   if (api === "stream") return anthropic.messages.stream({ messages, max_tokens: 1000, ...more }).finalMessage();
   return openai[api].create({ input: prompt, ...more });
 }

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.fakes.ai_provider import Provider, provider
+from tests.fakes.model_provider import Provider, provider
 
 
 @pytest.fixture

@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 from tests.fakes.ai_calls import MODELS, billed, counted, values
-from tests.fakes.ai_provider import PIECES, Provider
 from tests.fakes.instrumented_app import NODE, App, node_app, python_app
+from tests.fakes.model_provider import PIECES, Provider
 
 TOKENS = {
     "chat": {"input": 60, "cache_read": 40, "cache_write": 5, "output": 7},
@@ -122,10 +122,10 @@ def test_a_stream_is_asked_for_its_usage_unless_the_caller_decided_that(app: App
 
 
 def test_the_helpers_of_the_clients_are_counted_too(app: App, there: Provider) -> None:
-    for api in ("parse", "stream"):
+    for api in ("parse", "raw", "stream"):
         assert app.call(api, "acme", "chat", told={"input": 9, "cache_read": 5, "output": 7}) == {"chunks": 0}
     assert counted(app.metrics()) == billed(there.bill)
-    assert len(there.bill) == 2
+    assert len(there.bill) == 3
     assert without(app) == {}
 
 

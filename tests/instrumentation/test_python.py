@@ -17,7 +17,7 @@ from prometheus_client import REGISTRY, generate_latest
 from pydantic import BaseModel
 
 from tests.fakes.ai_calls import MODELS, ask, billed, counted, values
-from tests.fakes.ai_provider import PIECES, Provider, asked
+from tests.fakes.model_provider import PIECES, Provider, asked
 
 MODULE = Path(__file__).parents[2] / "instrumentation" / "python" / "ai_tokens.py"
 TOKENS = {
@@ -241,11 +241,23 @@ def test_the_helpers_of_the_clients_are_counted_too(
             assert stream.get_final_completion().choices[0].finish_reason == "stop"
         with anthropic.messages.stream(model="claude-sonnet-4-5", max_tokens=9, messages=prompt) as texts:
             assert len(list(texts.text_stream)) == PIECES
-        raw = openai.chat.completions.with_raw_response.create(model="gpt-4o", messages=prompt)
-        assert raw.parse().usage.completion_tokens == 7
-    assert counted(page()) == billed(there.bill[:2])
-    assert len(there.bill) == 3
-    assert without() == {("acme", "unsaid"): 1}  # what was asked for raw
+        raw = openai.chat.completions.with_raw_response
+        assert raw.create(model="gpt-4o", messages=prompt).parse().usage.completion_tokens == 7
+        assert len(list(raw.create(model="gpt-4o", messages=prompt, stream=True).parse())) == PIECES + 1
+        assert anthropic.messages.with_raw_response.create(
+            model="claude-sonnet-4-5", max_tokens=9, messages=prompt
+        ).headers
+    assert counted(page()) == billed(there.bill)
+    assert len(there.bill) == 5
+    assert without() == {}
+
+
+def test_an_answer_that_only_the_caller_reads_is_told(clients: dict[str, Any]) -> None:
+    create = clients["chat"].chat.completions.with_streaming_response.create
+    with create(model="gpt-4o", messages=[{"role": "user", "content": asked("acme", output=7)}]) as answer:
+        assert answer.parse().usage.completion_tokens == 7
+    assert counted(page()) == {}
+    assert without() == {("", "unsaid"): 1}
 
 
 def test_what_the_client_parses_is_counted_too(module: ModuleType, clients: dict[str, Any], there: Provider) -> None:

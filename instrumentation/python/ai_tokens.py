@@ -92,7 +92,6 @@ async def awaited(answer: Any, call: "Call") -> Any:
 def entered(manager: Any, call: "Call") -> Iterator[Any]:
     with call.ending("failed"), manager as stream:
         yield call.answered(stream)
-    call.end("left")
 
 
 @asynccontextmanager
@@ -100,7 +99,6 @@ async def entered_async(manager: Any, call: "Call") -> AsyncIterator[Any]:
     with call.ending("failed"):
         async with manager as stream:
             yield call.answered(stream)
-    call.end("left")
 
 
 def watched(chunks: Iterator[Any], call: "Call") -> Iterator[Any]:

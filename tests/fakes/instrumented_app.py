@@ -4,6 +4,7 @@ with provider() as there, python_app(folder, there) as app:
     app.call("chat", "acme", "search", told={"input": 100, "cache_read": 40, "output": 7})
     app.metrics()      # what a Prometheus scrapes at app.url/metrics
     there.totals()     # what the provider bills: tenant, model, direction → tokens
+    there.dollars()    # tenant → dollars
 """
 
 from __future__ import annotations
@@ -85,7 +86,9 @@ def python_app(folder: Path, there: Provider, *, port: int = 0, labels: int = 10
 
 
 @contextmanager
-def node_app(folder: Path, there: Provider, *, labels: int = 1000, packages: Path | None = None) -> Iterator[App]:
+def node_app(
+    folder: Path, there: Provider, *, port: int = 0, labels: int = 1000, packages: Path | None = None
+) -> Iterator[App]:
     """Run it in TypeScript until the block ends. packages: real ones, in place of the stand-ins for them."""
     place = folder / f"node-{time.monotonic_ns()}"
     place.mkdir()
@@ -100,7 +103,7 @@ def node_app(folder: Path, there: Provider, *, labels: int = 1000, packages: Pat
             package.mkdir(parents=True)
             (package / "package.json").write_text(json.dumps({"name": name, "exports": "./index.mjs"}))
             shutil.copy(STAND_INS / f"{file}.mjs", package / "index.mjs")
-    with running(folder, [str(NODE), "--expose-gc", str(place / "app.ts"), there.url, str(labels)]) as app:
+    with running(folder, [str(NODE), "--expose-gc", str(place / "app.ts"), there.url, str(port), str(labels)]) as app:
         yield app
 
 

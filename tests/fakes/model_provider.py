@@ -16,10 +16,18 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from decimal import Decimal
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 DIRECTIONS = ("input", "cache_read", "cache_write", "output")
+PRICES = {
+    "gpt-4o": (2.5, 1.25, 2.5, 10),
+    "gpt-4o-mini": (0.15, 0.075, 0.15, 0.6),
+    "text-embedding-3-small": (0.02, 0.02, 0.02, 0),
+    "claude-sonnet-4-5": (3, 0.3, 3.75, 15),
+}
+"""Dollars for a million tokens of each direction: list prices of November 2026."""
 PIECES = 50
 """Of text in a stream."""
 
@@ -61,6 +69,13 @@ class Provider:
             for direction, tokens in call.tokens.items():
                 if tokens:
                     sums[call.tenant, call.model, direction] += tokens
+        return dict(sums)
+
+    def dollars(self) -> dict[str, Decimal]:
+        """Return what each tenant is billed."""
+        sums: dict[str, Decimal] = defaultdict(Decimal)
+        for (tenant, model, direction), tokens in self.totals().items():
+            sums[tenant] += tokens * Decimal(str(PRICES[model][DIRECTIONS.index(direction)])) / 1_000_000
         return dict(sums)
 
 

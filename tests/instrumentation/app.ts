@@ -6,8 +6,8 @@ import OpenAI from "openai";
 import { register } from "prom-client";
 import { countTokens, limit, tokensOf } from "./ai_tokens.ts";
 
-const [url, most] = process.argv.slice(2);
-limit.combinations = Number(most);
+const [url, port, labels] = process.argv.slice(2);
+limit.combinations = Number(labels);
 const openai: any = countTokens(new OpenAI({ apiKey: "x", baseURL: `${url}/v1`, maxRetries: 1 }), "openai");
 const anthropic: any = countTokens(new Anthropic({ apiKey: "x", baseURL: url, maxRetries: 1 }), "anthropic");
 
@@ -50,4 +50,4 @@ const server = createServer(async (request, response) => {
   );
   response.end(JSON.stringify(answer));
 });
-server.listen(0, "127.0.0.1", () => console.log(`http://127.0.0.1:${(server.address() as any).port}`));
+server.listen(Number(port), "127.0.0.1", () => console.log(`http://127.0.0.1:${(server.address() as any).port}`));

@@ -271,6 +271,17 @@ def test_what_the_client_parses_is_counted_too(module: ModuleType, clients: dict
     assert without() == {("acme", "failed"): 1}
 
 
+def test_messages_that_are_streamed_and_left_are_told(module: ModuleType, clients: dict[str, Any]) -> None:
+    prompt = [{"role": "user", "content": asked("acme", input=9, output=70)}]
+    with (
+        module.tokens_of("acme"),
+        clients["messages"].messages.stream(model="claude-sonnet-4-5", max_tokens=9, messages=prompt) as stream,
+    ):
+        next(stream)
+    assert list(counted(page()).values()) == [{"input": 9, "output": 1}]
+    assert without() == {("acme", "left"): 1}
+
+
 def test_messages_are_streamed_asynchronously_or_left(module: ModuleType, there: Provider) -> None:
     async def both() -> None:
         async with AsyncAnthropic(api_key="x", base_url=there.url) as client:
@@ -313,7 +324,13 @@ def test_beyond_the_limit_of_labels_tokens_are_counted_as_of_all_others(
     assert sum(sum(cell.values()) for cell in cells.values()) == sum(sum(call.tokens.values()) for call in there.bill)
 
 
-def test_a_call_for_nobody_is_nobodys(clients: dict[str, Any], there: Provider) -> None:
+def test_a_call_is_of_the_innermost_block_and_nobodys_outside_of_any(
+    module: ModuleType, clients: dict[str, Any], there: Provider
+) -> None:
+    with module.tokens_of("acme", "chat"):
+        with module.tokens_of("globex"):
+            ask(clients["chat"], "chat", asked("globex", input=1, output=7))
+        ask(clients["chat"], "chat", asked("acme", "chat", input=2, output=7))
     ask(clients["chat"], "chat", asked("", input=9, output=7))
     assert counted(page()) == billed(there.bill)
-    assert [whose[:2] for whose in counted(page())] == [("", "")]
+    assert {whose[:2] for whose in counted(page())} == {("globex", ""), ("acme", "chat"), ("", "")}

@@ -30,6 +30,8 @@ CALLS = {  # resource: its methods that are calls
     "embeddings": ("create",),
     "responses": ("create", "parse"),
     "messages": ("create", "parse", "stream"),
+    "beta.chat.completions": ("create", "parse"),
+    "beta.responses": ("create",),
     "beta.messages": ("create", "parse", "stream"),
 }
 
@@ -55,10 +57,10 @@ def count_tokens(client: Client, provider: str) -> Client:
         resource: Any = client
         for name in path.split("."):
             resource = getattr(resource, name, None)
-        for method in methods:
-            if hasattr(resource, method):
-                wrapped = counted(getattr(resource, method), f"{path}.{method}", provider)
-                setattr(resource, method, wrapped)
+        for name in methods:
+            method = getattr(resource, name, None)
+            if method is not None and not hasattr(method, "counts"):
+                setattr(resource, name, counted(method, f"{path}.{name}", provider))
     return client
 
 
@@ -79,6 +81,7 @@ def counted(create: Any, path: str, provider: str) -> Any:
             return entered_async(answer, call) if hasattr(answer, "__aenter__") else entered(answer, call)
         return awaited(answer, call) if isawaitable(answer) else call.answered(answer)
 
+    create_counted.counts = True  # type: ignore[attr-defined]  # a client that is given twice counts once
     return create_counted
 
 
@@ -184,17 +187,18 @@ class Call:
 def tokens_in(usage: Any) -> dict[str, int]:
     """Return what a usage tells: OpenAI's input includes what a cache took part in, Anthropic's does not."""
     details = getattr(usage, "prompt_tokens_details", None) or getattr(usage, "input_tokens_details", None)
-    places = {
-        "input": ((usage, "prompt_tokens"), (usage, "input_tokens")),
-        "output": ((usage, "completion_tokens"), (usage, "output_tokens")),
-        "cache_read": ((details, "cached_tokens"), (usage, "cache_read_input_tokens")),
-        "cache_write": ((details, "cache_write_tokens"), (usage, "cache_creation_input_tokens")),
+
+    def said(*names: str) -> int | None:
+        found = (getattr(holder, name, None) for holder in (details, usage) for name in names)
+        return next((number for number in found if number is not None), None)
+
+    tokens = {
+        "input": said("prompt_tokens", "input_tokens"),
+        "output": said("completion_tokens", "output_tokens"),
+        "cache_read": said("cached_tokens", "cache_read_input_tokens"),
+        "cache_write": said("cache_write_tokens", "cache_creation_input_tokens"),
     }
-    tokens: dict[str, int] = {}
-    for direction, names in places.items():
-        said = [number for number in (getattr(*name, None) for name in names) if number is not None]
-        if said:
-            tokens[direction] = said[0]
+    known = {direction: number for direction, number in tokens.items() if number is not None}
     if details:
-        tokens["input"] = max(tokens["input"] - tokens.get("cache_read", 0) - tokens.get("cache_write", 0), 0)
-    return tokens
+        known["input"] = max(known["input"] - known.get("cache_read", 0) - known.get("cache_write", 0), 0)
+    return known

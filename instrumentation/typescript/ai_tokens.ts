@@ -14,7 +14,8 @@ type Reason = (typeof REASONS)[number];
 const LABELS = ["tenant", "model", "feature", "provider"];
 const DIRECTIONS = ["input", "output", "cache_read", "cache_write"]; // disjoint: input is what no cache took part in
 const REASONS = ["failed", "left", "unsaid"] as const; // it threw; its stream was not read to the end; it says no usage
-const CALLS = ["chat.completions", "completions", "embeddings", "responses", "messages", "beta.messages"];
+const OPENAI = ["chat.completions", "completions", "embeddings", "responses", "beta.responses"];
+const ANTHROPIC = ["messages", "beta.messages"];
 /** Combinations of labels; what comes beyond them counts as tenant and feature __other__. */
 export const limit = { combinations: 1000 };
 
@@ -34,9 +35,9 @@ export function tokensOf<T>(tenant: string, feature: string, run: () => T): T {
 
 /** Counts the calls of a client from now on, and returns it. The provider is openai, anthropic, azure or the like. */
 export function countTokens<C extends object>(client: C, provider: string): C {
-  for (const path of CALLS) {
+  for (const path of [...OPENAI, ...ANTHROPIC]) {
     const resource = path.split(".").reduce((found: any, name) => found?.[name], client);
-    if (typeof resource?.create !== "function") continue;
+    if (typeof resource?.create !== "function" || resource.create.counts) continue;
     const create = resource.create.bind(resource);
     resource.create = (body: any, ...rest: unknown[]) => {
       const call = new Call(body.model, provider);
@@ -52,6 +53,7 @@ export function countTokens<C extends object>(client: C, provider: string): C {
         throw error;
       }
     };
+    resource.create.counts = true; // a client that is given twice counts once
   }
   return client;
 }

@@ -104,15 +104,16 @@ class Handler(BaseHTTPRequestHandler):
         prompt = body["messages"][-1]["content"] if "messages" in body else body["input"]
         told = dict(word.split("=", 1) for word in prompt.split())
         before = sum(seen == body for _, seen in there.requests)
-        there.requests.append((self.path, body))
+        path = self.path.partition("?")[0]
+        there.requests.append((path, body))
         there.arrived()
         if "status" in told and before < int(told.get("fails", "1000")):
             error = {"type": "api_error", "message": "not now", "code": None, "param": None}
             self.say(int(told["status"]), {"type": "error", "error": error})
             return
         tokens = {direction: int(told.get(direction, "0")) for direction in DIRECTIONS}
-        there.bill.append(Billed(told["tenant"], told["feature"], body["model"], self.path, tokens))
-        answer = ANSWERS[self.path](body, tokens)
+        there.bill.append(Billed(told["tenant"], told["feature"], body["model"], path, tokens))
+        answer = ANSWERS[path](body, tokens)
         if isinstance(answer, dict):
             self.say(200, answer)
         else:

@@ -10,6 +10,7 @@ const [url, port, labels] = process.argv.slice(2);
 limit.combinations = Number(labels);
 const openai: any = countTokens(new OpenAI({ apiKey: "x", baseURL: `${url}/v1`, maxRetries: 1 }), "openai");
 const anthropic: any = countTokens(new Anthropic({ apiKey: "x", baseURL: url, maxRetries: 1 }), "anthropic");
+countTokens(openai, "openai"); // once more, which changes nothing
 
 function ask(api: string, prompt: string, more: object): any {
   const messages = [{ role: "user", content: prompt }];
@@ -37,7 +38,7 @@ async function call(api: string, prompt: string, read: string, more: object): Pr
 const server = createServer(async (request, response) => {
   if (request.method === "GET") {
     globalThis.gc?.();
-    await new Promise((done) => setTimeout(done, 20)); // for what waits to be told of that is gone
+    await new Promise((done) => setTimeout(done, 20)); // in which what is gone may tell it
     response.end(await register.metrics());
     return;
   }

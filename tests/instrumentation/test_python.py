@@ -271,6 +271,35 @@ def test_what_the_client_parses_is_counted_too(module: ModuleType, clients: dict
     assert without() == {("acme", "failed"): 1}
 
 
+def test_beta_resources_are_counted_too(module: ModuleType, clients: dict[str, Any], there: Provider) -> None:
+    text = asked("acme", input=9, cache_read=4, output=7)
+    prompt = [{"role": "user", "content": text}]
+    with module.tokens_of("acme"):
+        clients["chat"].beta.chat.completions.create(model="gpt-4o", messages=prompt)
+        clients["chat"].beta.chat.completions.parse(model="gpt-4o", messages=prompt)
+        clients["responses"].beta.responses.create(model="gpt-4o", input=text)
+        clients["messages"].beta.messages.create(model="claude-sonnet-4-5", max_tokens=9, messages=prompt)
+        with clients["messages"].beta.messages.stream(
+            model="claude-sonnet-4-5", max_tokens=9, messages=prompt
+        ) as stream:
+            stream.until_done()
+    assert counted(page()) == billed(there.bill)
+    assert len(there.bill) == 5
+    assert without() == {}
+
+
+def test_a_client_that_is_given_twice_counts_once(module: ModuleType, clients: dict[str, Any], there: Provider) -> None:
+    again = module.count_tokens(clients["messages"], "anthropic")
+    with module.tokens_of("acme"):
+        ask(again, "messages", asked("acme", input=9, output=7))
+        with again.messages.stream(
+            model="claude-sonnet-4-5", max_tokens=9, messages=[{"role": "user", "content": asked("acme", output=7)}]
+        ) as stream:
+            stream.until_done()
+    assert counted(page()) == billed(there.bill)
+    assert values(page(), "ai_requests_total") == {("acme", ""): 2}
+
+
 def test_messages_that_are_streamed_and_left_are_told(module: ModuleType, clients: dict[str, Any]) -> None:
     prompt = [{"role": "user", "content": asked("acme", input=9, output=70)}]
     with (

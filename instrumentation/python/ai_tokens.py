@@ -141,7 +141,8 @@ class Call:
         """Have the usage of an answer counted: at once, or as the chunks of a stream are read."""
         if self.raw and not iscoroutinefunction(answer.parse):  # it parses once: the caller is given the same later
             self.raw = False
-            self.answered(answer.parse())
+            with self.ending("failed"):
+                self.answered(answer.parse())
         elif hasattr(answer, "_iterator"):
             watch, close = watched_async if hasattr(answer, "__aiter__") else watched, answer.close
 
@@ -199,6 +200,6 @@ def tokens_in(usage: Any) -> dict[str, int]:
         "cache_write": said("cache_write_tokens", "cache_creation_input_tokens"),
     }
     known = {direction: number for direction, number in tokens.items() if number is not None}
-    if details:
+    if details and "input" in known:
         known["input"] = max(known["input"] - known.get("cache_read", 0) - known.get("cache_write", 0), 0)
     return known

@@ -139,7 +139,7 @@ function tokensIn(usage: any): Record<string, number> {
   const cache_read = details?.cached_tokens ?? usage.cache_read_input_tokens;
   const cache_write = details?.cache_write_tokens ?? usage.cache_creation_input_tokens;
   const whole = usage.prompt_tokens ?? usage.input_tokens;
-  const input = details ? Math.max(whole - (cache_read ?? 0) - (cache_write ?? 0), 0) : whole;
+  const input = details && whole != null ? Math.max(whole - (cache_read ?? 0) - (cache_write ?? 0), 0) : whole;
   const said = { input, output: usage.completion_tokens ?? usage.output_tokens, cache_read, cache_write };
   return Object.fromEntries(Object.entries(said).filter(([, number]) => number != null));
 }

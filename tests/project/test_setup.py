@@ -14,7 +14,7 @@ UNPACKED = ROOT / ".make" / "tools" / "usr"
 SERVER = "prometheus-alertmanager"
 TEMPLATE = Path("share", "prometheus", "alertmanager", "default.tmpl")
 
-pytestmark = pytest.mark.needs(str(UNPACKED / "bin" / SERVER))
+unpacked = pytest.mark.needs(str(UNPACKED / "bin" / SERVER))
 
 
 @pytest.fixture
@@ -39,17 +39,19 @@ def program(path: Path, does: str) -> None:
     path.chmod(0o755)
 
 
-def setup(place: Path) -> subprocess.CompletedProcess[str]:
+def setup(place: Path, tool: str = "alertmanager") -> subprocess.CompletedProcess[str]:
     env = os.environ | {"PATH": f"{place / 'path'}{os.pathsep}/usr/bin{os.pathsep}/bin"}
-    command = [str(place / "tools" / "setup"), "alertmanager"]
+    command = [str(place / "tools" / "setup"), tool]
     return subprocess.run(command, env=env, capture_output=True, text=True, check=False)
 
 
+@unpacked
 def test_an_unpacked_alertmanager_that_runs_is_kept(place: Path) -> None:
     done = setup(place)
     assert (done.returncode, done.stderr) == (0, "")
 
 
+@unpacked
 def test_an_alertmanager_without_its_template_is_told_wherever_the_machine_has_that_template(place: Path) -> None:
     (place / ".make" / "tools" / "usr" / TEMPLATE).unlink()
     done = setup(place)
@@ -58,8 +60,31 @@ def test_an_alertmanager_without_its_template_is_told_wherever_the_machine_has_t
     assert f"apt-get install {SERVER}" in done.stderr
 
 
+@unpacked
 def test_one_that_does_not_run_makes_room_for_the_one_on_path(place: Path) -> None:
     (place / ".make" / "tools" / "usr" / TEMPLATE).unlink()
     program(place / "path" / SERVER, "echo address nowhere")
     assert setup(place).returncode == 0
     assert not (place / ".make" / "tools" / "usr" / "bin" / SERVER).exists()
+
+
+@pytest.fixture
+def bare(tmp_path: Path) -> Path:
+    """Return a checkout on a machine where no package can be had."""
+    (tmp_path / "tools").mkdir()
+    shutil.copy(ROOT / "tools" / "setup", tmp_path / "tools")
+    (tmp_path / "path").mkdir()
+    return tmp_path
+
+
+def test_a_node_that_runs_typescript_is_taken_where_none_can_be_had(bare: Path) -> None:
+    program(bare / "path" / "node", "exit 0")
+    assert setup(bare, "node").returncode == 0
+    assert (bare / ".make" / "tools" / "usr" / "bin" / "node").resolve() == bare / "path" / "node"
+
+
+def test_one_that_is_too_old_for_typescript_is_told(bare: Path) -> None:
+    program(bare / "path" / "node", 'test "$1" = --version')
+    done = setup(bare, "node")
+    assert done.returncode == 1
+    assert "no Node.js 22.18 or newer that runs here" in done.stderr

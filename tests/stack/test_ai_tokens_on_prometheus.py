@@ -6,9 +6,9 @@ import random
 import subprocess
 import time
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import ExitStack
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime
 from decimal import Decimal
 from functools import partial
 from pathlib import Path
@@ -18,10 +18,11 @@ import pytest
 from tests.fakes.processes import PrometheusServer, prometheus, wait_for
 from tests.fakes.recorded_pages import samples, text
 from tests.fakes.server import Reply, serve
-from tests.fakes.stored import MemoryStored, rows
-from unitcost.facts import Asked, Batch, Usage
+from tests.fakes.stored import MemoryStored
+from tests.fakes.token_source import asked, settings, soon, summed
+from unitcost.facts import Asked, Batch
 from unitcost.sources.ai.counters import count, presets
-from unitcost.sources.ai.tokens import UNMAPPED, Tokens, TokenSettings
+from unitcost.sources.ai.tokens import UNMAPPED, Tokens
 from unitcost.sources.base import Context
 
 pytestmark = pytest.mark.needs("prometheus", "promtool")
@@ -46,33 +47,6 @@ SCRAPES = 3.5
 """Seconds in which a page is scraped at least twice."""
 
 
-def asked(source: Tokens, now: datetime, days: int) -> list[Usage]:
-    """Return all that a source says of the last days, today included."""
-    first = now.date() - timedelta(days)
-    found = list(source.batches(Asked(now, first, days, MemoryStored(now))))
-    batches = [one for one in found if isinstance(one, Batch)]
-    assert len(batches) == len(found), found
-    usage: list[Usage] = []
-    for one in batches:
-        usage += rows(Usage, one.usage)
-    return usage
-
-
-def settings(server: PrometheusServer, preset: str, **given: object) -> TokenSettings:
-    return TokenSettings.model_validate({"type": "ai_tokens", "url": server.url, "preset": preset, **given})
-
-
-def summed(usage: Sequence[Usage]) -> dict[tuple[str, ...], Decimal]:
-    """Return tenant, feature, model, unit → how much; what is unmapped by what it says."""
-    sums: dict[tuple[str, ...], Decimal] = defaultdict(Decimal)
-    for one in usage:
-        if one.measure == UNMAPPED:
-            sums[UNMAPPED, one.item or ""] += one.quantity
-        else:
-            sums[one.tenant or "", one.dimensions.get("feature", ""), one.item or "", one.unit or ""] += one.quantity
-    return dict(sums)
-
-
 @pytest.fixture(scope="module")
 def scraped(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PrometheusServer]:
     """Return a Prometheus that has scraped every page, and those of IDLE in their order."""
@@ -95,11 +69,6 @@ def scraped(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PrometheusServ
 
 
 TEXT = {"Content-Type": "text/plain; version=0.0.4"}
-
-
-def soon() -> datetime:
-    """Return a time at which what has just been scraped is over, and the day is old enough to be asked."""
-    return datetime.now(UTC) + timedelta(minutes=6)
 
 
 @pytest.mark.parametrize("page", PAGES)

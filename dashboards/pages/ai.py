@@ -5,6 +5,7 @@ from __future__ import annotations
 from dashboards.cells import CENTS, CHANGE_RATIO, COUNT, MONEY, RATIO, UNIT_PRICE, UNSEEN, Cell, bar, wide
 from dashboards.grafana import page as whole_page
 from dashboards.grafana import row, section, table_height
+from dashboards.pages.ai_models import models
 from dashboards.pages.dimensions import cost_against_before, cost_by_day
 from dashboards.pages.parts import (
     AI,
@@ -56,7 +57,8 @@ def page(settings: Settings) -> Json:
             row(8, (12, _share(settings)), (12, _per_request(settings))),
             row(table_height(10), (10, _largest(settings)), (14, _changed(settings))),
             row(16, (24, _customers(settings))),
-            section("The whole company, before sharing"),
+            *models(settings),
+            section("By dimension: the whole company, before sharing"),
             row(10, (14, _by_dimension(settings)), (10, _dimension_changes(settings))),
         ],
         variables=[periods(settings), tenants(), dimensions()],

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
-from rules import alerts_company, alerts_data, alerts_tenant
+from rules import alerts_ai, alerts_company, alerts_data, alerts_tenant
 from rules.model import AS_CONFIGURED, Alert, Group, Record, RuleFile
 from rules.text import Money
 from unitcost.config.alerts import Alerts
@@ -16,6 +16,7 @@ from unitcost.metrics.recorded import ALERT_RULES
 GROUPS: Mapping[str, Callable[[Config], tuple[Alert, ...]]] = {
     "unitcost-alerts-tenants": alerts_tenant.alerts,
     "unitcost-alerts-company": alerts_company.alerts,
+    "unitcost-alerts-ai": alerts_ai.alerts,
     "unitcost-alerts-data": alerts_data.alerts,
 }
 

@@ -132,6 +132,7 @@ def test_a_stale_source_holds_back_what_it_makes_unreliable_and_nothing_else(tmp
         "UnitcostSnapshotOld",
         "UnitcostConfigReloadFailed",
         "UnitcostTenantsFolded",
+        "UnitcostAiTokensUnpriced",
         *(name for name in ALERTS if "Budget" in name),
     }
     # Every alert of its own customer, so that budgets do not hold each other back.

@@ -155,6 +155,20 @@ class Reconciled(Section):
     high: Factor = 1.1
 
 
+class Ai(Section):
+    """What is known of AI over `window`.
+
+    coverage: at least so much of what a provider reports is seen by counters. low, high: between these is the bill
+    divided by the price book's prices. unpriced: so many tokens of a model without a price are too many.
+    """
+
+    window: WindowName = MONTH
+    coverage: Share = 0.9
+    low: Factor = 0.9
+    high: Factor = 1.1
+    unpriced: Annotated[float, ANumber, Field(ge=1, le=1e15)] = 1_000_000
+
+
 class Data(Section):
     """How long the data may be wrong before somebody hears of it.
 
@@ -200,6 +214,7 @@ class Alerts(Section):
     free_plan: ShareLimit = ShareLimit(share=0.1)
     unallocated: ShareLimit = ShareLimit()
     reconciliation: Reconciled = Reconciled()
+    ai: Ai = Ai()
     data: Data = Data()
 
     @model_validator(mode="after")
@@ -208,6 +223,8 @@ class Alerts(Section):
             raise ValueError("cost_per_request: window and baseline are the same")
         if self.reconciliation.low >= self.reconciliation.high:
             raise ValueError("reconciliation: low must be less than high")
+        if self.ai.low >= self.ai.high:
+            raise ValueError("ai: low must be less than high")
         return self
 
     def windows(self) -> dict[str, str]:
@@ -227,6 +244,7 @@ class Alerts(Section):
             "free_plan.window": self.free_plan.window,
             "unallocated.window": self.unallocated.window,
             "reconciliation.window": self.reconciliation.window,
+            "ai.window": self.ai.window,
         }
         named |= {f"data.incomplete_windows.{n}": window for n, window in enumerate(self.data.incomplete_windows)}
         return {f"alerts.{where}": window for where, window in named.items()}

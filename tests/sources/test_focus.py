@@ -128,11 +128,11 @@ def costs(path: Path, when: Asked | None = None, context: Context = CONTEXT, **g
     return sorted(found, key=lambda cost: (cost.day, cost.tenant or "", cost.service))
 
 
-def by_day(path: Path, when: Asked | None = None, **given: Any) -> list[Cost]:
+def by_day(path: Path, when: Asked | None = None, context: Context = CONTEXT, **given: Any) -> list[Cost]:
     """Return what the ledger holds of the bills: costs of several days on each of these."""
     found = []
     with closing(Ledger(None)) as ledger:
-        for key, bill in bills(path, when, **given).items():
+        for key, bill in bills(path, when, context, **given).items():
             ledger.put("bill", "settings", bill, NOW, {"USD": Decimal(1)})
             found += ledger.stored("bill", "settings").costs(key)
     return sorted(found, key=lambda cost: (cost.day, cost.tenant or "", cost.service))
@@ -900,7 +900,7 @@ def test_no_money_is_lost_or_made_whatever_the_format_of_the_file_and_of_its_tag
     with TemporaryDirectory() as name:
         folder = Path(name)
         found = [
-            costs(path, context=context)
+            by_day(path, context=context)
             for path in (
                 write_csv(folder / "a.csv", charges),
                 write_parquet(folder / "b.parquet", charges, **EXACT_COSTS),

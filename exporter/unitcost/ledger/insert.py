@@ -78,7 +78,8 @@ def _take_staged(connection: duckdb.DuckDBPyConnection, table: str, source: str,
 
 
 STAGED_COST = """
-CREATE OR REPLACE TEMP TABLE staged_cost AS SELECT *, NULL::DATE AS last_day FROM cost LIMIT 0;
+CREATE OR REPLACE TEMP TABLE staged_cost AS FROM cost LIMIT 0;
+ALTER TABLE staged_cost ADD COLUMN IF NOT EXISTS last_day DATE;
 ALTER TABLE staged_cost ALTER amount SET NOT NULL;
 ALTER TABLE staged_cost ALTER charge SET DEFAULT 'usage';
 ALTER TABLE staged_cost ALTER dims SET DEFAULT 0

@@ -1,5 +1,5 @@
 -- reads: the tables of a ledger of schema 3
--- writes: the same in those of schema 4: costs that are spread over days, usage of nobody, by unit and scope
+-- writes: the same in those of schema 4: usage of nobody, by unit and scope
 
 ALTER TABLE usage ALTER COLUMN tenant DROP NOT NULL;
 ALTER TABLE usage ADD COLUMN unit VARCHAR;

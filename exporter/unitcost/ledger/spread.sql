@@ -1,6 +1,7 @@
 -- reads: staged_cost (costs as they were handed over, some of them of all days from day to last_day)
 -- writes: cost, by day: each day has an even part of what is of several, to the last digit, added to what is alike
 
+-- Once, as they are stored: whatever reads costs, or compares them with what was stored before, has them by day.
 CREATE OR REPLACE TEMP MACRO even_part(amount, days) AS dollars(units(amount) // days);
 CREATE OR REPLACE TEMP MACRO left_over(amount, days) AS dollars(units(amount) % days);
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import closing
+from dataclasses import replace
 from datetime import date, timedelta
 from decimal import Decimal
 
@@ -43,6 +44,13 @@ def held(ledger: Ledger) -> list[Cost]:
     return sorted(ledger.stored("bill", "s").costs(KEY), key=lambda row: (row.day, row.tenant or ""))
 
 
+def written(cost: Cost) -> str:
+    """Return all of a cost as text, its numbers in one way: 0E-12 is 0."""
+    numbers = {"amount": cost.amount, "list_amount": cost.list_amount, "quantity": cost.quantity}
+    plain = {name: None if number is None else str(EXACT.normalize(number)) for name, number in numbers.items()}
+    return repr((replace(cost, amount=Decimal(0), list_amount=None, quantity=None), plain))
+
+
 def amounts(ledger: Ledger) -> dict[int, Decimal]:
     return {row.day.day: row.amount for row in held(ledger)}
 
@@ -79,12 +87,12 @@ def long_costs(draw: st.DrawFn) -> list[Cost]:
 def test_each_day_has_what_whole_numbers_say() -> None:
     with closing(Ledger(None)) as ledger:
 
-        @settings(max_examples=100, deadline=None)
+        @settings(max_examples=60, deadline=None)
         @given(long_costs())
         def check(costs: list[Cost]) -> None:
             put(ledger, costs)
             expected = costs if all(cost.last_day is None for cost in costs) else by_day(costs)
-            assert sorted(held(ledger), key=repr) == sorted(expected, key=repr)
+            assert sorted(map(written, held(ledger))) == sorted(map(written, expected))
 
         check()
 

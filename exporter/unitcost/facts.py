@@ -60,7 +60,7 @@ def cluster_scope(cluster: str | None) -> str | None:
 
 @dataclass(frozen=True, slots=True)
 class Cost:
-    """What one service cost on one UTC day, for one tenant or (tenant None) for nobody in particular.
+    """What one service cost on one UTC day, or evenly on several, for one tenant or (None) nobody in particular.
 
     service: the source's own finer name (FOCUS ServiceName; OpenCost's cpu, ram, gpu, pv, network, …). category: one of
     COMPONENTS, or FOCUS ServiceCategory, from which the component is told later. scope: what a meter measures and a
@@ -68,7 +68,8 @@ class Cost:
     of the bill's. dimensions: the values of the configured dimensions, those that are known. charge: one of CHARGES.
     resource: the cloud's id of what was used, as the source spells it; by it a scope is found that a bill does not
     name. item: what was bought (a SKU, a model, a plan), unit and quantity: of what it was so much. list_amount: at
-    list prices, in the same currency.
+    list prices, in the same currency. last_day: amount, list_amount and quantity are of all days from day to it, evenly
+    (a monthly fee, say); None: of day alone. The ledger divides them as it stores them, and holds costs by day.
     """
 
     day: date
@@ -85,6 +86,7 @@ class Cost:
     unit: str | None = None
     quantity: Decimal | None = None
     list_amount: Decimal | None = None
+    last_day: date | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -253,7 +255,7 @@ class Stored(Protocol):
         """Return when the source last said that it has nothing for this key (any more), or None."""
 
     def costs(self, key: str) -> list[Cost]:
-        """Return the cost rows of a stored batch, as they were handed over (dimensions may be left out)."""
+        """Return the cost rows of a stored batch by day, as they were handed over (dimensions may be left out)."""
 
     def totals(self, key: str) -> dict[str, Decimal]:
         """Return what the cost rows of a stored batch sum to, by currency."""

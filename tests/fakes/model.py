@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
-from datetime import date
+from dataclasses import dataclass, field, replace
+from datetime import date, timedelta
 from decimal import ROUND_HALF_UP, Decimal
 from fractions import Fraction
+from typing import Any
 
 from unitcost.facts import RESERVED, Cost, Usage
 from unitcost.sources.values import EXACT
@@ -29,6 +30,46 @@ def split(amount: Decimal, weights: Mapping[str, Fraction]) -> dict[str, Decimal
         whole[name] += 1
     sign = -1 if amount < 0 else 1
     return {name: EXACT.scaleb(Decimal(sign * value), -12) for name, value in whole.items()}
+
+
+def by_day(costs: Sequence[Cost]) -> list[Cost]:
+    """Return costs as they are held once any is of several days: divided over these, and what is alike added up."""
+    alike: dict[str, list[Cost]] = defaultdict(list)
+    for cost in costs:
+        days = max(((cost.last_day or cost.day) - cost.day).days + 1, 1)
+        numbers = zip(*(_evenly(one, days) for one in (cost.amount, cost.list_amount, cost.quantity)), strict=True)
+        for nth, (amount, list_amount, quantity) in enumerate(numbers):
+            one = replace(cost, day=cost.day + timedelta(nth), last_day=None)
+            key = repr(replace(one, amount=Decimal(0), list_amount=None, quantity=None))
+            alike[key].append(replace(one, amount=amount or Decimal(0), list_amount=list_amount, quantity=quantity))
+    return [
+        replace(
+            rows[0],
+            amount=_sum(row.amount for row in rows),
+            list_amount=_sum(row.list_amount for row in rows),
+            quantity=_sum(row.quantity for row in rows),
+        )
+        for rows in alike.values()
+    ]
+
+
+def _sum(numbers: Iterable[Decimal | None]) -> Any:
+    """Return a sum, exact; None where a part of it is unknown."""
+    whole = Decimal(0)
+    for number in numbers:
+        if number is None:
+            return None
+        whole = EXACT.add(whole, number)
+    return whole
+
+
+def _evenly(number: Decimal | None, days: int) -> list[Decimal | None]:
+    """Divide in whole last digits; the first days have one more until nothing is left."""
+    if number is None:
+        return [None] * days
+    each, more = divmod(abs(int(EXACT.scaleb(number, 12))), days)
+    sign = -1 if number < 0 else 1
+    return [EXACT.scaleb(Decimal(sign * (each + (nth < more))), -12) for nth in range(days)]
 
 
 def name_of(spelt: str | None, aliases: Mapping[str, str]) -> str | None:

@@ -12,7 +12,7 @@ from decimal import Decimal
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.fakes.model import RESOURCE_KINDS, Rule, count_day
+from tests.fakes.model import RESOURCE_KINDS, Rule, by_day, count_day
 from tests.fakes.stored import utc
 from unitcost.facts import COST, Batch, Cost, Resource, Usage
 from unitcost.ledger.derive import Model, derive
@@ -40,7 +40,11 @@ quantities = st.one_of(
 
 
 def costs(
-    services: list[str], components: list[str], scopes: list[str | None], resources: list[str | None]
+    services: list[str],
+    components: list[str],
+    scopes: list[str | None],
+    resources: list[str | None],
+    last_days: st.SearchStrategy[date | None],
 ) -> st.SearchStrategy[list[Cost]]:
     return st.lists(
         st.builds(
@@ -54,6 +58,7 @@ def costs(
             scope=st.sampled_from(scopes),
             charge=st.sampled_from(["usage", "usage", "purchase", "correction"]),
             resource=st.sampled_from(resources),
+            last_day=last_days,
         ),
         max_size=12,
     )
@@ -64,12 +69,14 @@ bills = costs(
     ["compute", "database", "support", "storage", "network"],
     [None, None, "k8s/prod"],
     [None, None, *RESOURCE_KINDS, "i-9"],
+    st.sampled_from([None, None, *DAYS]),
 )
 clusters = costs(
     ["cpu", "ram", "gpu", "pv", "network", "load_balancer", "shared"],
     ["compute", "idle", "network"],
     ["k8s/prod"],
     [None, "i-1", "i-2"],
+    st.none(),
 )
 delivered = st.sets(st.sampled_from(DAYS), min_size=1)
 usages = st.lists(
@@ -152,7 +159,13 @@ def own(name: str | None, number: int) -> str | None:
 def placed(rows: list[Cost], number: int) -> list[Cost]:
     """Return costs of a company on days, in a scope and of resources of its own, so that others are nothing to it."""
     return [
-        replace(row, day=moved(row.day, number), scope=own(row.scope, number), resource=own(row.resource, number))
+        replace(
+            row,
+            day=moved(row.day, number),
+            scope=own(row.scope, number),
+            resource=own(row.resource, number),
+            last_day=row.last_day and moved(row.last_day, number),
+        )
         for row in rows
     ]
 
@@ -211,9 +224,16 @@ def assert_agrees(served: Served, at: date, stated: Statement, day: date, chosen
     assert unallocated == expected.unallocated
 
 
+def held(stated: list[Statement]) -> list[Statement]:
+    """Return what is stated as the ledger holds it: the bill of all companies, by day."""
+    if all(row.last_day is None for one in stated for row in one.bill):
+        return stated
+    return [replace(one, bill=by_day(one.bill)) for one in stated]
+
+
 def assert_agree(ledger: Ledger, stated: list[Statement], chosen: list[Rule]) -> None:
     served = Served.of(ledger)
-    for number, one in enumerate(stated):
+    for number, one in enumerate(held(stated)):
         for day in DAYS:
             assert_agrees(served, moved(day, number), one, day, chosen)
 

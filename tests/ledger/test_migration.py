@@ -54,7 +54,7 @@ def test_what_it_served_is_served_again_and_it_goes_on(company: Path, capsys: py
 
 def test_a_change_of_schema_2_has_the_revision_that_its_time_stood_for(tmp_path: Path) -> None:
     with closing(Ledger(tmp_path)) as ledger:
-        for table, column in (("changed_day", "revision"), ("cost", "last_day"), ("usage", "unit"), ("usage", "scope")):
+        for table, column in (("changed_day", "revision"), ("usage", "unit"), ("usage", "scope")):
             ledger.rows(f"ALTER TABLE {table} DROP COLUMN {column}")
         ledger.rows("INSERT INTO changed_day VALUES ('2026-11-19', '2026-11-20T12:01:40Z', true)")
         ledger.rows("UPDATE meta SET value = '2' WHERE key = 'schema'")

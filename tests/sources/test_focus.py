@@ -8,6 +8,7 @@ import json
 import os
 import shutil
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import closing
 from datetime import date, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
@@ -124,6 +125,16 @@ def bills(path: Path, when: Asked | None = None, context: Context = CONTEXT, **g
 
 def costs(path: Path, when: Asked | None = None, context: Context = CONTEXT, **given: Any) -> list[Cost]:
     found = [cost for bill in bills(path, when, context, **given).values() for cost in rows(Cost, bill.cost)]
+    return sorted(found, key=lambda cost: (cost.day, cost.tenant or "", cost.service))
+
+
+def by_day(path: Path, when: Asked | None = None, context: Context = CONTEXT, **given: Any) -> list[Cost]:
+    """Return what the ledger holds of the bills: costs of several days on each of these."""
+    found = []
+    with closing(Ledger(None)) as ledger:
+        for key, bill in bills(path, when, context, **given).items():
+            ledger.put("bill", "settings", bill, NOW, {"USD": Decimal(1)})
+            found += ledger.stored("bill", "settings").costs(key)
     return sorted(found, key=lambda cost: (cost.day, cost.tenant or "", cost.service))
 
 
@@ -614,7 +625,17 @@ def test_rows_without_any_tags_are_no_reason_to_complain(tmp_path: Path) -> None
 
 
 def spread(tmp_path: Path, **given: object) -> dict[date, Decimal]:
-    return {cost.day: cost.amount for cost in costs(write_csv(tmp_path / "bill.csv", [charge(**given)]))}
+    return {cost.day: cost.amount for cost in by_day(write_csv(tmp_path / "bill.csv", [charge(**given)]))}
+
+
+def test_a_charge_of_several_days_is_one_cost_that_says_its_last(tmp_path: Path) -> None:
+    fee = charge(ChargePeriodStart="2026-09-28 00:00:00", ChargePeriodEnd="2026-10-04 00:00:00")
+    path = write_csv(tmp_path / "bill.csv", [charge(), fee, fee | {"EffectiveCost": "-5"}])
+    assert [(cost.day.day, cost.last_day, cost.amount) for cost in costs(path)] == [
+        (1, date(2026, 10, 3), Decimal(-4)),
+        (5, None, Decimal(1)),
+    ]
+    assert [(cost.day.day, cost.last_day) for cost in by_day(path)] == [(1, None), (2, None), (3, None), (5, None)]
 
 
 def test_a_monthly_fee_is_spread_over_its_days_and_sums_to_itself(tmp_path: Path) -> None:
@@ -653,7 +674,7 @@ def test_days_outside_the_billing_period_get_nothing(
 def test_a_spread_charge_joins_the_row_of_its_day(tmp_path: Path) -> None:
     long = charge(ChargePeriodStart="2026-10-05 00:00:00", ChargePeriodEnd="2026-10-07 00:00:00", EffectiveCost="3")
     path = write_csv(tmp_path / "bill.csv", [charge(), long])
-    assert [(cost.day.day, cost.amount) for cost in costs(path)] == [(5, Decimal("2.5")), (6, Decimal("1.5"))]
+    assert [(cost.day.day, cost.amount) for cost in by_day(path)] == [(5, Decimal("2.5")), (6, Decimal("1.5"))]
 
 
 # ------------------------------------------------------------------------------------------ Kubernetes
@@ -879,7 +900,7 @@ def test_no_money_is_lost_or_made_whatever_the_format_of_the_file_and_of_its_tag
     with TemporaryDirectory() as name:
         folder = Path(name)
         found = [
-            costs(path, context=context)
+            by_day(path, context=context)
             for path in (
                 write_csv(folder / "a.csv", charges),
                 write_parquet(folder / "b.parquet", charges, **EXACT_COSTS),

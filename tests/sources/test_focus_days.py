@@ -20,6 +20,7 @@ from tests.sources.test_focus import (
     EXACT_COSTS,
     HEADER,
     bills,
+    by_day,
     charge,
     costs,
     focus,
@@ -245,7 +246,7 @@ def test_a_charge_outside_of_its_billing_period_counts_whole_on_its_first_day_an
 
 def test_a_charge_partly_outside_is_spread_whole_over_its_days_inside_and_not_told(tmp_path: Path) -> None:
     path = write(tmp_path, [on("2026-10-20", 15, EffectiveCost="30")])
-    found = costs(path, asked(OPEN, FIRST))
+    found = by_day(path, asked(OPEN, FIRST))
     assert [(cost.day.day, cost.amount) for cost in found] == [(day, Decimal(10)) for day in (1, 2, 3)]
     assert notes(path, OPEN) == []
 
@@ -294,7 +295,7 @@ def test_every_day_of_a_time_zone_is_one_day_on_its_own_date_also_when_clocks_ch
 @pytest.mark.parametrize("zone", ZONES)
 def test_a_month_of_a_time_zone_is_spread_over_its_own_dates(tmp_path: Path, zone: str) -> None:
     path = write(tmp_path, [local(zone, date(2026, 11, 1), 30, EffectiveCost="300")])
-    assert [(cost.day, cost.amount) for cost in costs(path)] == [
+    assert [(cost.day, cost.amount) for cost in by_day(path)] == [
         (date(2026, 11, day), Decimal(10)) for day in span(1, 30)
     ]
 
@@ -422,4 +423,5 @@ def test_each_billing_period_sums_to_its_invoice_on_days_of_its_own(charges: lis
             read = {key: rows(Cost, one.cost) for key, one in found.items()}
             assert {key: sum(cost.amount for cost in of_period) for key, of_period in read.items()} == expected
             for key, batch in found.items():
-                assert {f"{day:%Y-%m}" for day in [*batch.days, *(cost.day for cost in read[key])]} == {key}
+                days = [day for cost in read[key] for day in (cost.day, cost.last_day) if day]
+                assert {f"{day:%Y-%m}" for day in [*batch.days, *days]} == {key}

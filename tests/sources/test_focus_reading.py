@@ -14,6 +14,7 @@ import duckdb
 import pytest
 
 from tests.fakes.stored import asked, rows, utc
+from tests.sources.test_focus import by_day
 from unitcost.cli.main import main
 from unitcost.facts import Batch, Cost, Problem
 from unitcost.sources.base import Context
@@ -163,7 +164,7 @@ def test_a_long_charge_is_spread_to_the_last_digit_whatever_its_type(kind: str, 
     with duckdb.connect() as connection:
         sql = f"SELECT * REPLACE (100::{kind} AS EffectiveCost) FROM '{plain}'"
         connection.execute(f"COPY ({sql}) TO '{tmp_path / 'bill.parquet'}'")
-    found = [cost.amount for cost in costs(tmp_path / "bill.parquet")]
+    found = [cost.amount for cost in by_day(tmp_path / "bill.parquet")]
     assert (len(found), sum(found)) == (31, 100)
     assert max(found) - min(found) <= Decimal("1e-12")
 
@@ -175,7 +176,7 @@ def test_the_list_cost_of_a_long_charge_is_spread_as_its_cost_is(tmp_path: Path)
         connection.execute(
             f"COPY (SELECT *, 100::DECIMAL(20, 2) AS ListCost FROM '{path}') TO '{tmp_path / 'b.parquet'}'"
         )
-    found = costs(tmp_path / "b.parquet")
+    found = by_day(tmp_path / "b.parquet")
     assert len(found) == 31
     assert sum(cost.list_amount or 0 for cost in found) == 100
     assert {abs((cost.list_amount or 0) - Decimal(100) / 31) < Decimal("1e-12") for cost in found} == {True}

@@ -11,6 +11,7 @@ import duckdb
 
 from unitcost.errors import SourceError
 from unitcost.facts import Batch, Cost, Query, Resource, Revenue, Usage
+from unitcost.ledger.files import statements
 
 
 def insert(connection: duckdb.DuckDBPyConnection, source: str, batch: Batch) -> int:
@@ -57,19 +58,32 @@ def _stage(connection: duckdb.DuckDBPyConnection, table: str, records: Sequence[
 
 
 def _take_staged(connection: duckdb.DuckDBPyConnection, table: str, source: str, key: str) -> int:
-    """Move what is staged into its table, its dimensions as the id of their set; return how many rows."""
+    """Move what is staged into its table, its dimensions as the id of their set; return how many rows that makes."""
     names = [name for name, *_ in connection.execute("DESCRIBE staged").fetchall()]
     if "dimensions" in names:
         connection.execute(NEW_SETS)
         columns, joined = "s.* EXCLUDE (dimensions), d.id AS dims", "JOIN dimension_set d USING (dimensions)"
     else:
         columns, joined = "s.*", ""
-    taken = connection.execute(
-        f"INSERT INTO {table} BY NAME SELECT ? AS source, ? AS batch, {columns} FROM staged s {joined}", [source, key]
-    ).fetchone()
+    records = f"BY NAME SELECT ? AS source, ? AS batch, {columns} FROM staged s {joined}"
+    if table == "cost" and "last_day" in names:
+        connection.execute(STAGED_COST)
+        connection.execute(f"INSERT INTO staged_cost {records}", [source, key])
+        taken = connection.execute(statements("spread")).fetchone()
+        connection.execute("DROP TABLE staged_cost")
+    else:
+        taken = connection.execute(f"INSERT INTO {table} {records}", [source, key]).fetchone()
     connection.execute("DROP TABLE staged")
     return int(taken[0]) if taken else 0
 
+
+STAGED_COST = """
+CREATE OR REPLACE TEMP TABLE staged_cost AS FROM cost LIMIT 0;
+ALTER TABLE staged_cost ADD COLUMN IF NOT EXISTS last_day DATE;
+ALTER TABLE staged_cost ALTER amount SET NOT NULL;
+ALTER TABLE staged_cost ALTER charge SET DEFAULT 'usage';
+ALTER TABLE staged_cost ALTER dims SET DEFAULT 0
+"""
 
 NEW_SETS = """
 INSERT INTO dimension_set

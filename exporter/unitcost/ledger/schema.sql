@@ -21,7 +21,7 @@ CREATE TABLE IF NOT EXISTS cost (
     day DATE NOT NULL, tenant VARCHAR, service VARCHAR NOT NULL, category VARCHAR,
     amount DECIMAL(38, 12) NOT NULL, currency VARCHAR NOT NULL, scope VARCHAR, dims INTEGER DEFAULT 0,
     charge VARCHAR DEFAULT 'usage', resource VARCHAR, item VARCHAR, unit VARCHAR, quantity DECIMAL(38, 12),
-    list_amount DECIMAL(38, 12), last_day DATE
+    list_amount DECIMAL(38, 12)
 );
 CREATE TABLE IF NOT EXISTS usage (
     source VARCHAR NOT NULL, batch VARCHAR NOT NULL,

@@ -1,7 +1,6 @@
 -- reads: the tables of a ledger of schema 3
--- writes: the same in those of schema 4: costs that are spread over days, usage of nobody, by unit and scope
+-- writes: the same in those of schema 4: usage of nobody, by unit and scope
 
-ALTER TABLE cost ADD COLUMN last_day DATE;
 ALTER TABLE usage ALTER COLUMN tenant DROP NOT NULL;
 ALTER TABLE usage ADD COLUMN unit VARCHAR;
 ALTER TABLE usage ADD COLUMN scope VARCHAR;

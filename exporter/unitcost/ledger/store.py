@@ -68,7 +68,7 @@ class StoredBatches:
         return datetime.fromtimestamp(found[0][0], UTC) if found else None
 
     def costs(self, key: str) -> list[Cost]:
-        """Return the cost rows of a stored batch."""
+        """Return the cost rows of a stored batch, by day."""
         found = self.ledger.rows(
             f"SELECT {COST_COLUMNS} FROM cost c JOIN dimension_set d ON d.id = c.dims WHERE source = ? AND batch = ?",
             [self.source, key],
@@ -89,7 +89,7 @@ class StoredBatches:
         return [Resource(*row) for row in found]
 
 
-COST_COLUMNS = ", ".join(field.name for field in fields(Cost))
+COST_COLUMNS = ", ".join(field.name for field in fields(Cost) if field.name != "last_day")
 
 
 @dataclass(frozen=True)

@@ -107,28 +107,28 @@ def build(bill: Bill, options: Options, *, kept: bool) -> Query:
     names = [f"d{at}" for at in range(len(values))]
     raw = ["ServiceName", "ServiceCategory", "BillingCurrency", "ChargeCategory", "ChargeClass", "resource", "cluster"]
     raw += [*(["tenant"] if options.tenant else []), *tags]
+    days = _days(bill)
     charges = " UNION ALL ".join(
-        f"SELECT {', '.join(_days(bill))}, {', '.join(raw)},"
+        f"SELECT {', '.join(f'{value} AS {name}' for name, value in days.items())}, {', '.join(raw)},"
         f" CAST(amount AS {schema.sum_type(options.cost)}) AS amount, CAST(list_amount AS {LEDGER}) AS list_amount"
         f" FROM ({sql})"
         f" WHERE {period_month('BillingPeriodStart')} = DATE '{month}'"
         for schema, sql in groups
     )
-    keys = ", ".join(["day", "tenant", "service", "category", "currency", "scope", "charge", "resource", *names])
+    columns = ", ".join([*days, "tenant", "service", "category", "currency", "scope", "charge", "resource"])
+    keys = ", ".join([columns, *names])
     cleaned = "".join(f", {named(value)} AS {name}" for value, name in zip(values, names, strict=True))
     sql = f"""
 WITH charges AS NOT MATERIALIZED ({charges}),
-daily AS NOT MATERIALIZED ({_spread(raw) if bill.any("long") else "SELECT * FROM charges"}),
 rows AS NOT MATERIALIZED (
-    SELECT day, {clean("tenant") if options.tenant else first_named(own)} AS tenant,
+    SELECT {", ".join(days)}, {clean("tenant") if options.tenant else first_named(own)} AS tenant,
         coalesce({clean("ServiceName")}, {clean("ServiceCategory")}, 'unknown') AS service,
         {clean("ServiceCategory")} AS category, amount, list_amount, {clean("BillingCurrency")} AS currency,
         {_scope()} AS scope,
         {charge("ChargeCategory", "ChargeClass")} AS charge, resource{cleaned}
-    FROM daily)
-SELECT day, tenant, service, category, CAST(amount AS {LEDGER}) AS amount, currency, scope,
-    {_dimensions(options.dimensions, names)} AS dimensions, charge, resource,
-    CAST(list_amount AS {LEDGER}) AS list_amount
+    FROM charges)
+SELECT {columns}, CAST(amount AS {LEDGER}) AS amount, CAST(list_amount AS {LEDGER}) AS list_amount,
+    {_dimensions(options.dimensions, names)} AS dimensions
 FROM (
     SELECT {keys}, coalesce(sum(amount), 0) AS amount, {_known_sum("list_amount")} AS list_amount
     FROM rows WHERE currency IS NOT NULL GROUP BY {keys})"""
@@ -142,46 +142,24 @@ def _scope() -> str:
     return f"'{K8S}' || {name}"
 
 
-def _days(bill: Bill) -> list[str]:
-    """Return SQL for the first day that charges count on, and, where any is long, the number of days.
+def _days(bill: Bill) -> dict[str, str]:
+    """Return SQL for the day that charges count on, and, where any is long, for the last of theirs, else NULL.
 
     A charge keeps to the days of its billing period; one that lies wholly outside counts on the first of them.
     """
     first, last = f"DATE '{bill.first}'", f"DATE '{bill.last}'"
     starts, ends = f"TIMESTAMP '{bill.starts}'", f"TIMESTAMP '{bill.ends}'"
     inside = f"(ended IS NULL OR (start < {ends} AND (start >= {starts} OR ended > {starts})))"
-    begin = f"greatest(least({counted_day('start', 'ended')}, {last}), {first})"
-    days = [f"CASE WHEN {inside} THEN {begin} ELSE {first} END AS day"]
+    days = {"day": f"CASE WHEN {inside} THEN {_within(counted_day('start', 'ended'), first, last)} ELSE {first} END"}
     if bill.any("long"):
-        end = f"greatest(least({last_day('ended')}, {last}), {first})"
-        days.append(f"CASE WHEN {inside} AND {is_long('start', 'ended')} THEN {end} - {begin} + 1 ELSE 1 END AS span")
+        end = _within(last_day("ended"), first, last)
+        days["last_day"] = f"CASE WHEN {inside} AND {is_long('start', 'ended')} THEN {end} END"
     return days
 
 
-def _spread(raw: Sequence[str]) -> str:
-    """Return SELECT that spreads long charges evenly over their days. Exact.
-
-    Whole units of 1e-12 ÷ days; the first days take one unit more until the remainder is used up.
-    """
-    same = ", ".join(["day", "span", *raw])
-    amounts = ("amount", "list_amount")
-    units = ", ".join(
-        f"CASE WHEN span > 1 THEN CAST(CAST({name} AS {LEDGER}) * 1000000000000::DECIMAL(13, 0) AS HUGEINT) END"
-        f" AS {name}_units"
-        for name in amounts
-    )
-    shares = ", ".join(
-        f"CASE WHEN span = 1 THEN {name} ELSE CAST({name}_units // span"
-        f" + CASE WHEN nth < abs({name}_units % span) THEN sign({name}_units) ELSE 0 END AS DECIMAL(26, 0))"
-        f" * 0.000000000001::DECIMAL(12, 12) END AS {name}"
-        for name in amounts
-    )
-    return f"""
-    SELECT {", ".join(raw)}, day + nth AS day, {shares}
-    FROM (SELECT *, unnest(CASE WHEN span = 1 THEN [0] ELSE CAST(range(span) AS INTEGER[]) END) AS nth, {units}
-        FROM (
-            SELECT {same}, sum(amount) AS amount, {_known_sum("list_amount")} AS list_amount
-            FROM charges GROUP BY {same}))"""
+def _within(day: str, first: str, last: str) -> str:
+    """Return SQL for a day, or the one of these two that it lies beyond."""
+    return f"greatest(least({day}, {last}), {first})"
 
 
 def _known_sum(name: str) -> str:

@@ -262,9 +262,37 @@ def _days(first: date, end: date) -> list[date]:
     return [first + n * DAY for n in range((end - first).days)]
 
 
+def answered(fake: ProviderFake, path: str, first: date, end: date) -> bytes:
+    """Return what a fake answers to a report of these days, grouped by all that the sources group it by."""
+    names = ["project_id", "line_item", "workspace_id", "description", "api_key_id", "model", "batch", "service_tier"]
+    midnights = [datetime(day.year, day.month, day.day, tzinfo=UTC) for day in (first, end)]
+    asked = {name: str(int(when.timestamp())) for name, when in zip(("start_time", "end_time"), midnights, strict=True)}
+    asked |= {
+        name: f"{when:%Y-%m-%dT%H:%M:%SZ}" for name, when in zip(("starting_at", "ending_at"), midnights, strict=True)
+    }
+    headers = {"authorization": f"Bearer {ADMIN_KEY}", "x-api-key": ADMIN_KEY, "anthropic-version": "2023-06-01"}
+    every = {"group_by": names, "group_by[]": names}
+    return str(fake.answer(Request(path, {**asked, "bucket_width": "1d"}, headers, every)).body).encode()
+
+
 def refusal(status: int, text: str, headers: Mapping[str, str] | None = None) -> Reply:
     """Answer an error as both providers do."""
     return Reply(_json({"type": "error", "error": {"type": "error", "message": text}}), status, dict(headers or {}))
+
+
+def failing(path: str, page: str | None, reply: Reply, until: date | None = None) -> Callable[[Request], Reply | None]:
+    """Return a fault: a path answers so on its first (None) or a later page.
+
+    until: for the range that ends then only.
+    """
+
+    def fault(request: Request) -> Reply | None:
+        end = request.params.get("end_time") or request.params.get("ending_at") or ""
+        day = datetime.fromtimestamp(int(end), UTC).date() if end.isdecimal() else end and date.fromisoformat(end[:10])
+        same = request.path == path and request.params.get("page") == page
+        return reply if same and until in {None, day} else None
+
+    return fault
 
 
 def _json(body: object) -> str:

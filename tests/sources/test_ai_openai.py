@@ -283,14 +283,36 @@ def test_it_is_counted_served_and_known_to_the_cent(tmp_path: Path, caplog: pyte
         assert 'unallocated_cost_dollars{source="openai",component="ai",window="1d"} 0.123456789012' in lines
         assert 'window_complete{window="1d"} 1.0' in lines
         assert 'unitcost_source_up{source="openai"} 0.0' in lines
-        found = ledger.rows("SELECT item, unit, scope, sum(amount) FROM line GROUP BY ALL ORDER BY item")
+        found = ledger.rows(
+            "SELECT tenant, item, unit, scope, sum(amount) FROM line WHERE amount <> 0 GROUP BY ALL ORDER BY tenant"
+        )
         assert found == [
-            ("gpt-4o-2024-08-06", "input", "openai/acme-org", Decimal("11.00")),
-            ("web search tool calls", None, "openai/acme-org", Decimal("1.234567890120")),
+            ("acme", "gpt-4o", "input", "openai/acme-org", Decimal("11.00")),
+            (None, "web search tool calls", None, "openai/acme-org", Decimal("1.234567890120")),
         ]
         [(tokens,)] = ledger.rows("SELECT sum(quantity) FROM usage WHERE measure = 'ai_tokens'")
         assert tokens == 10 * 24
     assert ADMIN_KEY not in caplog.text + snapshot.text.decode() + snapshot.page.decode()
+
+
+def test_the_dollars_of_a_project_go_to_whose_keys_were_used(tmp_path: Path) -> None:
+    day = COMPANY_NOW.date() - DAY
+    fake = OpenAIFake(charges=[Charge(day, "proj_a", Decimal(30), LINES[0])])
+    for key, tokens in (("key_1", 100), ("key_2", 400), ("key_3", 100)):
+        counts = {"input_tokens": tokens, "output_tokens": 0}
+        fake.calls.append(Calls(day, "completions", "proj_a", key, "gpt-4o-2024-08-06", counts))
+    current = Current()
+    with serve(fake) as server, closing(Ledger(tmp_path)) as ledger:
+        (tmp_path / "unitcost.yaml").write_text(f"""
+windows: [1d]
+history: 3d
+sources:
+  openai: {{type: openai, url: "{server.url}", admin_key: {ADMIN_KEY}, tenants: {{key_1: acme, key_2: beta}}}}
+""")
+        config, directory = load(tmp_path / "unitcost.yaml")
+        assert Refresher(config, directory, ledger, current, lambda: COMPANY_NOW).refresh()
+        found = ledger.rows("SELECT tenant, sum(amount) FROM line GROUP BY ALL ORDER BY tenant")
+    assert found == [("acme", 5), ("beta", 20), (None, 5)]
 
 
 def test_it_is_no_bill_of_a_cluster(tmp_path: Path) -> None:
@@ -303,7 +325,9 @@ sources:
     path.write_text(text.replace("BY", ""))
     config, directory = load(path)
     assert not config.context().billed
-    assert Setup.of(config, directory).model.billed_by == [], "else OpenCost's days would be taken for billed"
+    assert Setup.of(config, directory).model.billed_by == [("openai", "openai")], (
+        "else OpenCost's days would be taken for billed"
+    )
     path.write_text(text.replace("BY", ", billed_by: [openai]"))
-    with pytest.raises(ConfigError, match="'openai' is no bill among the sources that holds clusters"):
+    with pytest.raises(ConfigError, match="billed_by: 'openai' charges for models, and for no cluster"):
         load(path)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import logging
 from contextlib import closing
 from datetime import date, timedelta
 from decimal import Decimal
@@ -11,8 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from tests.fakes.ai_accounts import CLAUDE, DAY, NOW, TODAY, anthropic_account, asking, costs, days, source, usage
 from tests.fakes.ai_providers import ADMIN_KEY, AnthropicFake, Calls, Charge, failing, refusal
@@ -20,12 +17,10 @@ from tests.fakes.company import NOW as COMPANY_NOW
 from tests.fakes.server import Reply, Request, serve
 from tests.fakes.stored import MemoryStored, asked
 from unitcost.config.load import load
-from unitcost.errors import SourceError
-from unitcost.facts import Batch, Cost, Note, Problem
+from unitcost.facts import Batch, Cost, Note
 from unitcost.ledger.store import Ledger
 from unitcost.run.refresh import Refresher
 from unitcost.sources.ai.anthropic import read_cost, read_usage
-from unitcost.sources.base import Context
 from unitcost.web.snapshot import Current
 
 COSTS, MESSAGES = "/v1/organizations/cost_report", "/v1/organizations/usage_report/messages"
@@ -251,73 +246,7 @@ def test_it_is_asked_once_a_minute_at_the_most_unless_a_day_is_missing() -> None
         assert requests(123) == 4, "a day is missing, which is a range of its own"
 
 
-@given(
-    faults=st.lists(
-        st.lists(
-            st.tuples(
-                st.sampled_from([COSTS, MESSAGES]), st.sampled_from([None, "page_3", "page_6"]), st.integers(0, 3)
-            ),
-            max_size=3,
-        ),
-        min_size=1,
-        max_size=4,
-    ),
-    late=st.lists(st.tuples(st.integers(0, 3), st.integers(-5_000, 9_000)), max_size=4),
-)
-@settings(max_examples=25, deadline=None)
-def test_whatever_fails_no_day_is_half_told_left_out_or_counted_twice(
-    faults: list[list[tuple[str, str | None, int]]], late: list[tuple[int, int]]
-) -> None:
-    first = TODAY - 40 * DAY
-    fake = anthropic_account(first, TODAY)
-    fake.per_page = 3
-    stored = MemoryStored(NOW)
-    kinds = (refusal(500, "boom"), Reply("{}"), Reply('{"data": [', cut=3), Reply("<html>", 502))
-    with asking(fake, retries=0) as api:
-        for refresh, broken in enumerate([*faults, []]):
-            wrong = {(path, page): kinds[kind] for path, page, kind in broken}
-            fake.fault = lambda request, wrong=wrong: wrong.get((request.path, request.params.get("page")))  # type: ignore[misc]
-            for when, amount in late:
-                if when == refresh % len(faults):
-                    fake.charges.append(Charge(TODAY - 2 * DAY, None, Decimal(amount) / 100, f"Late {len(fake.asked)}"))
-            before = {day: stored.batches.get(str(day)) for day in days(first, TODAY)}
-            stored.take(api.batches(asked(NOW + refresh * timedelta(minutes=5), first, stored)))
-            for day, was in before.items():
-                now = stored.batches.get(str(day))
-                assert now is was or sum(one.amount for one in costs(stored, day)) == fake.total([day])
-    assert len(stored.keys()) == 40
-    assert stored.total() == fake.total(days(first, TODAY))
-
-
 # --------------------------------------------------------------------------------------------------- the key
-
-
-@pytest.mark.parametrize("status", [401, 403])
-def test_a_key_that_is_refused_stops_at_once_and_is_shown_nowhere(status: int) -> None:
-    fake = anthropic_account(TODAY - 60 * DAY, TODAY)
-    fake.fault = lambda request: refusal(status, f"invalid x-api-key {request.headers['x-api-key']}")
-    with asking(fake) as api:
-        with pytest.raises(SourceError, match="admin key") as caught:
-            list(api.batches(asked(NOW, TODAY - 60 * DAY)))
-        shown = f"{caught.value!r} {vars(caught.value)} {api.settings!r} {api.settings.identity(Context())}"
-    assert caught.value.reason == "auth"
-    assert ADMIN_KEY not in shown
-    assert len(fake.asked) == 1
-
-
-def test_a_server_that_repeats_the_key_in_an_error_shows_it_to_nobody(
-    caplog: pytest.LogCaptureFixture, tmp_path: Path
-) -> None:
-    fake = anthropic_account(TODAY - DAY, TODAY)
-    fake.fault = lambda request: refusal(500, f"cannot handle {request.headers['x-api-key']}")
-    path = tmp_path / "key"
-    path.write_text(f"{ADMIN_KEY}\n")
-    for key in ({}, {"admin_key": None, "admin_key_file": path}):
-        with asking(fake, **key) as api, caplog.at_level(logging.DEBUG):
-            (problem,) = api.batches(asked(NOW, TODAY - DAY))
-        assert isinstance(problem, Problem)
-        assert "cannot handle <" in problem.line
-        assert ADMIN_KEY not in problem.line + caplog.text
 
 
 def test_headers_of_ones_own_are_sent_beside_the_key() -> None:

@@ -6,15 +6,12 @@ import json
 import time
 from dataclasses import replace
 from datetime import date
-from decimal import Decimal
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
-from tests.fakes.ai_accounts import DAY, LINES, NOW, TODAY, asking, at, costs, days, openai_account, usage
-from tests.fakes.ai_providers import Calls, Charge, OpenAIFake, failing, refusal
+from tests.fakes.ai_accounts import DAY, LINES, NOW, TODAY, asking, at, days, openai_account
+from tests.fakes.ai_providers import Calls, OpenAIFake, failing, refusal
 from tests.fakes.server import Reply, Request
 from tests.fakes.stored import MemoryStored, asked
 from unitcost.errors import SourceError
@@ -209,45 +206,3 @@ def test_a_server_that_wants_to_be_left_alone_is_asked_again_by_the_next_refresh
         list(api.batches(asked(NOW, TODAY - 60 * DAY)))
     assert caught.value.reason == "retry_later"
     assert len(set(fake.asked)) == 1, "no other range is asked"
-
-
-@given(
-    faults=st.lists(
-        st.lists(
-            st.tuples(
-                st.sampled_from([COSTS, COMPLETIONS, "/v1/organization/usage/embeddings"]),
-                st.sampled_from([None, "page_3", "page_6", "page_9"]),
-                st.integers(0, 3),
-            ),
-            max_size=4,
-        ),
-        min_size=1,
-        max_size=4,
-    ),
-    late=st.lists(st.tuples(st.integers(0, 3), st.integers(-5_000, 9_000)), max_size=4),
-)
-@settings(max_examples=25, deadline=None)
-def test_whatever_fails_no_day_is_half_told_left_out_or_counted_twice(
-    faults: list[list[tuple[str, str | None, int]]], late: list[tuple[int, int]]
-) -> None:
-    first = TODAY - 40 * DAY
-    fake = openai_account(first, TODAY)
-    fake.per_page = 3
-    stored = MemoryStored(NOW)
-    kinds = (refusal(500, "boom"), Reply("{}"), Reply('{"data": [', cut=3), Reply("<html>", 502))
-    with asking(fake, retries=0) as api:
-        for refresh, broken in enumerate([*faults, []]):
-            wrong = {(path, page): kinds[kind] for path, page, kind in broken}
-            fake.fault = lambda request, wrong=wrong: wrong.get((request.path, request.params.get("page")))  # type: ignore[misc]
-            for when, cents in late:
-                if when == refresh % len(faults):
-                    fake.charges.append(Charge(TODAY - 2 * DAY, None, Decimal(cents) / 100, "Late"))
-            before = {day: stored.batches.get(str(day)) for day in days(first, TODAY)}
-            stored.take(api.batches(asked(NOW, first, stored)))
-            for day, was in before.items():
-                now = stored.batches.get(str(day))
-                assert now is was or sum(one.amount for one in costs(stored, day)) == fake.total([day])
-    assert len(stored.keys()) == 40
-    assert stored.total() == fake.total(days(first, TODAY))
-    total = sum(one.quantity for key in stored.batches for one in usage(stored, key) if one.measure == "ai_tokens")
-    assert total == fake.used(days(first, TODAY), "input_tokens") + fake.used(days(first, TODAY), "output_tokens")

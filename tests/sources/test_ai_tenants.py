@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -10,13 +9,13 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from tests.fakes.ai_accounts import DAY, LINES, NOW, TODAY, asking, costs, openai_account, source, usage
+from tests.fakes.ai_accounts import DAY, LINES, NOW, TODAY, asking, costs, source, usage
 from tests.fakes.ai_providers import ADMIN_KEY, Calls, Charge, OpenAIFake, failing, refusal
 from tests.fakes.server import serve
 from tests.fakes.stored import MemoryStored, asked
 from unitcost.config.load import load
 from unitcost.errors import ConfigError, SourceError
-from unitcost.facts import Batch, Note, Problem
+from unitcost.facts import Note
 from unitcost.sources.ai.openai import OpenAISettings
 from unitcost.sources.base import Context
 
@@ -116,43 +115,6 @@ def test_names_that_cannot_be_had_leave_what_is_stored_as_it_is(path: str) -> No
 
 
 # ------------------------------------------------------------------------------------------- keys and settings
-
-
-@pytest.mark.parametrize("status", [401, 403])
-def test_a_key_that_is_refused_stops_at_once_says_what_is_needed_and_is_shown_nowhere(status: int) -> None:
-    fake = openai_account(TODAY - 90 * DAY, TODAY)
-    fake.fault = lambda request: refusal(status, f"Incorrect API key: {request.headers['authorization']}")
-    with asking(fake) as api:
-        with pytest.raises(SourceError, match="admin key") as caught:
-            list(api.batches(asked(NOW, TODAY - 90 * DAY)))
-        assert caught.value.reason == "auth"
-        assert (
-            ADMIN_KEY
-            not in f"{caught.value!r} {vars(caught.value)} {api.settings!r} {api.settings.identity(Context())}"
-        )
-    assert len(fake.asked) == 1
-
-
-def test_a_server_that_repeats_the_key_in_an_error_shows_it_to_nobody(caplog: pytest.LogCaptureFixture) -> None:
-    fake = openai_account(TODAY - DAY, TODAY)
-    fake.fault = lambda request: refusal(500, f"cannot handle {request.headers['authorization']}")
-    with asking(fake) as api, caplog.at_level(logging.DEBUG):
-        (problem,) = api.batches(asked(NOW, TODAY - DAY))
-    assert isinstance(problem, Problem)
-    assert "cannot handle Bearer" in problem.line
-    assert ADMIN_KEY not in problem.line + caplog.text
-
-
-def test_the_key_may_stand_in_a_file_that_is_renewed(tmp_path: Path) -> None:
-    path = tmp_path / "key"
-    path.write_text("old\n")
-    fake = openai_account(TODAY - DAY, TODAY)
-    with asking(fake, admin_key=None, admin_key_file=path) as api:
-        with pytest.raises(SourceError, match="answered 401"):
-            list(api.batches(asked(NOW, TODAY - DAY)))
-        path.write_text(f"{ADMIN_KEY}\n")
-        (batch,) = api.batches(asked(NOW, TODAY - DAY))
-    assert isinstance(batch, Batch)
 
 
 WRONG = [

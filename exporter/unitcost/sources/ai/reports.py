@@ -71,12 +71,13 @@ class _UsageKey(NamedTuple):
 class Day:
     """What the reports say of a UTC day.
 
-    told: the reports that have it, with what its rows are of. nobodys: project, currency → what is no tenant's.
+    told: the reports that have it, with a hash of what each of its rows is of. nobodys: project, currency → what is no
+    tenant's.
     """
 
     costs: dict[_CostKey, tuple[Decimal, Decimal | None]] = field(default_factory=dict)
     usage: dict[_UsageKey, Decimal] = field(default_factory=dict)
-    told: dict[str, set[frozenset[tuple[str, str | bool]]]] = field(default_factory=dict)
+    told: dict[str, set[int]] = field(default_factory=dict)
     nobodys: dict[tuple[str, str], Decimal] = field(default_factory=dict)
     wrong: str = ""
 
@@ -86,7 +87,7 @@ class Day:
         A day may go on on a second page; with a row that the first one has, it would be counted twice.
         """
         before = self.told.setdefault(report.path, set())
-        of = {frozenset((name, value) for name, value in row.items() if isinstance(value, str | bool)) for row in rows}
+        of = {hash(frozenset(item for item in row.items() if isinstance(item[1], str | bool))) for row in rows}
         if before & of:
             self.wrong = self.wrong or f"{report.path}: tells a part of the day on two pages"
         before |= of

@@ -151,10 +151,12 @@ def test_a_wrong_pattern_is_told_with_its_path_and_the_key_is_not(
     assert ADMIN_KEY not in str(caught.value)
 
 
-def test_what_decides_the_content_is_the_map_and_not_the_key() -> None:
+def test_what_decides_the_content_is_the_map_and_not_the_key(tmp_path: Path) -> None:
     def identity(**given: Any) -> list[object]:
         return OpenAISettings.model_validate({"admin_key": ADMIN_KEY, **given}).identity(Context())
 
+    (tmp_path / "key").write_text(ADMIN_KEY)
+    assert identity() == identity(admin_key=None, admin_key_file=tmp_path / "key")
     assert identity() == identity(admin_key="another", url="https://proxy.example.com", timeout=5)
     assert identity() != identity(tenants={"proj_a": "acme"})
     assert identity() != identity(tenant_pattern="(?P<tenant>.+)")

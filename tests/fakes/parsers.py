@@ -14,10 +14,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
 from decimal import Decimal
+from functools import partial
 from pathlib import Path
 
 import duckdb
 
+from tests.fakes.ai_accounts import anthropic_account, openai_account, source
+from tests.fakes.ai_providers import answered
 from tests.fakes.mutations import HALF, flip, mutated
 from tests.fakes.opencost import DATA, REAL, by_cluster
 from tests.fakes.server import Reply, Request, serve
@@ -137,6 +140,7 @@ sources:
   usage: {type: prometheus, url: "http://u:p@prometheus:9090/x?key=value", headers: {X-Scope-OrgID: a},
           measures: {requests: 'sum by (tenant) (increase(http_requests_total[$window]))'}}
   product: {type: csv_usage, path: usage.csv}
+  ai: {type: openai, admin_key: sk-admin-x, account: acme, tenants: {proj_a: acme}, tenant_pattern: "c-(?P<tenant>.+)"}
 sharing:
   - {match: {component: database}, by: requests}
   - {match: {component: idle, feature: chat}, by: direct_cost}
@@ -208,7 +212,7 @@ def parsers(folder: Path) -> Iterator[Mapping[str, Parser]]:
     (folder / "recorded").mkdir(exist_ok=True)
     company = folder / "unitcost.yaml"
     company.write_bytes(b"history: 5d\nsources: {revenue: {type: csv_revenue, path: mrr.csv}}\n")
-    answers = {"allocation": ALLOCATION, "assets": ASSETS}
+    answers = {"allocation": ALLOCATION, "assets": ASSETS, **dict.fromkeys(UNUSED, b'{"data": [], "has_more": false}')}
     with serve(lambda request: _answer(request, answers)) as server:
         given = SourceRunner(folder, server.url, answers, Books(load(company)[0]))
         yield {parser.name: parser for parser in given.parsers()}
@@ -222,6 +226,14 @@ def _answer(request: Request, answers: Mapping[str, bytes]) -> Reply:
         days = {b"2026-11-22T": start, b"2026-11-23T": str(datetime.fromisoformat(start).date() + timedelta(1))}
         data = re.sub(rb"2026-11-2[23]T", lambda found: days[found[0]].encode() + b"T", data)
     return Reply(data)
+
+
+BILLS = {"openai": openai_account(FIRST, NOW.date()), "anthropic": anthropic_account(FIRST, NOW.date())}
+REPORTS = {
+    "openai": ("/v1/organization/costs", "/v1/organization/usage/completions"),
+    "anthropic": ("/v1/organizations/cost_report", "/v1/organizations/usage_report/messages"),
+}
+UNUSED = ("embeddings", "images", "audio_speeches", "audio_transcriptions", "web_search_calls")
 
 
 def bill() -> bytes:
@@ -257,6 +269,9 @@ class SourceRunner:
         yield Parser("opencost_assets", "json", [ASSETS], self._assets)
         yield Parser("opencost_recorded", "json", [*recorded, ASSETS], self._recorded)
         yield Parser("prometheus", "json", [json.dumps(VECTOR).encode()], self._prometheus)
+        for name, paths in REPORTS.items():
+            seeds = [answered(BILLS[name], path, FIRST, NOW.date()) for path in paths]
+            yield Parser(name, "json", seeds, partial(self._provider, name, dict(zip(paths, seeds, strict=True))))
         yield Parser("accept", "text", [ACCEPT], self._accept)
 
     def _written(self, name: str, data: bytes) -> Path:
@@ -336,6 +351,12 @@ class SourceRunner:
         self.answers["query"] = data
         settings = PrometheusSettings(url=self.url, measures={"requests": "x[$window]"}, timeout=30)
         self._take(Prometheus("usage", settings, CONTEXT), rng)
+
+    def _provider(self, name: str, good: Mapping[str, bytes], data: bytes, rng: random.Random) -> None:
+        for path, answer in good.items():
+            amounts = b"amount" in answer
+            self.answers[path.rpartition("/")[2]] = data if amounts == (b"amount" in data) else answer
+        self._take(source(BILLS[name], self.url, timeout=30), rng)
 
     def _accept(self, data: bytes, _: random.Random) -> None:
         text = data.decode("latin-1")

@@ -14,11 +14,12 @@ from urllib.parse import parse_qs, urlsplit
 
 @dataclass(frozen=True)
 class Request:
-    """What a client asked: path, query parameters (the first value of each) and headers."""
+    """What a client asked: path, query parameters (the first value of each, and all of them) and headers."""
 
     path: str
     params: dict[str, str]
     headers: dict[str, str]
+    every: dict[str, list[str]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -48,11 +49,13 @@ def serve(answer: Callable[[Request], Reply], tls: ssl.SSLContext | None = None)
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
+        disable_nagle_algorithm = True  # else a body waits 40 ms for the client to acknowledge the headers
 
         def do_GET(self) -> None:
             parts = urlsplit(self.path)
-            params = {k: v[0] for k, v in parse_qs(parts.query, keep_blank_values=True).items()}
-            request = Request(parts.path, params, {k.lower(): v for k, v in self.headers.items()})
+            every = parse_qs(parts.query, keep_blank_values=True)
+            params = {k: v[0] for k, v in every.items()}
+            request = Request(parts.path, params, {k.lower(): v for k, v in self.headers.items()}, every)
             seen.append(request)
             reply = answer(request)
             if reply.stall:

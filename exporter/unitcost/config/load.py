@@ -91,6 +91,8 @@ def _cross_checks(config: Config) -> list[str]:
         for bill in getattr(settings, "billed_by", None) or ():
             if bill not in broken and kinds.get(bill) != "bill":
                 wrong.append(f"sources.{name}.billed_by: {bill!r} is no bill among the sources")
+            elif bill not in broken and kinds.get(name) == "cluster" and bill not in config.bills_of_clusters():
+                wrong.append(f"sources.{name}.billed_by: {bill!r} charges for models, and for no cluster")
     wrong += _wrong_of_ai(config)
     wrong += [
         f"budgets.{name}: is neither `default` nor one of the plans"

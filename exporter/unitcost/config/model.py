@@ -84,6 +84,10 @@ class Config(Section):
         """Return all that a source brings."""
         return TYPES[self.settings(name).type].brings
 
+    def bills_of_clusters(self) -> list[str]:
+        """Return the bills that may charge for what a cluster runs on, as a model provider's never does."""
+        return [name for name, kind in self.kinds().items() if kind == "bill" and self.settings(name).of_clusters]
+
     def context(self) -> Context:
         """Return what the sources need to know of the rest of the file."""
         return Context(
@@ -91,7 +95,7 @@ class Config(Section):
             fold=self.tenants.fold == "case",
             dimensions=self.dimensions,
             currency=self.currency.code,
-            billed="bill" in self.kinds().values(),
+            billed=bool(self.bills_of_clusters()),
             metered="cluster" in self.kinds().values(),
         )
 

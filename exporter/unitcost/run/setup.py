@@ -37,7 +37,8 @@ def counting(config: Config, names: Names) -> Model:
     for name, kind in kinds.items():
         if kind in {"cluster", "tokens"}:
             named = getattr(config.settings(name), "billed_by", None)
-            billed_by += [(name, bill) for bill in (bills if named is None else named)]
+            every = config.bills_of_clusters() if kind == "cluster" else bills
+            billed_by += [(name, bill) for bill in (every if named is None else named)]
         elif kind == "bill" and "usage" in config.brings(name):  # a provider that reports what no counter saw
             billed_by.append((name, name))
     rules: list[tuple[int, dict[str, str], str, str | None]] = []

@@ -89,9 +89,11 @@ class Section(BaseModel):
 class Settings(Section):
     """Settings of one source. type: its line in the table of sources.
 
-    required: whether a window that lacks a day of this source is incomplete.
+    required: whether a window that lacks a day of this source is incomplete. of_clusters: of a bill, whether it may
+    charge for what a cluster runs on.
     """
 
+    of_clusters: ClassVar[bool] = True
     type: str
     required: bool = True
 
@@ -236,13 +238,13 @@ class HttpSettings(Settings):
         for name, value in headers.items():
             if re.fullmatch(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+", name) is None:
                 raise ValueError(f"{name!r} is no name of a header")
-            _one_line(value)
+            one_line(value)
         return headers
 
     @field_validator("bearer_token")
     @classmethod
     def _token_can_be_sent(cls, token: SecretStr | None) -> SecretStr | None:
-        return _one_line(token)
+        return one_line(token)
 
     @field_validator("ca_file")
     @classmethod
@@ -288,7 +290,7 @@ class HttpSettings(Settings):
         return self
 
 
-def _one_line(value: SecretStr | None) -> SecretStr | None:
+def one_line(value: SecretStr | None) -> SecretStr | None:
     """Check that a header can hold this."""
     text = value.get_secret_value() if value is not None else ""
     if not text.isascii() or not text.isprintable():

@@ -36,10 +36,11 @@ class FailedDays:
     """The days of one refresh that failed since the last that did not.
 
     What is wrong with them is told once a day after them is answered, or none is left; with so many in a row that no
-    other day is asked, the last speaks for all.
+    other day is asked, the last speaks for all. what: what is asked at once, where that is not a day.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, what: str = "days") -> None:
+        self._what = what
         self._problems: list[Problem] = []
         self._days = 0
 
@@ -51,7 +52,7 @@ class FailedDays:
             return
         *others, last = problems
         yield from others
-        text = f"{last.text} ({self._days} days in a row failed; older days were not asked)"
+        text = f"{last.text} ({self._days} {self._what} in a row failed; older {self._what} were not asked)"
         raise SourceError(last.reason, last.where, text, last.hint)
 
     def told(self) -> Iterator[Problem]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ssl
 import time
 import zlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from http.client import HTTPException
@@ -109,8 +109,8 @@ class Client:
             False if settings.insecure_skip_verify else str(settings.ca_file) if settings.ca_file else True
         )
 
-    def get(self, path: str, params: Mapping[str, str]) -> Answer:
-        """GET url+path; return the complete answer whatever its status.
+    def get(self, path: str, params: Mapping[str, str | Sequence[str]]) -> Answer:
+        """GET url+path; return the complete answer whatever its status. A parameter of several values is repeated.
 
         settings.timeout is for all of it: the name, the connection, TLS, redirects, tries, headers and body.
         Raises SourceError: `unreachable`, `timeout`, `auth` (401, 403), `truncated` (the connection broke),

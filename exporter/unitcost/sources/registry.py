@@ -49,6 +49,8 @@ TYPES: dict[str, SourceType] = {
     "focus": SourceType("bill", "bills.focus.settings:FocusSettings", "bills.focus.source:Focus"),
     "ai_tokens": SourceType("tokens", "ai.tokens:TokenSettings", "ai.tokens:Tokens", ("usage",)),
     "csv_tokens": SourceType("tokens", "ai.csv_tokens:CsvTokensSettings", "ai.csv_tokens:CsvTokens", ("usage",)),
+    "openai": SourceType("bill", "ai.openai:OpenAISettings", "ai.openai:OpenAI", also=("usage",)),
+    "anthropic": SourceType("bill", "ai.anthropic:AnthropicSettings", "ai.anthropic:Anthropic", also=("usage",)),
     "csv_revenue": SourceType("revenue", "revenue.csv_revenue:CsvRevenueSettings", "revenue.csv_revenue:CsvRevenue"),
     "csv_usage": SourceType("usage", "usage.csv_usage:CsvUsageSettings", "usage.csv_usage:CsvUsage"),
     "prometheus": SourceType("usage", "usage.prometheus:PrometheusSettings", "usage.prometheus:Prometheus"),

@@ -21,7 +21,7 @@ EXACT = Context(prec=60)
 """Enough digits that adding and rounding what the ledger can hold is exact; the default of 28 is not."""
 SHOWN = 40
 
-_NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d{1,3})?", re.ASCII)
+_NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d{1,4})?", re.ASCII)
 _DAY = re.compile(r"\d{4}-\d{2}-\d{2}", re.ASCII)
 
 
@@ -32,18 +32,25 @@ def quantity(text: str) -> Decimal:
 
 def amount(text: str, largest: Decimal = LARGEST_AMOUNT) -> Decimal:
     """Return a number from zero to the largest, rounded half to even to the ledger's 12 decimal places."""
+    value = signed(text, largest)
+    if value < 0:
+        raise ValueError(f"{shown(text)} is negative")
+    return value.copy_abs()  # not abs(), which rounds to 28 digits; this makes -0 a 0
+
+
+def signed(text: str, largest: Decimal = LARGEST_AMOUNT, *, shift: int = 0) -> Decimal:
+    """Return a number as amount() does, of either sign. shift: by how many places its point is moved (-2: cents)."""
     spelt = text.strip()
     if not spelt:
         raise ValueError("is empty")
     if _NUMBER.fullmatch(spelt) is None:
         raise ValueError(f"{shown(text)} is not a plain number such as 1234.50")
     value = Decimal(spelt)
+    if shift:
+        value = value.scaleb(shift, EXACT)
     if value.copy_abs() > largest:
         raise ValueError(f"{shown(text)} is too large, more than {largest:.0e} cannot be counted")
-    value = value.quantize(LEDGER, context=EXACT)
-    if value < 0:
-        raise ValueError(f"{shown(text)} is negative")
-    return value.copy_abs()  # not abs(), which rounds to 28 digits; this makes -0 a 0
+    return value.quantize(LEDGER, context=EXACT)
 
 
 @lru_cache(maxsize=4096)

@@ -99,6 +99,11 @@ COUNTERS = [
 ]
 """Worth 6, 2, 2 and 3 dollars."""
 
+SEARCHES = [
+    tokens("beta", "searches", "0.00001", "any", measure="ai_searches"),
+    tokens("gamma", "searches", "0.00002", "any", measure="ai_searches"),
+]
+
 BILLS: dict[str, tuple[list[Cost], dict[str | None, str]]] = {
     "a model and direction goes by its tokens": ([charge("8.8", "nova", "input")], {"acme": "6.6", "beta": "2.2"}),
     "a model without direction by what its tokens are worth": ([charge("26", "nova")], {"acme": "16", "beta": "10"}),
@@ -111,6 +116,11 @@ BILLS: dict[str, tuple[list[Cost], dict[str | None, str]]] = {
         [charge("13", "nova"), charge("4", "dall-e-3", "images")],
         {"acme": "8", "beta": "5", None: "4"},
     ),
+    "what is sold by a unit of no model goes by that unit": (
+        [charge("13", "nova"), charge("3", None, "searches")],
+        {"acme": "8", "beta": "6", "gamma": "2"},
+    ),
+    "and is nobody's where nobody counted it": ([charge("3", None, "images")], {None: "3"}),
     "a project of one customer is his alone": ([charge("9", "nova", "input", "beta")], {"beta": "9"}),
     "and he bears nothing of the rest": (
         [charge("9", "nova", "input", "beta"), charge("6", "nova", "input")],
@@ -124,7 +134,7 @@ BILLS: dict[str, tuple[list[Cost], dict[str | None, str]]] = {
 def test_who_pays_for_a_row_of_the_providers_bill(case: str) -> None:
     bill, expected = BILLS[case]
     made = ai_company()
-    made.put("counters", [YESTERDAY], usage=COUNTERS)
+    made.put("counters", [YESTERDAY], usage=[*COUNTERS, *(SEARCHES if "unit of no model" in case else [])])
     made.put("openai", [YESTERDAY], cost=bill)
     assert by_tenant(made) == {tenant: Decimal(amount) for tenant, amount in expected.items()}
 

@@ -22,8 +22,8 @@ SELECT row_number() OVER (ORDER BY day, scope, source, resource, bearer, compone
 FROM summed;
 
 -- The bill's rows by what each is for, the finest first. One of a cluster: its resource, everything of a kind, all of it.
--- One of a provider: the tokens of a model in one direction, the model, and all only where it names no model; where it
--- names a tenant, his alone.
+-- One of a provider: the tokens of a model in one direction, the model; what is sold by a unit of no model (searches) by
+-- that unit; and all only where it names neither. Where it names a tenant, his alone.
 CREATE OR REPLACE TEMP TABLE bill_row AS
 WITH
 clusters AS (
@@ -44,9 +44,9 @@ clusters AS (
 providers AS (
     SELECT l.day, l.source, p.scope, l.amount, l.scope AS bill_scope, l.bearer, l.item, l.unit,
         coalesce('of ' || l.bearer || ' ', '') AS whose,
-        whose || 'item ' || l.item || ' ' || l.unit AS finest,
+        whose || CASE WHEN l.item IS NULL THEN 'unit ' ELSE 'item ' || l.item || ' ' END || l.unit AS finest,
         whose || 'model ' || l.item AS coarser,
-        CASE WHEN l.item IS NULL OR l.bearer IS NOT NULL THEN whose || 'all' END AS coarsest
+        CASE WHEN l.item IS NULL AND l.unit IS NULL OR l.bearer IS NOT NULL THEN whose || 'all' END AS coarsest
     FROM cost_fact l JOIN pool_scope p ON p.bill = l.source AND p.bill_scope = l.scope
     WHERE l.kind = 'bill' AND NOT is_cluster(p.scope)
 )
@@ -76,7 +76,8 @@ FROM positive WHERE is_cluster(scope) AND service IN ('cpu', 'ram', 'gpu', 'pv',
 UNION ALL
 SELECT bill, day, scope, 'all', id, amount FROM positive WHERE is_cluster(scope)
 UNION ALL
-SELECT bill, day, scope, whose || 'item ' || item || ' ' || unit, id, quantity FROM token WHERE quantity > 0
+SELECT bill, day, scope, whose || unnest(['item ' || item || ' ' || unit, 'unit ' || unit]), id, quantity
+FROM token WHERE quantity > 0
 UNION ALL
 SELECT bill, day, scope, whose || unnest(['model ' || item, 'all']), id, amount FROM token WHERE amount > 0;
 

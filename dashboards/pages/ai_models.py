@@ -30,14 +30,14 @@ def models(settings: Settings) -> list[Row]:
     return [
         section("Models and features: before sharing"),
         row(
-            table_height(7),
+            table_height(5),
             (8, _of_customers(settings, "feature")),
             (8, _of_customers(settings, "model")),
             (8, _tokens_of_customers()),
         ),
         section("Models: the whole company, before sharing"),
         row(10, (14, _by_model(settings)), (10, _tokens_by_day())),
-        row(table_height(8), (24, _every_model(settings))),
+        row(table_height(6), (24, _every_model(settings))),
         row(4, *((6, panel) for panel in _trust())),
     ]
 

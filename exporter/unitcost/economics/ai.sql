@@ -1,7 +1,7 @@
 -- reads: ai_day, usage, shown, shown_window, shown_usage, zero_window, and of this run: token_unit, model_limit
 -- writes: what AI was used for in each window, with models, features and tenants beyond their limits summed up: window_ai
---         (of the whole company), tenant_ai (of each tenant), served_ai_cost (the same with the zeros that are known),
---         ai_request (what a request cost), window_unmapped
+--         (of the whole company), tenant_ai (of each tenant), served_ai and served_ai_cost (the costs of both with the
+--         zeros that are known), ai_request (what a request cost), window_unmapped
 
 CREATE OR REPLACE TEMP TABLE ai_total AS
 SELECT w.name AS span, a.tenant, coalesce(a.model, '__unknown__') AS model, coalesce(a.feature, '__unknown__') AS feature,
@@ -43,6 +43,15 @@ SELECT tenant, model, feature, span, CAST(sum(amount) AS DECIMAL(38, 12)) AS amo
     SELECT tenant, model, feature, z.span, 0
     FROM (SELECT DISTINCT tenant, model, feature FROM tenant_ai) CROSS JOIN zero_window z
     WHERE NOT starts_with(z.span, 'prev_') AND NOT regexp_full_match(z.span, '\d{4}-\d{2}')
+) GROUP BY ALL;
+
+CREATE OR REPLACE TEMP TABLE served_ai AS
+SELECT model, feature, direction, span, CAST(sum(amount) AS DECIMAL(38, 12)) AS amount FROM (
+    SELECT model, feature, direction, span, amount FROM window_ai
+    UNION ALL
+    SELECT model, feature, direction, z.span, 0
+    FROM (SELECT DISTINCT model, feature, direction FROM window_ai) CROSS JOIN zero_window z
+    WHERE NOT regexp_full_match(z.span, '\d{4}-\d{2}')
 ) GROUP BY ALL;
 
 CREATE OR REPLACE TEMP TABLE ai_request AS

@@ -268,7 +268,7 @@ AI_COST = Served(
     "What AI cost the whole company in the window, that of no tenant included, before sharing.",
     ("model", "feature", "direction", "window"),
     unit="dollars",
-    filled=Select("SELECT model, feature, direction, span, amount FROM window_ai", needs=(COSTS,), window=WINDOW),
+    filled=Select("SELECT model, feature, direction, span, amount FROM served_ai", needs=(COSTS,), window=WINDOW),
 )
 COST_PER_AI_TOKEN = Served(
     "cost_per_ai_token",

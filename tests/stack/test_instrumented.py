@@ -26,8 +26,9 @@ STREAM = {"stream": True}
 
 
 def read(running: PrometheusServer, *, first_samples: bool) -> list[Usage]:
-    """Return what the source says of the application."""
-    return asked(Tokens("ai", settings(running, "plain", first_samples=first_samples), Context()), soon(), 1)
+    """Return the tokens that the source says of the application."""
+    found = asked(Tokens("ai", settings(running, "plain", first_samples=first_samples), Context()), soon(), 1)
+    return [one for one in found if one.measure == "ai_tokens"]
 
 
 def totals(usage: list[Usage]) -> Totals:

@@ -198,6 +198,15 @@ EXAMPLES: dict[str, tuple[Seen, dict[str, tuple[str | None, str | None]]]] = {
         ),
         {causes.NOT_METERED: ("0", "1")},
     ),
+    "searches that the bill tells of no model": (
+        seen(
+            {"nova": {"searches": "0.000100"}},
+            {"nova": {"searches": "0.000200"}},
+            bill(("", "searches", "1.5"), ("", "storage", "1")),
+            "anthropic",
+        ),
+        {causes.NOT_METERED: ("0", "1"), causes.PRICE_OR_BLOCKED: ("0", "-0.5"), causes.NOT_TOKENS: ("0", "1")},
+    ),
     "no price": (
         seen({"new": {"input": "1"}}, {"new": {"input": "1"}}, bill(("new", "input", "7"))),
         {causes.UNPRICED: ("0", "7")},

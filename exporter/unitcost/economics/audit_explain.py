@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from decimal import Decimal, localcontext
+from operator import itemgetter
 
 from unitcost.economics.audit_bill import of_no_model, unlike_report
 from unitcost.economics.audit_causes import (
@@ -34,9 +35,31 @@ from unitcost.economics.audit_causes import (
 def explain(seen: Seen) -> list[Explained]:
     """Return each model of the day with the causes of its difference, sorted by name."""
     with localcontext(prec=DIGITS):
+        seen = _of_units(seen)
         steps = list(_steps(seen))
         money = [] if seen.bill is None else list(unlike_report(seen, seen.bill, steps))
         return list(_rows(seen, steps, money))
+
+
+def _of_units(seen: Seen) -> Seen:
+    """Return the same where what the bill sells by a unit of no model (searches) is of no model in all that is said."""
+    units = sorted({row.unit for row in seen.bill or () if row.unit is not None and not row.model})
+    if not units:
+        return seen
+
+    def moved(said: ByModel) -> ByModel:
+        found = {model: {u: n for u, n in of.items() if u not in units} for model, of in said.items()}
+        sums = {unit: sum((of.get(unit, ZERO) for of in said.values()), ZERO) for unit in units}
+        return {**found, "": {**found.get("", {}), **sums}}
+
+    known = {unit: price for (_, unit), price in sorted(seen.prices.items(), key=itemgetter(0)) if price is not None}
+    return replace(
+        seen,
+        counted=moved(seen.counted),
+        reported=None if seen.reported is None else moved(seen.reported),
+        batch=moved(seen.batch),
+        prices={**seen.prices, **{("", unit): known.get(unit) for unit in units}},
+    )
 
 
 def _rows(seen: Seen, steps: Sequence[Step], money: Sequence[tuple[str, Cause]]) -> Iterator[Explained]:

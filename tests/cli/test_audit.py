@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import json
-from datetime import timedelta
+from datetime import date, timedelta
 from decimal import Decimal
 from pathlib import Path
 
 import pytest
 
 from tests.fakes.ai_company import SCOPE, ai_company, charge, tokens
+from tests.fakes.ai_providers import ADMIN_KEY, Calls, Charge, OpenAIFake
 from tests.fakes.company import NOW, RATES, YESTERDAY
+from tests.fakes.server import serve
 from unitcost.cli.audit import table
 from unitcost.cli.main import main
 from unitcost.days import window
@@ -99,3 +101,35 @@ def test_a_provider_of_whom_nobody_knows_anything_is_an_error(
     path.write_text("sources: {app: {type: csv_tokens, path: tokens.csv, provider: openai}}")
     assert main(["audit", "ai", "--config", str(path), *AS_OF, "--provider", "anthropic"]) == 1
     assert "no source knows any use of models of anthropic in the window last_month" in capsys.readouterr().err
+
+
+def test_a_providers_own_bill_and_report_are_held_against_the_counters(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    day = date(2026, 11, 17)
+    fake = OpenAIFake(names={"proj_a": "acme"})
+    counts = {"input_tokens": 3_000_000, "input_cached_tokens": 1_000_000, "output_tokens": 1_000_000}
+    fake.calls = [Calls(day, "completions", "proj_a", "key_1", "gpt-4o", {**counts, "num_model_requests": 9})]
+    lines = {"gpt-4o, input": "5", "gpt-4o, cached input": "1.25", "gpt-4o, output": "9", "Vector storage": "2"}
+    fake.charges = [Charge(day, "proj_a", Decimal(dollars), line) for line, dollars in lines.items()]
+    rows = f"{day},gpt-4o,input,3000000\n{day},gpt-4o,output,600000\n"
+    (tmp_path / "tokens.csv").write_text(f"day,model,direction,quantity\n{rows}")
+    path = tmp_path / "unitcost.yaml"
+    with serve(fake) as server:
+        path.write_text(
+            "history: 5d\nmonths: 0\nwindows: [1d]\nsources:\n"
+            "  app: {type: csv_tokens, path: tokens.csv, provider: openai}\n"
+            f"  openai: {{type: openai, url: '{server.url}', admin_key: {ADMIN_KEY}}}\n"
+        )
+        as_of = ["--as-of", "2026-11-18T12:00:00Z", "--window", "1d", "--format", "json"]
+        assert main(["audit", "ai", "--config", str(path), *as_of]) == 0
+    out, _ = capsys.readouterr()
+    [account] = json.loads(out)["accounts"]
+    assert (account["booked"], account["billed"]) == ("13.5", "17.25")
+    assert {one["cause"]: (one["tokens"], one["amount"]) for one in account["causes"]} == {
+        "not metered": ("400000", "4"),
+        "cached input counted as other input": ("0", "-1.25"),
+        "another price than the book's": ("0", "-1"),
+        "not a model's tokens": ("0", "2"),
+    }
+    assert ADMIN_KEY not in out

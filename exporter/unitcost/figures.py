@@ -32,6 +32,14 @@ def plain(text: str) -> str:
     return text.replace(MINUS, "-").replace(UNKNOWN, "-")
 
 
+def in_full(value: object) -> object:
+    """Write a decimal out in full, as text: no digit of money is lost in a float. Anything else stays as it is."""
+    if not isinstance(value, Decimal):
+        return value
+    text = format(value, "f")
+    return text.rstrip("0").rstrip(".") if "." in text else text
+
+
 def sign(currency: str, gap: str = NO_BREAK) -> str:
     """Return what stands before an amount: $, or the code of a currency without a sign, and a gap; nothing for ""."""
     return SYMBOLS.get(currency, f"{currency}{gap}" if currency else "")

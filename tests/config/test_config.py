@@ -9,7 +9,9 @@ from pathlib import Path
 import pytest
 
 from unitcost.config.load import load
+from unitcost.config.model import settings_digest
 from unitcost.errors import ConfigError
+from unitcost.run.setup import counting
 
 
 def write(folder: Path, text: str) -> Path:
@@ -86,6 +88,7 @@ def test_the_configuration_of_the_design_is_accepted(folder: Path) -> None:
     [
         ("providers: [openai]", "providers: [anthropic, azure]"),
         ("selector: 'job=\"a\"'", "selector: 'job!=\"a\"'"),
+        ("compare_only: false", "compare_only: true"),
     ],
 )
 def test_sources_of_tokens_may_be_told_apart(apart: tuple[str, str], tmp_path: Path) -> None:
@@ -94,6 +97,21 @@ def test_sources_of_tokens_may_be_told_apart(apart: tuple[str, str], tmp_path: P
     path.write_text(f"sources: {{a: {one}, b: {two}}}")
     config, _ = load(path)
     assert set(config.sources) == {"a", "b"}
+
+
+def test_a_source_that_is_only_compared_counts_nothing_and_is_asked_for_the_same(tmp_path: Path) -> None:
+    path = tmp_path / "unitcost.yaml"
+    tokens = "{type: ai_tokens, url: 'http://p', preset: litellm, compare_only: %s}"
+    digests = set()
+    for compared in ("true", "false"):
+        path.write_text(f"sources: {{b: {tokens % compared}, u: {{type: csv_usage, path: {tmp_path / 'u.csv'}}}}}")
+        (tmp_path / "u.csv").touch()
+        config, directory = load(path)
+        model = counting(config, directory.names("none"))
+        assert ("b" in {name for name, _, _ in model.sources}) == (compared == "false")
+        assert ("b" in {name for name, _ in model.settings}) == (compared == "false")
+        digests.add(settings_digest(config, "b"))
+    assert len(digests) == 1
 
 
 def test_all_mistakes_are_reported_at_once_each_with_its_path(folder: Path) -> None:

@@ -13,6 +13,7 @@ from datetime import UTC, date, datetime
 from pathlib import Path
 
 from unitcost import __version__, sample
+from unitcost.cli import audit
 from unitcost.cli.backfill import backfill
 from unitcost.cli.check import check
 from unitcost.cli.healthy import healthy
@@ -48,6 +49,7 @@ It joins OpenCost, a FOCUS bill, product usage and revenue (MRR) into gauges per
   unitcost report --window last_month           the margin table
   unitcost backfill --output past.om            the past days, for promtool to import into Prometheus
   unitcost prices azure/gpt-4o                  what a model costs, and by which rule
+  unitcost audit ai                             why token counters and the provider's bill differ
   unitcost ledger check                         is every number of the ledger readable, does it add up?
 """
 
@@ -108,6 +110,15 @@ def _parser() -> argparse.ArgumentParser:
         either.add_argument("--sample", action="store_true", help="a made-up company instead of a configuration")
         sub.add_argument("--as-of", type=_time, metavar="TIME", help="fix the clock: 2026-11-01 or RFC 3339, UTC")
 
+    def of_window(sub: argparse.ArgumentParser, forms: Sequence[str]) -> None:
+        sub.add_argument(
+            "--window",
+            default=LAST_MONTH,
+            type=_window,
+            help="1d, 30d, mtd, last_month (the default), prev_30d, 2026-10",
+        )
+        sub.add_argument("--format", choices=forms, default="table", help="default: table")
+
     sub = command("serve", _serve, "Serve /metrics and a page, refreshed in the background.")
     with_config(sub)
     sub.add_argument("--listen", metavar="ADDRESS", help="default: web.listen of the configuration, 0.0.0.0:9488")
@@ -116,10 +127,14 @@ def _parser() -> argparse.ArgumentParser:
     with_config(sub)
     sub = command("report", _report, "Print the margin table of a window.")
     with_config(sub)
-    sub.add_argument(
-        "--window", default=LAST_MONTH, type=_window, help="1d, 30d, mtd, last_month (the default), prev_30d, 2026-10"
+    of_window(sub, FORMATS)
+    sub = command(
+        "audit", _audit, "Say why token counters and a provider's bill differ: causes that sum to it exactly."
     )
-    sub.add_argument("--format", choices=FORMATS, default="table", help="default: table")
+    sub.add_argument("subject", choices=("ai",), help="what is audited: the use of AI models")
+    with_config(sub)
+    of_window(sub, audit.FORMATS)
+    sub.add_argument("--provider", default="", metavar="NAME", help="whose accounts; default: all")
     sub = command("backfill", _backfill, "Write the past days as OpenMetrics, for promtool to import into Prometheus.")
     with_config(sub)
     sub.add_argument("--from", dest="first", type=_day, metavar="DAY", help="default: the first day the ledger knows")
@@ -262,6 +277,14 @@ def _check(args: argparse.Namespace) -> int:
 def _report(args: argparse.Namespace) -> int:
     with _company(args) as (config, directory), _state_dir(args, config) as state_dir:
         good = report(config, directory, _clock(args), args.window, args.format, state_dir)
+    return FINE if good else FAILED
+
+
+def _audit(args: argparse.Namespace) -> int:
+    with _company(args) as (config, directory), _state_dir(args, config) as state_dir:
+        good = audit.audit_ai(
+            config, directory, _clock(args), args.window, args.provider, args.format, state_dir, sys.stdout
+        )
     return FINE if good else FAILED
 
 

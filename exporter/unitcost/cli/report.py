@@ -9,7 +9,6 @@ import sys
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import datetime
-from decimal import Decimal
 from pathlib import Path
 
 from unitcost.config.directory import Directory
@@ -17,7 +16,7 @@ from unitcost.config.model import Config
 from unitcost.days import window as window_of
 from unitcost.economics.margin import MarginRow, margin_rows, missing_days
 from unitcost.errors import LedgerError
-from unitcost.figures import count, cut, money, percent, plain, unit_cost
+from unitcost.figures import count, cut, in_full, money, percent, plain, unit_cost
 from unitcost.ledger.access import OF_A_COPY, access
 from unitcost.redaction import say, visible
 from unitcost.run.fetch import Fetcher
@@ -118,7 +117,7 @@ def _csv(_config: Config, _now: datetime, window: str, lines: Sequence[MarginRow
     writer = csv.writer(out, lineterminator="\n")
     writer.writerow(["window", *MarginRow.__slots__])
     for line in lines:
-        writer.writerow([window, *(_plain(getattr(line, name)) for name in MarginRow.__slots__)])
+        writer.writerow([window, *(in_full(getattr(line, name)) for name in MarginRow.__slots__)])
     return out.getvalue()
 
 
@@ -129,14 +128,6 @@ def _json(config: Config, now: datetime, window: str, lines: Sequence[MarginRow]
         "first_day": span.first.isoformat(),
         "end_day": span.end.isoformat(),
         "currency": config.currency.code,
-        "lines": [{name: _plain(getattr(line, name)) for name in MarginRow.__slots__} for line in lines],
+        "lines": [{name: in_full(getattr(line, name)) for name in MarginRow.__slots__} for line in lines],
     }
     return json.dumps(body, indent=1, ensure_ascii=False) + "\n"
-
-
-def _plain(value: object) -> object:
-    """Write decimals out in full, as text: no digit of money is lost in a float."""
-    if not isinstance(value, Decimal):
-        return value
-    text = format(value, "f")
-    return text.rstrip("0").rstrip(".") if "." in text else text

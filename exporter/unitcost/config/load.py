@@ -107,7 +107,8 @@ def _wrong_of_ai(config: Config) -> list[str]:
     wrong = _told_twice(config)
     if "tokens" in kinds.values() and "USD" not in config.currency.all_rates():
         wrong.append("currency.rates: the prices of AI are in dollars; give the rate of USD")
-    gateways = [name for name in kinds if getattr(config.settings(name), "preset", None) == "litellm"]
+    counted = [name for name in kinds if name not in config.compared()]
+    gateways = [name for name in counted if getattr(config.settings(name), "preset", None) == "litellm"]
     for name in kinds:
         for number, rule in enumerate(getattr(config.settings(name), "scopes", ())):
             if gateways and rule.scope.startswith("litellm/"):
@@ -120,7 +121,8 @@ def _wrong_of_ai(config: Config) -> list[str]:
 
 def _told_twice(config: Config) -> list[str]:
     """Return which sources of token counters would count the same tokens: nothing tells their series apart."""
-    counters = [name for name, kind in config.kinds().items() if kind == "tokens"]
+    compared = config.compared()
+    counters = [name for name, kind in config.kinds().items() if kind == "tokens" and name not in compared]
     wrong = []
     for at, name in enumerate(counters):
         for other in counters[:at]:
@@ -133,7 +135,7 @@ def _told_twice(config: Config) -> list[str]:
                 continue
             wrong.append(
                 f"sources.{name}: counts tokens that {other} may count as well; give each of them `providers` that the"
-                " other has not, or a `selector` of its own"
+                " other has not, or a `selector` of its own, or count but one of them (`compare_only: true`)"
             )
     return wrong
 

@@ -88,6 +88,10 @@ class Config(Section):
         """Return the bills that may charge for what a cluster runs on, as a model provider's never does."""
         return [name for name, kind in self.kinds().items() if kind == "bill" and self.settings(name).of_clusters]
 
+    def compared(self) -> list[str]:
+        """Return the sources that are asked and stored, and never counted."""
+        return [name for name in self.kinds() if getattr(self.settings(name), "compare_only", False)]
+
     def context(self) -> Context:
         """Return what the sources need to know of the rest of the file."""
         return Context(

@@ -1,4 +1,4 @@
--- reads: ai_day, usage, shown, shown_window, shown_usage, zero_window, and of this run: token_unit, model_limit
+-- reads: ai_day, usage, shown, shown_window, shown_usage, zero_window, and of this run: source, token_unit, model_limit
 -- writes: what AI was used for in each window, with models, features and tenants beyond their limits summed up: window_ai
 --         (of the whole company), tenant_ai (of each tenant), served_ai and served_ai_cost (the costs of both with the
 --         zeros that are known), ai_request (what a request cost), window_unmapped
@@ -61,6 +61,7 @@ GROUP BY a.span, a.tenant, u.quantity;
 
 CREATE OR REPLACE TEMP TABLE window_unmapped AS
 SELECT w.name AS span, u.source, sum(u.quantity) AS quantity
-FROM usage u JOIN shown_window w ON w.kind = 'cost' AND u.day >= w.first_day AND u.day < w.end_day
+FROM usage u SEMI JOIN source s ON s.source = u.source
+JOIN shown_window w ON w.kind = 'cost' AND u.day >= w.first_day AND u.day < w.end_day
 WHERE u.measure = 'ai_unmapped' AND NOT starts_with(w.name, 'prev_') AND NOT regexp_full_match(w.name, '\d{4}-\d{2}')
 GROUP BY ALL;

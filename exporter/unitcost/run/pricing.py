@@ -8,6 +8,7 @@ from decimal import Decimal
 from fractions import Fraction
 from itertools import pairwise
 
+from unitcost.economics.audit_ai import BatchShare
 from unitcost.ledger.prices import PriceRow, Pricing
 from unitcost.sources.ai.settings import PriceRule
 from unitcost.sources.ai.units import OWN
@@ -55,6 +56,21 @@ def pricing(rules: Sequence[PriceRule]) -> Pricing:
 
     return rows
 
+
+def batch_shares(rules: Sequence[PriceRule]) -> BatchShare:
+    """Return what tells which part of its price a model of a scope costs in a batch on a UTC day."""
+
+    def share(scope: str, model: str, day: date) -> Decimal:
+        from unitcost.sources.ai.book import PriceBook  # noqa: PLC0415 - with all of genai-prices
+
+        said = PriceBook(rules).batch_share(model, day, scope.partition("/")[0])
+        return HALF if said is None else said
+
+    return share
+
+
+HALF = Decimal("0.5")
+"""What OpenAI and Anthropic ask for a batch."""
 
 REQUESTS = "requests"
 """What nearly no model is sold by: without a price of its own a request costs what its tokens do and no more."""

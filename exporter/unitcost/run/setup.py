@@ -31,7 +31,7 @@ class Setup:
 
 def counting(config: Config, names: Names) -> Model:
     """Return what the configuration says about counting."""
-    kinds = config.kinds()
+    kinds = {name: kind for name, kind in config.kinds().items() if name not in config.compared()}
     bills = [name for name, kind in kinds.items() if kind == "bill"]
     billed_by = []
     for name, kind in kinds.items():

@@ -48,6 +48,11 @@ class PriceBook:
             found = _lowered(found, said[0], f"{said[2]}: {said[0]} of it in a batch")
         return found
 
+    def batch_share(self, model: str, day: date, provider: str = "") -> Decimal | None:
+        """Return the part of a price that is paid for what was asked in a batch, or None where no rule says it."""
+        said = self._said(self._meant(read(model, provider), day), day, lambda rule: rule.batch)
+        return None if said is None else said[0]
+
     def name(self, model: str, day: date, provider: str = "") -> ModelName:
         """Return what a model is called on a UTC day, whoever spells it: as genai-prices does, where that knows it."""
         name = self._meant(read(model, provider), day)

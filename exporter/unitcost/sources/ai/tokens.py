@@ -42,8 +42,9 @@ class TokenSettings(HttpSettings):
     selector: PromQL matchers that tell these series from others ('job="gateway"'). provider: whose models these are
     where no label says it; providers: that only these are read, where another source reads the rest. accounts: provider
     → the account that is billed for it, as of the source that reads the bill. input_includes_cache: whether the input
-    counters hold cached input as well. first_samples: whether a new series' first value counts. url, headers: as of a
-    `prometheus` source.
+    counters hold cached input as well. first_samples: whether a new series' first value counts. compare_only:
+    whether nothing of it counts, as another source counts the same; `unitcost audit ai` shows both. url, headers: as of
+    a `prometheus` source.
     """
 
     type: Literal["ai_tokens"] = "ai_tokens"
@@ -55,6 +56,7 @@ class TokenSettings(HttpSettings):
     accounts: Mapping[str, Account] = {}
     input_includes_cache: bool | None = None
     first_samples: bool = False
+    compare_only: bool = False
     billed_by: tuple[str, ...] | None = None
 
     @field_validator("preset")
@@ -78,8 +80,8 @@ class TokenSettings(HttpSettings):
         return self
 
     def identity(self, context: Context) -> list[object]:
-        """Series are read by the keys of tenants. Which bill there is, is no matter of theirs."""
-        own = self.model_dump(mode="json", exclude={*HttpSettings.model_fields, "billed_by"})
+        """Series are read by the keys of tenants. Which bill there is, or whether they count, does not matter to it."""
+        own = self.model_dump(mode="json", exclude={*HttpSettings.model_fields, "billed_by", "compare_only"})
         return [own, context.tenant_keys]
 
     def meaning(self, context: Context) -> Preset:

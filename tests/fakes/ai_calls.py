@@ -35,12 +35,14 @@ def ask(client: Any, api: str, prompt: str, **more: Any) -> Any:
 
 
 def counted(page: str) -> Tokens:
-    """Return what the preset `plain` reads from a page."""
+    """Return the tokens that the preset `plain` reads from a page, without the requests."""
     found: Counted = count(presets()["plain"], samples_in(page))
     assert not found.unmapped
     assert not found.overlap
     return {
-        (cell.tenant, cell.feature, cell.provider, cell.model): {unit: int(n) for unit, n in units.items() if n}
+        (cell.tenant, cell.feature, cell.provider, cell.model): {
+            unit: int(n) for unit, n in units.items() if n and unit != "requests"
+        }
         for cell, units in found.tokens.items()
     }
 

@@ -52,7 +52,12 @@ def line(name: str, billed_as: str, found: Counted, gaps: Gaps) -> str:
     counted = (sums["input"] + cached, sums["output"])
     missing = [sum(gap[n] for gap in gaps.values()) for n in (0, 1)]
     assert (counted[0] + missing[0], counted[1] + missing[1]) == (bill["input"], bill["output"]), name
-    whose = sum(sum(units.values()) for cell, units in found.tokens.items() if cell.tenant)
+    whose = sum(
+        quantity
+        for cell, units in found.tokens.items()
+        for unit, quantity in units.items()
+        if cell.tenant and unit != "requests"
+    )
     cells = (
         name,
         f"{bill['input']:,} + {bill['output']:,}",

@@ -39,12 +39,13 @@ def counted(page: str) -> Tokens:
     found: Counted = count(presets()["plain"], samples_in(page))
     assert not found.unmapped
     assert not found.overlap
-    return {
+    tokens = {
         (cell.tenant, cell.feature, cell.provider, cell.model): {
             unit: int(n) for unit, n in units.items() if n and unit != "requests"
         }
         for cell, units in found.tokens.items()
     }
+    return {cell: units for cell, units in tokens.items() if units}
 
 
 def billed(bill: Iterable[Billed]) -> Tokens:

@@ -20,7 +20,7 @@ MIGRATIONS = {"schema_2", "schema_3", "schema_4"}
 ALL_TABLES = {"prune", "schema", *MIGRATIONS}
 """What these write is every table, or as good as."""
 DERIVED = (*names(LOOKUPS), *names(STEPS))
-SEEN = ("recent", "windows", "zeros", "ai", "outlook", "events")
+SEEN = ("recent", "windows", "zeros", "ai", "outlook", "ai_savings", "events")
 """The order that economics/windows.py runs its files in."""
 
 

@@ -17,7 +17,10 @@ from unitcost.cli import audit
 from unitcost.cli.backfill import backfill
 from unitcost.cli.check import check
 from unitcost.cli.healthy import healthy
+from unitcost.cli.limits import FORMATS as LIMIT_FORMATS
+from unitcost.cli.limits import limits
 from unitcost.cli.report import FORMATS, report
+from unitcost.cli.what_if import what_if
 from unitcost.config.directory import Directory
 from unitcost.config.load import load
 from unitcost.config.model import Config
@@ -50,6 +53,8 @@ It joins OpenCost, a FOCUS bill, product usage and revenue (MRR) into gauges per
   unitcost backfill --output past.om            the past days, for promtool to import into Prometheus
   unitcost prices azure/gpt-4o                  what a model costs, and by which rule
   unitcost audit ai                             why token counters and the provider's bill differ
+  unitcost what-if ai                           what another model or a cache would save
+  unitcost limits --format litellm              how much AI each tenant's price carries, for a gateway
   unitcost ledger check                         is every number of the ledger readable, does it add up?
 """
 
@@ -160,6 +165,16 @@ def _parser() -> argparse.ArgumentParser:
     sub.add_argument(
         "--config", type=Path, metavar="FILE", help="for its prices; default: unitcost.yaml, if there is one"
     )
+    sub = command(
+        "what-if", _what_if, "Print what AI could cost instead: another model, a prompt cache, a cache of answers."
+    )
+    sub.add_argument("about", choices=("ai",), help="ai")
+    with_config(sub)
+    sub.add_argument("--window", default=LAST_MONTH, type=_window, help="30d, mtd, last_month (the default)")
+    sub = command("limits", _limits, "Print how much AI a price carries in a month, as a file that a gateway enforces.")
+    with_config(sub)
+    sub.add_argument("--by", choices=("plan", "tenant"), default="tenant", help="default: tenant")
+    sub.add_argument("--format", choices=LIMIT_FORMATS, default="json", help="default: json")
     command("metrics", _metrics, "Print METRICS.md: every metric, its labels and meaning.")
     return parser
 
@@ -317,6 +332,18 @@ def _prices(args: argparse.Namespace) -> int:
     rules = load(path)[0].ai.prices if args.config or path.exists() else ()
     day = args.on or datetime.now(UTC).date()
     return FINE if prices(rules, args.model, args.provider, day, sys.stdout) else FAILED
+
+
+def _what_if(args: argparse.Namespace) -> int:
+    with _company(args) as (config, directory), _state_dir(args, config) as state_dir:
+        good = what_if(config, directory, _clock(args), args.window, state_dir)
+    return FINE if good else FAILED
+
+
+def _limits(args: argparse.Namespace) -> int:
+    with _company(args) as (config, directory), _state_dir(args, config) as state_dir:
+        good = limits(config, directory, _clock(args), args.by, args.format, state_dir)
+    return FINE if good else FAILED
 
 
 def _metrics(_: argparse.Namespace) -> int:

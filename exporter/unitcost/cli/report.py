@@ -11,17 +11,16 @@ from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 
+from unitcost.cli.summed import summed, with_window
+from unitcost.cli.table import aligned
 from unitcost.config.directory import Directory
 from unitcost.config.model import Config
 from unitcost.days import window as window_of
 from unitcost.economics.margin import MarginRow, margin_rows, missing_days
 from unitcost.errors import LedgerError
 from unitcost.figures import count, cut, in_full, money, percent, plain, unit_cost
-from unitcost.ledger.access import OF_A_COPY, access
 from unitcost.redaction import say, visible
-from unitcost.run.fetch import Fetcher
 from unitcost.run.overview import overview
-from unitcost.run.publish import sum_up
 from unitcost.web.pages.front import render_page
 
 FORMATS = ("table", "csv", "json", "html")
@@ -34,19 +33,12 @@ def report(
 
     Asks the sources first; when a running exporter holds the ledger, a copy of it is read instead.
     """
-    if window not in config.windows:
-        config = config.model_copy(update={"windows": (*config.windows, window)})
-    with access(state_dir) as (ledger, ours):
-        fetcher = Fetcher(config, directory, ledger, clock)
-        if ours:
-            fetcher.fetch()
-        now = clock()
-        with ledger.alone():
-            sum_up(ledger, fetcher.configured, now)
-            lines = margin_rows(ledger, window)
-            missing = missing_days(ledger, window)
-            view = overview(ledger, config, fetcher.runners, now, window) if form == "html" else None
-    remarks = fetcher.said() if ours else [OF_A_COPY]
+    config = with_window(config, window)
+    with summed(config, directory, clock, state_dir) as given:
+        lines = margin_rows(given.ledger, window)
+        missing = missing_days(given.ledger, window)
+        view = overview(given.ledger, config, given.runners, given.now, window) if form == "html" else None
+    remarks = given.remarks
     for source, days in missing:
         remarks.append(f"{source}: {len(days)} days missing, {days[0]} to {days[-1]}: not the whole window")
     if not lines:
@@ -54,8 +46,8 @@ def report(
     if view is not None:
         sys.stdout.write(render_page(replace(view, links=())))  # a file has no server behind it
     else:
-        _print(config, now, window, form, lines, remarks)
-    return (not ours or fetcher.fine) and not missing
+        _print(config, given.now, window, form, lines, remarks)
+    return given.fine and not missing
 
 
 def _print(
@@ -95,17 +87,8 @@ def _table(config: Config, now: datetime, window: str, lines: Sequence[MarginRow
         )
         for line in lines
     ]
-    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     out = [f"{window}: {span.first} to {span.days()[-1] if span.days() else span.first} (UTC)", ""]
-    for number, row in enumerate(rows):
-        cells = [
-            cell.ljust(width) if n < TEXT_COLUMNS else cell.rjust(width)
-            for n, (cell, width) in enumerate(zip(row, widths, strict=True))
-        ]
-        if number in {1, len(rows) - 1}:
-            out.append("  ".join("-" * width for width in widths))
-        out.append("  ".join(cells).rstrip())
-    return "\n".join(out) + "\n"
+    return "\n".join([*out, *aligned(rows, TEXT_COLUMNS, {1, len(rows) - 1})]) + "\n"
 
 
 NAME_WIDTH = 32

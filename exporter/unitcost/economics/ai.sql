@@ -1,7 +1,9 @@
--- reads: ai_day, usage, shown, shown_window, shown_usage, zero_window, and of this run: source, token_unit, model_limit
--- writes: what AI was used for in each window, with models, features and tenants beyond their limits summed up: window_ai
---         (of the whole company), tenant_ai (of each tenant), served_ai and served_ai_cost (the costs of both with the
---         zeros that are known), ai_request (what a request cost), window_unmapped
+-- reads: ai_day, line, dimension_set, usage, shown, shown_window, shown_usage, zero_window, and of this run: source,
+--        token_unit, model_limit
+-- writes: what AI was used for in each window: ai_total (all of it); with models, features and tenants beyond their limits
+--         (shown_model, shown_feature) summed up, window_ai (of the whole company), tenant_ai (of each tenant), served_ai
+--         and served_ai_cost (the costs of both with the zeros that are known), ai_request (what a request cost); ai_use
+--         (what was metered each day, and in which scope), window_unmapped
 
 CREATE OR REPLACE TEMP TABLE ai_total AS
 SELECT w.name AS span, a.tenant, coalesce(a.model, '__unknown__') AS model, coalesce(a.feature, '__unknown__') AS feature,
@@ -64,4 +66,14 @@ SELECT w.name AS span, u.source, sum(u.quantity) AS quantity
 FROM usage u SEMI JOIN source s ON s.source = u.source
 JOIN shown_window w ON w.kind = 'cost' AND u.day >= w.first_day AND u.day < w.end_day
 WHERE u.measure = 'ai_unmapped' AND NOT starts_with(w.name, 'prev_') AND NOT regexp_full_match(w.name, '\d{4}-\d{2}')
+GROUP BY ALL;
+
+-- By whose prices each of it goes: what a bill alone says has no number that a price could be multiplied by.
+CREATE OR REPLACE TEMP TABLE ai_use AS
+SELECT l.day, l.scope, l.item AS model, coalesce(s.dimensions['feature'], '__unknown__') AS feature, l.unit,
+    sum(l.quantity) AS quantity
+FROM line l JOIN dimension_set s ON s.id = l.dims
+WHERE l.component = 'ai' AND l.basis <> 'billed' AND l.item IS NOT NULL AND l.unit IS NOT NULL AND l.quantity IS NOT NULL
+    AND l.day >= (SELECT min(first_day) FROM shown_window WHERE kind = 'cost')
+    AND l.day < (SELECT max(end_day) FROM shown_window WHERE kind = 'cost')
 GROUP BY ALL;

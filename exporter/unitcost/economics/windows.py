@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from decimal import Decimal
 from functools import partial
 
 from unitcost.days import days_in_month, served
+from unitcost.economics.ai_savings import WhatIf, tell_savings
 from unitcost.economics.events import tell_events
 from unitcost.ledger.derive import fraction
 from unitcost.ledger.files import statements
@@ -22,7 +23,8 @@ class Terms:
 
     tenants, models: how many are served apart. token_units: what of AI is counted
     in tokens. directory: (id, name, plan, status, budget in dollars a month). targets: (plan,
-    the margin it should earn). budgets: (plan or "default", dollars a month, share of the MRR), one of the two.
+    the margin it should earn, its list price a month). what_if: what AI could cost
+    instead. budgets: (plan or "default", dollars a month, share of the MRR), one of the two.
     """
 
     windows: Sequence[str]
@@ -33,8 +35,9 @@ class Terms:
     models: int = 50
     token_units: Sequence[str] = ()
     directory: Sequence[tuple[str, str, str | None, str, Decimal | None]] = ()
-    targets: Sequence[tuple[str, Decimal | None]] = ()
+    targets: Sequence[tuple[str, Decimal | None, Decimal | None]] = ()
     budgets: Sequence[tuple[str, Decimal | None, Decimal | None]] = ()
+    what_if: WhatIf = field(default_factory=WhatIf)
 
 
 def look(ledger: Ledger, terms: Terms, now: datetime, *, closed_months: bool = True, events: bool = True) -> None:
@@ -68,7 +71,7 @@ def look(ledger: Ledger, terms: Terms, now: datetime, *, closed_months: bool = T
         )
         table(
             "plan",
-            {"plan": "VARCHAR", "target_margin": "DOUBLE"},
+            {"plan": "VARCHAR", "target_margin": "DOUBLE", "price": "DECIMAL(38, 12)"},
             [*terms.targets],
         )
         table(
@@ -81,5 +84,6 @@ def look(ledger: Ledger, terms: Terms, now: datetime, *, closed_months: bool = T
         )
         for name in ("recent", "windows", "zeros", "ai", "outlook"):
             connection.execute(statements(name, "economics"))
+        tell_savings(connection, terms.what_if)
         if events:
             tell_events(connection, terms.currency)

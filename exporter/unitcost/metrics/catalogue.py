@@ -13,6 +13,7 @@ from unitcost import __version__
 from unitcost.days import MTD
 from unitcost.facts import OTHER
 from unitcost.metrics.metric import (
+    AI_REQUESTS,
     COSTS,
     NO_WINDOW,
     REQUESTS,
@@ -313,6 +314,47 @@ AI_PRICE = Served(
     filled=Select(
         "SELECT scope, span, ratio FROM window_reconciled WHERE coverage IS NOT NULL", needs=(COSTS,), window=WINDOW
     ),
+)
+SAVINGS_OPPORTUNITY = Served(
+    "savings_opportunity_dollars",
+    "What could be saved a month, potentially, at the window's rate and the price book's prices. model_routing: by the"
+    " model that ai.routing names; prompt_cache_missed: at most that, by caching ai.cacheable_share of the input.",
+    ("kind", "target", "window"),
+    unit="dollars",
+    filled=Select("SELECT kind, target, span, dollars FROM opportunity", needs=(COSTS,), window=WINDOW),
+)
+AI_CACHE_SAVED = Served(
+    "ai_cache_saved_dollars",
+    "What prompt caching saved in the window, at the price book's prices: what was read from the cache for less than"
+    " input costs, less what writing it cost more. Absent where a price is not known.",
+    ("model", "window"),
+    unit="dollars",
+    filled=Select(
+        "SELECT m.model, span, sum(saved) FROM cache_saved c JOIN shown_model m ON m.spelt = c.model"
+        " WHERE saved IS NOT NULL GROUP BY ALL",
+        needs=(COSTS,),
+        window=WINDOW,
+    ),
+)
+TENANT_AI_CARRIED = Served(
+    "tenant_ai_requests_carried",
+    "How many AI requests of this calendar month a tenant's price carries: its MRR (else its plan's price) less what"
+    " else it costs, divided by what an AI request costs on average (its own, else its plan's).",
+    ("tenant",),
+    filled=Select("SELECT tenant, carried FROM break_even", needs=(COSTS, AI_REQUESTS), window=NO_WINDOW),
+)
+TENANT_AI_UNTIL_LOSS = Served(
+    "tenant_ai_requests_until_loss",
+    "tenant_ai_requests_carried less the AI requests since the first of the month; below 0 the tenant loses money.",
+    ("tenant",),
+    filled=Select("SELECT tenant, until_loss FROM break_even", needs=(COSTS, AI_REQUESTS), window=NO_WINDOW),
+)
+TENANT_AI_LOSS_IN_DAYS = Served(
+    "tenant_ai_loss_in_days",
+    "Days until a tenant has used all AI requests that its price carries, at this month's rate; 0 where it has. Absent"
+    " where that does not come this month, and on its first day.",
+    ("tenant",),
+    filled=Select("SELECT tenant, loss_in_days FROM break_even", needs=(COSTS, AI_REQUESTS), window=NO_WINDOW),
 )
 UNPRICED_TOKENS = Served(
     "unitcost_unpriced_tokens",

@@ -17,7 +17,7 @@ COSTS, REVENUE = "costs", "revenue"
 USAGE = "usage "
 """The same for usage, with the name of a measure behind it."""
 
-REQUESTS = f"{USAGE}requests"
+REQUESTS, AI_REQUESTS = f"{USAGE}requests", f"{USAGE}ai_requests"
 
 NO_WINDOW = ""
 """In place of a window: a number is of the moment, and what it needs must be known by then."""

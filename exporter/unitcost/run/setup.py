@@ -7,10 +7,12 @@ from dataclasses import dataclass
 from unitcost.config.directory import Directory
 from unitcost.config.model import Config, settings_digest
 from unitcost.config.sections import METHODS, Fixed
+from unitcost.economics.ai_savings import WhatIf
 from unitcost.economics.windows import Terms
 from unitcost.ledger.derive import Model
 from unitcost.names import Names
 from unitcost.run.pricing import pricing
+from unitcost.sources.ai.settings import Ai
 from unitcost.sources.ai.units import UNITS, measure_of
 
 
@@ -83,6 +85,18 @@ def terms(config: Config, directory: Directory) -> Terms:
         models=config.limits.models,
         token_units=[unit for unit in UNITS if measure_of(unit) == "ai_tokens"],
         directory=[(t.id, t.name, t.plan or None, t.status, t.budget_dollars) for t in directory.tenants],
-        targets=[(name, plan.target_margin) for name, plan in config.plans.items()],
+        targets=[(name, plan.target_margin, plan.price) for name, plan in config.plans.items()],
         budgets=[(name, budget.dollars, budget.share_of_mrr) for name, budget in config.budgets.items()],
+        what_if=what_if(config.ai),
+    )
+
+
+def what_if(ai: Ai) -> WhatIf:
+    """Return what the configuration says of what AI could cost instead."""
+    cache = ai.semantic_cache
+    return WhatIf(
+        pricing=pricing(ai.prices),
+        routes=[(one.feature, one.to, one.from_, one.tokenizer_ratio, one.fallback_share) for one in ai.routing],
+        cacheable=[*ai.cacheable_share.items()],
+        embedding=None if cache is None else (cache.embedding_tokens, cache.embedding_model),
     )

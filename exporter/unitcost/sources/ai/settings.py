@@ -1,4 +1,4 @@
-"""The section `ai` of unitcost.yaml: prices that come before those of the price book."""
+"""The section `ai` of unitcost.yaml: prices that come before those of the price book, and what-ifs."""
 
 from __future__ import annotations
 
@@ -12,9 +12,10 @@ from pydantic import Field, model_validator
 
 from unitcost.sources.ai.names import ModelName, provider_of, read
 from unitcost.sources.ai.units import UNITS
-from unitcost.sources.base import Section
+from unitcost.sources.base import ANumber, Section
 
 Dollars = Annotated[Decimal, Field(ge=0, le=10_000, allow_inf_nan=False)]
+PartOfOne = Annotated[Decimal, ANumber, Field(ge=0, le=1, allow_inf_nan=False)]
 
 
 class PriceRule(Section):
@@ -52,7 +53,34 @@ class PriceRule(Section):
         return fnmatchcase(name.model, pattern if "*" in pattern else read(pattern, name.provider).model)
 
 
+class Route(Section):
+    """A tier: which model could serve a feature, for the question what that would save.
+
+    from_: only what models of this name or pattern with * serve; None: any. tokenizer_ratio: how many tokens the other
+    model makes of one. fallback_share: the part of requests that the model of now must answer after all.
+    """
+
+    feature: str = Field(min_length=1, max_length=200)
+    to: str = Field(min_length=1, max_length=500)
+    from_: str | None = Field(default=None, alias="from", min_length=1, max_length=500)
+    tokenizer_ratio: Annotated[Decimal, ANumber, Field(gt=0, le=100, allow_inf_nan=False)] = Decimal(1)
+    fallback_share: PartOfOne = Decimal(0)
+
+
+class SemanticCache(Section):
+    """What one's own cache of answers costs: its embeddings, by a measure of usage that counts their tokens."""
+
+    embedding_tokens: str = Field(min_length=1, max_length=200)
+    embedding_model: str = Field(min_length=1, max_length=500)
+
+
 class Ai(Section):
-    """ai: prices of models."""
+    """ai: prices of models, and what is asked of what AI could cost instead.
+
+    cacheable_share: feature → the part of its input that a prompt cache could hold. Of routes that match, the first counts.
+    """
 
     prices: tuple[PriceRule, ...] = ()
+    routing: Annotated[tuple[Route, ...], Field(max_length=100)] = ()
+    cacheable_share: Mapping[str, PartOfOne] = {}
+    semantic_cache: SemanticCache | None = None

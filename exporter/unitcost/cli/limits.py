@@ -1,4 +1,4 @@
-"""`unitcost limits`: the AI that each plan or tenant can use in a month before it loses money, as a gateway enforces it."""
+"""`unitcost limits`: how much AI a plan or tenant can use in a month at no loss, as a file that a gateway enforces."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def _why(row: BreakEven) -> str:
 
 
 def _dollars(row: BreakEven, rate: Decimal = Decimal(1)) -> float:
-    """Return what its AI may cost in a month, down to the cent, in a currency of which one is `rate` of the configured."""
+    """Return what its AI may cost in a month, down to the cent. rate: what one of it is of the configured currency."""
     room = (row.price or 0) - (row.base or 0)
     return max(math.floor(round(room / float(rate) * 100, 6)), 0) / 100
 
@@ -119,8 +119,8 @@ def litellm(rows: Sequence[BreakEven], by: By, rate: Decimal) -> str:
 def kong(rows: Sequence[BreakEven], by: By, rate: Decimal) -> str:
     """Return a declarative configuration for Kong from 3.14 on: its plugin ai-rate-limiting-advanced, counting cost.
 
-    A tenant is the consumer of that username; a plan the consumer group of that name, in which each consumer has a counter
-    of its own. The window is 30 days that begin at a multiple of these; counters outlive a restart only with a
+    A tenant is the consumer of that username; a plan the consumer group of that name, in which each consumer has a
+    counter of its own. The window is 30 days that begin at a multiple of these; counters outlive a restart only with a
     strategy of redis or cluster, and cost is counted by the prices that ai-proxy-advanced has. As in
     https://developer.konghq.com/plugins/ai-rate-limiting-advanced/examples/consumer-rate-limiting/ and, for groups,
     https://developer.konghq.com/ai-gateway/policies/ai-rate-limiting-advanced/examples/consumer-group-rate-limiting/.

@@ -19,7 +19,10 @@ from unitcost.run.runner import SourceRunner
 
 @dataclass(frozen=True)
 class Summed:
-    """The ledger as of `now`, in which nothing changes meanwhile. remarks: what is to be said; fine: whether all answered."""
+    """The ledger as of `now`, in which nothing changes meanwhile.
+
+    remarks: what is to be said of the sources. fine: whether all of them answered.
+    """
 
     ledger: Ledger
     now: datetime

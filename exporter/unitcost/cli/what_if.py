@@ -18,13 +18,14 @@ from unitcost.ledger.store import Ledger
 from unitcost.redaction import say, visible
 
 ROUTING = """\
-Assumes that the other model is asked the same and answers as long, with so many of its tokens for one; that "falls back"
-of the cost is paid all the same, as the model of now must answer after all; and list prices on both sides."""
+Assumes that the other model is asked the same and answers as long, with so many of its tokens for one; that the part
+"falls back" of the cost is paid all the same, as the model of now must answer after all; and the price book's prices on
+both sides, not the bill's."""
 SAVED = """\
 Assumes that without the cache all of it had been plain input."""
 MISSED = """\
-At most that: assumes that ai.cacheable_share of the feature's input is the same in every request, that all of it had been
-read from the cache, and that writing it there costs no more than input does."""
+At most that: assumes that ai.cacheable_share of the feature's input is the same in every request, that all of it had
+been read from the cache, and that writing it there costs no more than input does."""
 SEMANTIC = """\
 Assumes that each hit would have been a request of average cost, and that ai_requests does not count hits."""
 

@@ -26,9 +26,9 @@ CACHE_UNITS = ("input", "cache_read")
 class WhatIf:
     """What the configuration says.
 
-    routes: (feature, the other model, pattern of models or None for any, its tokens for one of now, the part of requests
-    that fall back). cacheable: (feature, the part of its input that a prompt cache could hold). embedding: (the measure of
-    tokens that a semantic cache embeds, the model it does so with).
+    routes: (feature, the other model, pattern of models or None for any, its tokens for one of now, the part of
+    requests that fall back). cacheable: (feature, the part of its input that a prompt cache could hold). embedding:
+    (the measure of tokens that a semantic cache embeds, the model it does so with).
     """
 
     pricing: Pricing | None = None

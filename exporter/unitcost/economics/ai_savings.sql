@@ -192,7 +192,8 @@ FROM profile p CROSS JOIN month m LEFT JOIN summed s USING (tenant)
 WHERE m.complete >= 7 AND p.label = p.tenant;
 
 -- A floor of what floating point misses by less than a millionth is the number that was missed.
-CREATE OR REPLACE TEMP MACRO carried_requests(price, base, mean) AS greatest(floor(round((price - base) / mean, 6)), 0);
+CREATE OR REPLACE TEMP MACRO carried_requests(price, base, mean) AS
+    CASE WHEN price < base THEN 0 ELSE floor(round((price - base) / mean, 6)) END;
 
 CREATE OR REPLACE TEMP TABLE break_even AS
 WITH

@@ -77,7 +77,8 @@ class SemanticCache(Section):
 class Ai(Section):
     """ai: prices of models, and what is asked of what AI could cost instead.
 
-    cacheable_share: feature → the part of its input that a prompt cache could hold. Of routes that match, the first counts.
+    cacheable_share: feature → the part of its input that a prompt cache could hold. Of routes that match, the first
+    counts.
     """
 
     prices: tuple[PriceRule, ...] = ()

@@ -1,4 +1,4 @@
-"""Alerts about one customer: its margin, its budget, the pace and the forecast, a sudden rise."""
+"""Alerts about one customer: its margin, its budget, the pace and the forecast, a sudden rise, the end of its AI."""
 
 from __future__ import annotations
 
@@ -27,6 +27,8 @@ def alerts(config: Config) -> tuple[Alert, ...]:
         _burn("Slow", "more than its budget", config.alerts.burn.slow, config),
         _forecast(config),
         _spike(config),
+        _ai_near_loss(config),
+        _ai_past_loss(config),
     )
 
 
@@ -169,5 +171,48 @@ def _spike(config: Config) -> Alert:
         f"{NAME} cost {amount(this(c.TENANT_COST, window=settings.window), 'tenant')} yesterday (UTC),"
         f" {VALUE} more than on an average day of the {others} before.",
         listed("What rose most:", rises, "component", "tenant") + "Its page shows whether its usage rose too.",
+        PAGE,
+    )
+
+
+COUNT = '{{ printf "%.0f" $value }}'
+"""The alert's value, a number of requests."""
+
+
+def _left(config: Config) -> str:
+    """Return the AI requests that are left of those that a price carries, where these are enough to tell of."""
+    enough = f"{one(c.TENANT_AI_CARRIED)} >= {config.alerts.ai_loss.minimum_requests}"
+    return f"{one(c.TENANT_AI_UNTIL_LOSS, tenant=REST)} and on (tenant) {enough}"
+
+
+def _ai_near_loss(config: Config) -> Alert:
+    settings = config.alerts.ai_loss
+    share = f"{one(c.TENANT_AI_UNTIL_LOSS)} / on (tenant) {one(c.TENANT_AI_CARRIED)} <= {number(settings.left)}"
+    soon = f"{one(c.TENANT_AI_LOSS_IN_DAYS)} < {number(settings.days)}"
+    lasting = "At this month's rate they last {} days. "
+    return Alert(
+        "UnitcostAiNearLoss",
+        "a customer has nearly used the AI requests that its price carries",
+        named(f"({_left(config)}) >= 0 and on (tenant) ({share} or on (tenant) {soon})", c.TENANT_AI_UNTIL_LOSS),
+        "warning",
+        config.alerts.owners.money,
+        f"{NAME} has {COUNT} AI requests left this month before it costs more than it pays.",
+        phrase(this(c.TENANT_AI_LOSS_IN_DAYS), lasting, "tenant", "%.1f")
+        + phrase(this(c.TENANT_AI_CARRIED), "Its price carries {} of them a month. ", "tenant", "%.0f")
+        + "Its page shows what it is used for.",
+        PAGE,
+    )
+
+
+def _ai_past_loss(config: Config) -> Alert:
+    return Alert(
+        "UnitcostAiPastLoss",
+        "a customer has used more AI requests than its price carries",
+        named(f"-1 * (({_left(config)}) < 0)", c.TENANT_AI_UNTIL_LOSS),
+        "warning",
+        config.alerts.owners.money,
+        f"{NAME} has used {COUNT} AI requests more this month than its price carries: it costs more than it pays.",
+        phrase(this(c.TENANT_AI_CARRIED), "Its price carries {} of them a month. ", "tenant", "%.0f")
+        + "`unitcost limits` writes a limit that a gateway enforces; its page shows what it is used for.",
         PAGE,
     )

@@ -64,7 +64,7 @@ What AI could cost instead, mtd: 2026-11-01 to 2026-11-22 (UTC), in USD
 All of it is potential, at the price book's prices of each day.
 
 Another model
-Feature  Model  To          Tokens      Cost  Cost there  Tokens for one  Falls back  Saving
+Feature  Model  To              Tokens  Cost  Cost there  Tokens for one  Falls back  Saving
 -------  -----  ----------  ----------  ----  ----------  --------------  ----------  ------
 chat     gpt-4  nova           154,000  5.94        0.73             1.1          5%    4.92
 search   nova   unheard-of  24,200,000     -           -               1          0%       -
@@ -84,7 +84,7 @@ def test_what_if_names_what_would_be_saved_and_what_that_assumes(
     assert ["nova", "17,600,000", "2,200,000", "30.58"] in rows
     assert ["search", "nova", "24,200,000", "17,600,000", "90%", "4,180,000", "7.52"] in rows
     # $5.94 and $17.82 of 2,200 requests, and 110 hits.
-    assert ["110", "0.01", "-", "1.19"] in rows
+    assert ["110", "0.01080", "-", "1.19"] in rows
     assert out.count("Assumes") + out.count("assumes") == 4
     assert err == ""
 

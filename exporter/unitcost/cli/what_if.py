@@ -13,7 +13,7 @@ from unitcost.config.directory import Directory
 from unitcost.config.model import Config
 from unitcost.days import window as window_of
 from unitcost.economics.what_if import CacheMissed, CacheSaved, Routing, SemanticCache, told
-from unitcost.figures import count, money, percent, plain
+from unitcost.figures import count, money, percent, plain, unit_cost
 from unitcost.ledger.store import Ledger
 from unitcost.redaction import say, visible
 
@@ -130,6 +130,6 @@ def _semantic(rows: list[SemanticCache], *, embedded: bool) -> list[str]:
     [row] = rows
     if row.mean is None:
         return [f"Not known: {plain(count(row.hits))} hits, but no source counts ai_requests."]
-    table = [[plain(count(row.hits)), plain(money(row.mean, "")), _dollars(row.embedding), _dollars(row.saved)]]
+    table = [[plain(count(row.hits)), plain(unit_cost(row.mean, "")), _dollars(row.embedding), _dollars(row.saved)]]
     less = [] if embedded else ["Before what embedding costs: ai.semantic_cache names no measure of it."]
     return [*aligned([["Hits", "A request", "Embedding", "Saved"], *table], 0), *less, *SEMANTIC.splitlines()]

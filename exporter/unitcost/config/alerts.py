@@ -131,6 +131,18 @@ class Spike(Section):
         return self
 
 
+class AiLoss(Section):
+    """The AI requests that a customer's price carries in the month: near their end, and past it.
+
+    left: so large a part of them, or less, is left. days: or they end in fewer days, at this month's rate.
+    minimum_requests: a price that carries fewer is nobody's alert.
+    """
+
+    left: Share = 0.1
+    days: Annotated[float, ANumber, Field(ge=0, le=31, allow_inf_nan=False)] = 7
+    minimum_requests: Annotated[int, ANumber, Field(ge=1, le=1_000_000_000)] = 100
+
+
 class Regression(Section):
     """Cost per request of `window` divided by that of `baseline`; factor: what is too much."""
 
@@ -210,6 +222,7 @@ class Alerts(Section):
     burn: Burns = Burns()
     cost_spike: Spike = Spike()
     ai_spike: Spike = Spike(factor=1.5, dollars=100)
+    ai_loss: AiLoss = AiLoss()
     cost_per_request: Regression = Regression()
     free_plan: ShareLimit = ShareLimit(share=0.1)
     unallocated: ShareLimit = ShareLimit()

@@ -9,14 +9,26 @@ from functools import cache
 
 import pytest
 
-from tests.fakes.ai_company import ai_company, charge, tokens
+from tests.fakes.ai_company import PRICES, ai_company, charge, tokens
 from tests.fakes.company import YESTERDAY, Company, cost, days_until, mrr
 from unitcost.config.directory import Directory, Tenant
 from unitcost.config.sections import Plan
 from unitcost.facts import Usage
 from unitcost.metrics import catalogue
 from unitcost.metrics.catalogue import ALL
-from unitcost.metrics.metric import COSTS, REQUESTS, REVENUE, USAGE, FromState, Label, PresentSelect, Select, Served
+from unitcost.metrics.metric import (
+    AI_REQUESTS,
+    COSTS,
+    REQUESTS,
+    REVENUE,
+    USAGE,
+    FromState,
+    Label,
+    PresentSelect,
+    Select,
+    Served,
+)
+from unitcost.sources.ai.settings import Ai
 
 SELECTED = {metric.name: metric.filled for metric in ALL if isinstance(metric.filled, Select)}
 DAYS = days_until(YESTERDAY, 30)
@@ -42,13 +54,14 @@ def test_a_declaration_names_only_labels_of_its_metric_and_what_can_be_known(met
     assert {one.name for one in named} <= set(metric.labels)
     assert (filled.window == Label("window")) == ("window" in metric.labels)
     for need in filled.needs:
-        assert need in {COSTS, REVENUE, REQUESTS} or (isinstance(need, Label) and need.behind == USAGE)
+        assert need in {COSTS, REVENUE, REQUESTS, AI_REQUESTS} or (isinstance(need, Label) and need.behind == USAGE)
 
 
 AI = [
     *(metric for metric in ALL if "ai" in metric.name.split("_")),
     catalogue.UNPRICED_TOKENS,
     catalogue.UNMAPPED_TOKENS,
+    catalogue.SAVINGS_OPPORTUNITY,
 ]
 
 
@@ -69,20 +82,31 @@ def said(without: Collection[str] = ()) -> set[str]:
         company.put_all("usage", DAYS, usage=used)
     found = company.gauges(("1d", "7d", "mtd"), plans={"pro": Plan(target_margin=Decimal("0.5"))})
     names = {name for name, series in found.items() if series} & SELECTED.keys()
-    return names if COSTS in without else names | said_of_ai()
+    return names if COSTS in without else names | said_of_ai(counted=USAGE not in without)
 
 
 @cache
-def said_of_ai() -> set[str]:
-    """Return the metrics that only counters of AI fill, and its provider."""
+def said_of_ai(*, counted: bool) -> set[str]:
+    """Return the metrics that only counters of AI fill, and its provider. counted: whether they count requests too."""
     made = ai_company()
+    days = days_until(YESTERDAY, 7)
     used = [
-        tokens("acme", unit, "1", model) for unit in ("input", "cache_read") for model in ("nova", "nobody-knows-it")
+        tokens("acme", unit, "1", model, day, feature="chat")
+        for day in days
+        for unit in ("input", "cache_read")
+        for model in ("nova", "nobody-knows-it")[: 2 if day == days[0] else 1]
     ]
-    used += [tokens("acme", "requests", "1", measure="ai_requests"), Usage(YESTERDAY, None, "ai_unmapped", Decimal(5))]
-    made.put("counters", [YESTERDAY], usage=used)
-    made.put("openai", [YESTERDAY], cost=[charge("5", "nova", "input")], usage=[tokens(None, "input", "2")])
-    return {name for name, series in made.gauges().items() if series} & {metric.name for metric in AI}
+    used += [Usage(YESTERDAY, None, "ai_unmapped", Decimal(5))]
+    if counted:
+        used += [tokens("acme", "requests", "1", measure="ai_requests", day=day) for day in days[1:]]
+    made.put("counters", days, usage=used)
+    made.put("openai", days, cost=[charge("5", "nova", "input")], usage=[tokens(None, "input", "2")])
+    cached = {"model": "nova", "prices": {"cache_read": 1}}
+    route = {"feature": "chat", "to": "gpt-4o-mini"}
+    ai = Ai.model_validate({"prices": [*PRICES, cached], "routing": [route], "cacheable_share": {"chat": 1}})
+    plans = {"pro": Plan(price=Decimal(35))}
+    found = made.gauges(("7d",), plans=plans, ai=ai)
+    return {name for name, series in found.items() if series} & {metric.name for metric in AI}
 
 
 def kind_of(need: str | Label) -> str:

@@ -286,7 +286,7 @@ COST_PER_AI_REQUEST = Served(
     "cost_per_ai_request",
     "Dollars of a tenant's AI in the window divided by its AI requests, where these are counted.",
     ("tenant", "window"),
-    filled=Select("SELECT tenant, span, dollars FROM ai_request", needs=(COSTS,), window=WINDOW),
+    filled=Select("SELECT tenant, span, dollars FROM ai_request", needs=(COSTS, AI_REQUESTS), window=WINDOW),
 )
 AI_CACHED = Served(
     "ai_cache_read_ratio",

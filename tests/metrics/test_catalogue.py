@@ -28,7 +28,7 @@ from unitcost.metrics.metric import (
     Select,
     Served,
 )
-from unitcost.sources.ai.settings import Ai
+from unitcost.sources.ai.settings import Ai, PriceRule
 
 SELECTED = {metric.name: metric.filled for metric in ALL if isinstance(metric.filled, Select)}
 DAYS = days_until(YESTERDAY, 30)
@@ -88,7 +88,8 @@ def said(without: Collection[str] = ()) -> set[str]:
 @cache
 def said_of_ai(*, counted: bool) -> set[str]:
     """Return the metrics that only counters of AI fill, and its provider. counted: whether they count requests too."""
-    made = ai_company()
+    rules = (*PRICES, PriceRule(model="nova", prices={"cache_read": Decimal(1)}))
+    made = ai_company(rules)
     days = days_until(YESTERDAY, 7)
     used = [
         tokens("acme", unit, "1", model, day, feature="chat")
@@ -101,9 +102,8 @@ def said_of_ai(*, counted: bool) -> set[str]:
         used += [tokens("acme", "requests", "1", measure="ai_requests", day=day) for day in days[1:]]
     made.put("counters", days, usage=used)
     made.put("openai", days, cost=[charge("5", "nova", "input")], usage=[tokens(None, "input", "2")])
-    cached = {"model": "nova", "prices": {"cache_read": 1}}
     route = {"feature": "chat", "to": "gpt-4o-mini"}
-    ai = Ai.model_validate({"prices": [*PRICES, cached], "routing": [route], "cacheable_share": {"chat": 1}})
+    ai = Ai.model_validate({"prices": rules, "routing": [route], "cacheable_share": {"chat": 1}})
     plans = {"pro": Plan(price=Decimal(35))}
     found = made.gauges(("7d",), plans=plans, ai=ai)
     return {name for name, series in found.items() if series} & {metric.name for metric in AI}

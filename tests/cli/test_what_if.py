@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from datetime import date, timedelta
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,9 @@ import pytest
 import yaml
 
 from unitcost.cli.main import main
+from unitcost.sources.ai.book import PriceBook
+
+BOOK = PriceBook()
 
 DAYS = [date(2026, 11, 1) + timedelta(n) for n in range(22)]
 AS_OF = "2026-11-23T12:00:00Z"
@@ -191,3 +195,39 @@ def test_without_prices_of_plans_there_is_no_limit_and_it_says_what_is_missing(
     out, err = said(capsys, "limits", *company(tmp_path, {}, plans={}), code=1)
     assert out == ""
     assert "no limit is known of any tenant: it takes a price (MRR, or plans.NAME.price)" in err
+
+
+# ------------------------------------------------------------------------------------------- the page
+
+PAGE = (Path(__file__).parents[2] / "docs" / "ai-what-if.md").read_text("utf-8")
+
+SHOWN = {
+    "what-if": ["what-if", "ai", "--window", "mtd"],
+    "litellm": ["limits", "--format", "litellm"],
+    "kong": ["limits", "--format", "kong", "--by", "plan"],
+}
+
+
+@pytest.mark.parametrize("shown", SHOWN)
+def test_the_page_shows_what_the_commands_print(tmp_path: Path, capsys: pytest.CaptureFixture[str], shown: str) -> None:
+    more = {"routing": ROUTING, "cacheable_share": {"search": 0.9}}
+    out, _ = said(capsys, *SHOWN[shown], *company(tmp_path, more))
+    assert f"```\n{out}```\n" in PAGE
+
+
+ARTICLE = {
+    ("GPT-4", "gpt-4", "openai"): "0.03 in, 0.06 out: right",
+    ("GPT-4 Turbo", "gpt-4-turbo", "openai"): "0.03: what output costs, three times its input",
+    ("GPT-3.5 Turbo", "gpt-3.5-turbo", "openai"): "0.002: an output price of before",
+    ("Claude Haiku 3.5", "claude-3-5-haiku", "anthropic"): "0.0008: its input; output is five times that",
+}
+"""What a model is called there, in the price book and by whom → what the article says."""
+
+
+def test_the_page_shows_both_sides_of_the_articles_prices() -> None:
+    lines = ["| Model | Input | Output | The article said |", "|---|---|---|---|"]
+    for (model, name, provider), article in ARTICLE.items():
+        sides = [BOOK.price(name, unit, date(2026, 11, 28), provider) for unit in ("input", "output")]
+        told = [f"{price.of(Decimal(1000)).normalize():f}" for price in sides if price is not None]
+        lines.append(f"| {model} | {' | '.join(told)} | {article} |")
+    assert "\n".join(lines) + "\n" in PAGE

@@ -18,7 +18,7 @@ from unitcost.config.directory import Directory
 from unitcost.config.model import Config
 from unitcost.economics.what_if import BreakEven, break_evens
 from unitcost.errors import LedgerError
-from unitcost.redaction import say, visible
+from unitcost.redaction import say
 
 FORMATS = ("json", "litellm", "kong")
 By = Literal["plan", "tenant"]
@@ -73,6 +73,10 @@ def _dollars(row: BreakEven, rate: Decimal = Decimal(1)) -> float:
     return max(math.floor(round(room / float(rate) * 100, 6)), 0) / 100
 
 
+PLACES = 12
+"""Digits behind the point, as the ledger has them."""
+
+
 def _requests(row: BreakEven) -> int:
     return int(row.carried or 0)
 
@@ -85,8 +89,8 @@ def _json(config: Config, rows: Sequence[BreakEven], by: By) -> str:
             "requests_a_month": _requests(row),
             "dollars_a_month": _dollars(row),
             "price": row.price,
-            "base_cost": row.base,
-            "cost_per_ai_request": row.mean,
+            "base_cost": round(row.base or 0, PLACES),
+            "cost_per_ai_request": round(row.mean or 0, PLACES),
         }
         for row in rows
     ]
@@ -144,7 +148,6 @@ def kong(rows: Sequence[BreakEven], by: By, rate: Decimal) -> str:
         if _dollars(row, rate)
     ]
     plugin = {"name": "ai-rate-limiting-advanced", "config": {"policies": policies}}
-    head = f"# {len(policies)} limits a month by {visible(by)}, in USD\n"
-    return head + yaml.safe_dump(
+    return f"# AI of a month by {by}, in USD\n" + yaml.safe_dump(
         {"_format_version": "3.0", "plugins": [plugin]}, sort_keys=False, allow_unicode=True, width=120
     )

@@ -166,6 +166,12 @@ VALUES = {
     "a listen that is a number": ("web: {listen: 9488}", "web.listen: must be text"),
     "a listen in sixties": ("web: {listen: 12:30:45}", "web.listen:"),
     "a web file that is a folder": ("web: {config_file: .}", "web.config_file:"),
+    "a route to nowhere": ("ai: {routing: [{feature: chat}]}", "ai.routing.0.to:"),
+    "a route that is more than whole": (
+        "ai: {routing: [{feature: chat, to: x, fallback_share: 1.5}]}",
+        "ai.routing.0.fallback_share:",
+    ),
+    "a share of text that can be cached": ("ai: {cacheable_share: {chat: true}}", "ai.cacheable_share.chat:"),
     "an alert after 300 years": ("alerts: {wait: 110000d}", "alerts.wait: must be at most 366d"),
     "an alert of 1e300 dollars": ("alerts: {margin: {loss_dollars: 1.0e+300}}", "alerts.margin.loss_dollars:"),
     "an alert beyond any factor": ("alerts: {cost_spike: {factor: 1.0e-300}}", "alerts.cost_spike.factor:"),

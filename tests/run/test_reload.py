@@ -13,6 +13,7 @@ from tests.fakes.reloaded import Running, company, until, usage
 from tests.fakes.web_server import ask
 from unitcost.config.model import Config
 from unitcost.config.sections import Web
+from unitcost.sources.ai.settings import Ai
 
 # ------------------------------------------------------------------------------------------- every key counts
 
@@ -101,6 +102,55 @@ def test_what_only_rules_and_pages_are_made_of_says_what_to_do(tmp_path: Path) -
         assert "changed: web.external_url, alerts, ai; " in found.lines[0]
         assert found.lines[0].endswith("; alerts and web.external_url decide the rules and pages, write these again")
         assert given.reload().lines[0].endswith("was read again: nothing in it changed")
+
+
+# ------------------------------------------------------------------------------------------- `ai`
+
+NOVA = {"model": "nova", "prices": {"input": 2, "cache_read": 0.2}}
+MONTH = 365 / 12
+AI: dict[str, tuple[object, Seen, object, object]] = {
+    "prices": (
+        [{**NOVA, "prices": {"input": 4}}],
+        value('tenant_cost_dollars{tenant="acme",component="ai",window="1d"}'),
+        2.0,
+        4.0,
+    ),
+    "routing": (
+        [{"feature": "chat", "to": "gpt-4.1-mini"}],
+        value('savings_opportunity_dollars{kind="model_routing",target="chat: nova → gpt-4.1-mini",window="1d"}'),
+        None,
+        pytest.approx((2 - 0.4) * MONTH),
+    ),
+    "cacheable_share": (
+        {"chat": 0.5},
+        value('savings_opportunity_dollars{kind="prompt_cache_missed",target="chat: nova",window="1d"}'),
+        None,
+        pytest.approx(0.5 * (2 - 0.2) * MONTH),
+    ),
+    "semantic_cache": (
+        {"embedding_tokens": "embedded", "embedding_model": "mini"},
+        lambda given: given.ledger.rows("FROM embedding"),
+        [],
+        [("embedded", "mini")],
+    ),
+}
+
+
+def test_the_table_holds_every_key_of_ai() -> None:
+    assert set(AI) == set(Ai.model_fields)
+
+
+@pytest.mark.parametrize("key", AI)
+def test_what_changes_of_ai_counts_from_then_on(tmp_path: Path, key: str) -> None:
+    becomes, seen, before, after = AI[key]
+    (tmp_path / "tokens.csv").write_text(
+        "day,tenant,model,feature,direction,quantity\n2026-11-22,acme,nova,chat,input,1000000\n"
+    )
+    tokens = {"type": "csv_tokens", "path": "tokens.csv"}
+    with company(tmp_path, sources={"tokens": tokens}, ai={"prices": [NOVA]}) as (given, _):
+        assert seen(given) == before
+        assert given.reload(ai={"prices": [NOVA], key: becomes}).successful
+        until(lambda: seen(given) == after, f"ai.{key} counts: {seen(given)}")
 
 
 # ------------------------------------------------------------------------------------------- `web`

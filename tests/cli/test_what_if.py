@@ -102,6 +102,14 @@ def test_what_if_says_what_is_not_known_and_what_would_tell_it(
     assert "ai.semantic_cache names no measure of it" in out
 
 
+@pytest.mark.parametrize("window", ["prev_30d", "2026-10"])
+def test_what_if_is_asked_of_no_window_that_it_does_not_tell(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], window: str
+) -> None:
+    _, err = said(capsys, "what-if", "ai", "--window", window, *company(tmp_path, {}), code=2)
+    assert f"{window!r} is no window of this" in err
+
+
 # ------------------------------------------------------------------------------------------- limits
 
 LIMIT = 518

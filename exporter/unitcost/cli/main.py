@@ -24,7 +24,7 @@ from unitcost.cli.what_if import what_if
 from unitcost.config.directory import Directory
 from unitcost.config.load import load
 from unitcost.config.model import Config
-from unitcost.days import LAST_MONTH, is_named
+from unitcost.days import LAST_MONTH, is_named, is_window
 from unitcost.ending import ENDING
 from unitcost.errors import ConfigError, LedgerStoppedError, UnitcostError
 from unitcost.ledger.care import ledger_check, restored
@@ -107,41 +107,17 @@ def _parser() -> argparse.ArgumentParser:
         sub.set_defaults(run=run)
         return sub
 
-    def with_config(sub: argparse.ArgumentParser) -> None:
-        either = sub.add_mutually_exclusive_group()
-        either.add_argument(
-            "--config", type=Path, default=Path("unitcost.yaml"), metavar="FILE", help="default: unitcost.yaml"
-        )
-        either.add_argument("--sample", action="store_true", help="a made-up company instead of a configuration")
-        sub.add_argument("--as-of", type=_time, metavar="TIME", help="fix the clock: 2026-11-01 or RFC 3339, UTC")
-
-    def of_window(sub: argparse.ArgumentParser, forms: Sequence[str]) -> None:
-        sub.add_argument(
-            "--window",
-            default=LAST_MONTH,
-            type=_window,
-            help="1d, 30d, mtd, last_month (the default), prev_30d, 2026-10",
-        )
-        sub.add_argument("--format", choices=forms, default="table", help="default: table")
-
     sub = command("serve", _serve, "Serve /metrics and a page, refreshed in the background.")
-    with_config(sub)
+    _with_config(sub)
     sub.add_argument("--listen", metavar="ADDRESS", help="default: web.listen of the configuration, 0.0.0.0:9488")
     sub.add_argument("--once", action="store_true", help="refresh once, print the metrics and end")
     sub = command("check", _check, "Validate the configuration, then ask every source once and say what it answered.")
-    with_config(sub)
+    _with_config(sub)
     sub = command("report", _report, "Print the margin table of a window.")
-    with_config(sub)
-    of_window(sub, FORMATS)
-    sub = command(
-        "audit", _audit, "Say why token counters and a provider's bill differ: causes that sum to it exactly."
-    )
-    sub.add_argument("subject", choices=("ai",), help="what is audited: the use of AI models")
-    with_config(sub)
-    of_window(sub, audit.FORMATS)
-    sub.add_argument("--provider", default="", metavar="NAME", help="whose accounts; default: all")
+    _with_config(sub)
+    _of_window(sub, FORMATS)
     sub = command("backfill", _backfill, "Write the past days as OpenMetrics, for promtool to import into Prometheus.")
-    with_config(sub)
+    _with_config(sub)
     sub.add_argument("--from", dest="first", type=_day, metavar="DAY", help="default: the first day the ledger knows")
     sub.add_argument("--to", dest="last", type=_day, metavar="DAY", help="default: yesterday (UTC)")
     sub.add_argument("--output", type=Path, required=True, metavar="FILE", help="the file to write or replace")
@@ -156,6 +132,22 @@ def _parser() -> argparse.ArgumentParser:
         "file", nargs="?", type=Path, metavar="FILE", help="a copy; default: the ledger (check), the newest (restore)"
     )
     sub.add_argument("--config", type=Path, default=Path("unitcost.yaml"), metavar="FILE", help="names state_dir")
+    _ai_commands(command)
+    command("metrics", _metrics, "Print METRICS.md: every metric, its labels and meaning.")
+    return parser
+
+
+Commands = Callable[[str, Callable[[argparse.Namespace], int], str], argparse.ArgumentParser]
+
+
+def _ai_commands(command: Commands) -> None:
+    sub = command(
+        "audit", _audit, "Say why token counters and a provider's bill differ: causes that sum to it exactly."
+    )
+    sub.add_argument("subject", choices=("ai",), help="what is audited: the use of AI models")
+    _with_config(sub)
+    _of_window(sub, audit.FORMATS)
+    sub.add_argument("--provider", default="", metavar="NAME", help="whose accounts; default: all")
     sub = command(
         "prices", _prices, "Print what a model costs, by which rule and since when, and what it costs elsewhere."
     )
@@ -168,15 +160,32 @@ def _parser() -> argparse.ArgumentParser:
     sub = command(
         "what-if", _what_if, "Print what AI could cost instead: another model, a prompt cache, a cache of answers."
     )
-    sub.add_argument("about", choices=("ai",), help="ai")
-    with_config(sub)
-    sub.add_argument("--window", default=LAST_MONTH, type=_window, help="30d, mtd, last_month (the default)")
+    sub.add_argument("subject", choices=("ai",), help="what it is about: the use of AI models")
+    _with_config(sub)
+    sub.add_argument("--window", default=LAST_MONTH, type=_own_window, help="1d, 30d, mtd, last_month (the default)")
     sub = command("limits", _limits, "Print how much AI a price carries in a month, as a file that a gateway enforces.")
-    with_config(sub)
+    _with_config(sub)
     sub.add_argument("--by", choices=("plan", "tenant"), default="tenant", help="default: tenant")
-    sub.add_argument("--format", choices=LIMIT_FORMATS, default="json", help="default: json")
-    command("metrics", _metrics, "Print METRICS.md: every metric, its labels and meaning.")
-    return parser
+    sub.add_argument("--format", choices=LIMIT_FORMATS, default=LIMIT_FORMATS[0], help="default: json")
+
+
+def _with_config(sub: argparse.ArgumentParser) -> None:
+    either = sub.add_mutually_exclusive_group()
+    either.add_argument(
+        "--config", type=Path, default=Path("unitcost.yaml"), metavar="FILE", help="default: unitcost.yaml"
+    )
+    either.add_argument("--sample", action="store_true", help="a made-up company instead of a configuration")
+    sub.add_argument("--as-of", type=_time, metavar="TIME", help="fix the clock: 2026-11-01 or RFC 3339, UTC")
+
+
+def _of_window(sub: argparse.ArgumentParser, forms: Sequence[str]) -> None:
+    sub.add_argument(
+        "--window",
+        default=LAST_MONTH,
+        type=_window,
+        help="1d, 30d, mtd, last_month (the default), prev_30d, 2026-10",
+    )
+    sub.add_argument("--format", choices=forms, default=forms[0], help=f"default: {forms[0]}")
 
 
 def _time(text: str) -> datetime:
@@ -206,6 +215,12 @@ def _window(text: str) -> str:
         raise argparse.ArgumentTypeError(
             f"{text!r} is no window; use Nd (such as 30d), mtd, last_month, prev_30d and the like, or a month: 2026-10"
         )
+    return text
+
+
+def _own_window(text: str) -> str:
+    if not is_window(text):
+        raise argparse.ArgumentTypeError(f"{text!r} is no window of this; use Nd (such as 30d), mtd or last_month")
     return text
 
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dashboards.cells import CENTS, COUNT, MONEY, RATIO, UNSEEN, bar, wide
+from dashboards.cells import CENTS, COLOURED_LOSS, COUNT, MONEY, RATIO, UNSEEN, bar, wide
 from dashboards.grafana import Row, row, section, table_height
 from dashboards.pages.parts import AI, changes_of, cost_bars, figure
 from dashboards.panels import Panel, Query, Unknown, override, steps, timeseries, values_as
 from dashboards.queries import BEFORE, PERIOD, TENANT, daily, now
 from dashboards.style import COMPONENT_COLOURS, GREEN, ORANGE, RED, Settings
-from dashboards.tables import Figure, Reckoned, joined
+from dashboards.tables import Figure, Reckoned, by_tenant, joined
+from dashboards.words import NO_AI_REQUESTS
 from rules.promql import Match, matches
 from unitcost.days import DAY
 from unitcost.metrics import catalogue as c
@@ -19,6 +20,7 @@ PROVIDERS = Match("!~", "k8s/.*")
 """Scopes that are accounts of model providers."""
 INPUT = matches("input|cache_read|cache_write|cache_write_1h")
 NO_MODELS = Unknown("no models", "No use of a model is known: add a source of type ai_tokens to unitcost.yaml.")
+NO_ROUTING = Unknown("nothing named", "No other model is named: see ai.routing in docs/ai-what-if.md.")
 NO_PROVIDER = Unknown("not known", "No model provider says what it was used for: see docs/ai.md.")
 NOTHING = values_as({"NaN": "-"})
 UNKNOWN = values_as({"__unknown__": "not told", "__other__": "all others"})
@@ -39,6 +41,8 @@ def models(settings: Settings) -> list[Row]:
         row(10, (14, _by_model(settings)), (10, _tokens_by_day())),
         row(table_height(6), (24, _every_model(settings))),
         row(4, *((6, panel) for panel in _trust())),
+        section("What if: potential, and how many AI requests a price carries"),
+        row(table_height(6), (9, _opportunities(settings)), (5, _cache(settings)), (10, _left(settings))),
     ]
 
 
@@ -206,3 +210,54 @@ def _trust() -> list[Panel]:
             thresholds=none,
         ),
     ]
+
+
+def _opportunities(settings: Settings) -> Panel:
+    saved = f"A month {settings.sign}"
+    return joined(
+        "What could be saved a month",
+        "By the model that ai.routing names for a feature, and at most by caching the part of the input that"
+        " ai.cacheable_share names, at the period's rate and the price book's prices: potential, not promised.",
+        "target",
+        [Figure(saved, f"{now(c.SAVINGS_OPPORTUNITY, ('target',), window=PERIOD)} > 0", MONEY | wide(95))],
+        shown=[("target", "By")],
+        overrides=[override("By", custom__minWidth=200)],
+        sort_by=saved,
+        unknown=NO_ROUTING,
+    )
+
+
+def _cache(settings: Settings) -> Panel:
+    saved = f"Saved {settings.sign}"
+    return joined(
+        "Saved by the prompt cache",
+        "What was read from the prompt cache in the period, at the difference of the prices, less what writing it"
+        " cost more.",
+        "model",
+        [Figure(saved, now(c.AI_CACHE_SAVED, MODEL, window=PERIOD), MONEY | wide(85))],
+        shown=[("model", "Model")],
+        overrides=[override("Model", mappings=UNKNOWN, custom__minWidth=90)],
+        sort_by=saved,
+        unknown=NO_MODELS,
+    )
+
+
+def _left(settings: Settings) -> Panel:
+    left = now(c.TENANT_AI_UNTIL_LOSS, ("tenant",), tenant=TENANT)
+    mrr = f"MRR {settings.sign}"
+    return by_tenant(
+        "AI requests that a price still carries this month",
+        "Of the chosen customers with AI requests: how many their price carries beside their other cost, and how many"
+        " are left of them; below 0 they lose money. Days: until that comes, at this month's rate.",
+        [
+            Figure(mrr, now(c.TENANT_MRR, ("tenant",), tenant=TENANT), CENTS | wide(90)),
+            Figure("Carried", now(c.TENANT_AI_CARRIED, ("tenant",), tenant=TENANT), COUNT | wide(95)),
+            Figure("Left", left, COUNT | COLOURED_LOSS | wide(95)),
+            Figure("Days", now(c.TENANT_AI_LOSS_IN_DAYS, ("tenant",), tenant=TENANT), COUNT | wide(65)),
+        ],
+        tenants=left,
+        sort_by="Left",
+        descending=False,
+        plan=False,
+        unknown=NO_AI_REQUESTS,
+    )

@@ -1,4 +1,4 @@
--- reads: cost, usage, price, told_day, doubt, pool_scope, and of this run: rate, scope_rule, audit_day, audit_source
+-- reads: cost, usage, price, told_day, doubt, pool_scope, dimension_set, and of this run: rate, scope_rule, audit_day, audit_source
 -- writes: what each source says of the use of models on the days that are looked at: audit_used (units), audit_billed (rows of
 --         a bill), audit_told (of which days a provider's bill, and its report, are known), audit_unmapped (tokens of no known
 --         model or kind)

@@ -48,6 +48,9 @@ budgets:                         # a calendar month; what tenants.csv says of a 
   free:    {dollars: 60}
   default: {share_of_mrr: 0.5}
 dimensions: [feature, environment]
+ai:
+  routing: [{feature: reports, to: openai/gpt-4o-mini, fallback_share: 0.1}]   # what it would save
+  cacheable_share: {assistant: 0.6}
 """
 
 

@@ -11,7 +11,7 @@ from dashboards.style import COMPONENT_COLOURS, GREEN, ORANGE, RED, Settings
 from dashboards.tables import Figure, Reckoned, by_tenant, joined
 from dashboards.words import NO_AI_REQUESTS
 from rules.promql import Match, matches
-from unitcost.days import DAY
+from unitcost.days import DAY, LAST_MONTH
 from unitcost.metrics import catalogue as c
 from unitcost.metrics.metric import Metric
 
@@ -42,7 +42,7 @@ def models(settings: Settings) -> list[Row]:
         row(table_height(6), (24, _every_model(settings))),
         row(4, *((6, panel) for panel in _trust())),
         section("What if: potential, and how many AI requests a price carries"),
-        row(table_height(6), (9, _opportunities(settings)), (5, _cache(settings)), (10, _left(settings))),
+        row(table_height(7), (9, _opportunities(settings)), (5, _cache(settings)), (10, _left(settings))),
     ]
 
 
@@ -213,13 +213,17 @@ def _trust() -> list[Panel]:
 
 
 def _opportunities(settings: Settings) -> Panel:
-    saved = f"A month {settings.sign}"
+    saved, last = f"A month {settings.sign}", f"Last month {settings.sign}"
+
+    def dollars(window: str) -> str:
+        return f"{now(c.SAVINGS_OPPORTUNITY, ('target',), window=window)} > 0"
+
     return joined(
         "What could be saved a month",
         "By the model that ai.routing names for a feature, and at most by caching the part of the input that"
         " ai.cacheable_share names, at the period's rate and the price book's prices: potential, not promised.",
         "target",
-        [Figure(saved, f"{now(c.SAVINGS_OPPORTUNITY, ('target',), window=PERIOD)} > 0", MONEY | wide(95))],
+        [Figure(saved, dollars(PERIOD), MONEY | wide(105)), Figure(last, dollars(LAST_MONTH), MONEY | wide(110))],
         shown=[("target", "By")],
         overrides=[override("By", custom__minWidth=200)],
         sort_by=saved,
@@ -228,15 +232,19 @@ def _opportunities(settings: Settings) -> Panel:
 
 
 def _cache(settings: Settings) -> Panel:
-    saved = f"Saved {settings.sign}"
+    saved, last = f"Saved {settings.sign}", f"Last month {settings.sign}"
+
+    def dollars(window: str) -> str:
+        return now(c.AI_CACHE_SAVED, MODEL, window=window)
+
     return joined(
         "Saved by the prompt cache",
-        "What was read from the prompt cache in the period, at the difference of the prices, less what writing it"
-        " cost more.",
+        "What was read from the prompt cache in the period, at the difference of the prices, less what writing it cost"
+        " more; and the same in last month.",
         "model",
-        [Figure(saved, now(c.AI_CACHE_SAVED, MODEL, window=PERIOD), MONEY | wide(85))],
+        [Figure(saved, dollars(PERIOD), MONEY | wide(95)), Figure(last, dollars(LAST_MONTH), MONEY | wide(110))],
         shown=[("model", "Model")],
-        overrides=[override("Model", mappings=UNKNOWN, custom__minWidth=90)],
+        overrides=[override("Model", mappings=UNKNOWN, custom__minWidth=70)],
         sort_by=saved,
         unknown=NO_MODELS,
     )
@@ -250,7 +258,7 @@ def _left(settings: Settings) -> Panel:
         "Of the chosen customers with AI requests: how many their price carries beside their other cost, and how many"
         " are left of them; below 0 they lose money. Days: until that comes, at this month's rate.",
         [
-            Figure(mrr, now(c.TENANT_MRR, ("tenant",), tenant=TENANT), CENTS | wide(90)),
+            Figure(mrr, f"({now(c.TENANT_MRR, ('tenant',), tenant=TENANT)} and {left})", CENTS | wide(90)),
             Figure("Carried", now(c.TENANT_AI_CARRIED, ("tenant",), tenant=TENANT), COUNT | wide(95)),
             Figure("Left", left, COUNT | COLOURED_LOSS | wide(95)),
             Figure("Days", now(c.TENANT_AI_LOSS_IN_DAYS, ("tenant",), tenant=TENANT), COUNT | wide(65)),

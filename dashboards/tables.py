@@ -87,7 +87,8 @@ def joined(
     labels = list(shown) or [(label, label)]
     queries = ([first] if first else []) + [Query(figure.expr) for figure in figures]
     letters = ascii_uppercase[len(queries) - len(figures) : len(queries)]
-    values = [f"Value #{letter}" for letter in letters]
+    # Grafana tells columns apart by their query only where there are several.
+    values = ["Value"] if len(queries) == 1 else [f"Value #{letter}" for letter in letters]
     names = [name for name, _ in labels]
     wanted = ([] if label in names else [label]) + names
     given = [*wanted, *values]

@@ -11,7 +11,7 @@ from dashboards.style import COMPONENT_COLOURS, GREEN, ORANGE, RED, Settings
 from dashboards.tables import Figure, Reckoned, by_tenant, joined
 from dashboards.words import NO_AI_REQUESTS
 from rules.promql import Match, matches
-from unitcost.days import DAY, LAST_MONTH
+from unitcost.days import DAY
 from unitcost.metrics import catalogue as c
 from unitcost.metrics.metric import Metric
 
@@ -213,17 +213,13 @@ def _trust() -> list[Panel]:
 
 
 def _opportunities(settings: Settings) -> Panel:
-    saved, last = f"A month {settings.sign}", f"Last month {settings.sign}"
-
-    def dollars(window: str) -> str:
-        return f"{now(c.SAVINGS_OPPORTUNITY, ('target',), window=window)} > 0"
-
+    saved = f"A month {settings.sign}"
     return joined(
         "What could be saved a month",
         "By the model that ai.routing names for a feature, and at most by caching the part of the input that"
         " ai.cacheable_share names, at the period's rate and the price book's prices: potential, not promised.",
         "target",
-        [Figure(saved, dollars(PERIOD), MONEY | wide(105)), Figure(last, dollars(LAST_MONTH), MONEY | wide(110))],
+        [Figure(saved, f"{now(c.SAVINGS_OPPORTUNITY, ('target',), window=PERIOD)} > 0", MONEY | wide(105))],
         shown=[("target", "By")],
         overrides=[override("By", custom__minWidth=200)],
         sort_by=saved,
@@ -232,17 +228,13 @@ def _opportunities(settings: Settings) -> Panel:
 
 
 def _cache(settings: Settings) -> Panel:
-    saved, last = f"Saved {settings.sign}", f"Last month {settings.sign}"
-
-    def dollars(window: str) -> str:
-        return now(c.AI_CACHE_SAVED, MODEL, window=window)
-
+    saved = f"Saved {settings.sign}"
     return joined(
         "Saved by the prompt cache",
         "What was read from the prompt cache in the period, at the difference of the prices, less what writing it cost"
-        " more; and the same in last month.",
+        " more.",
         "model",
-        [Figure(saved, dollars(PERIOD), MONEY | wide(95)), Figure(last, dollars(LAST_MONTH), MONEY | wide(110))],
+        [Figure(saved, now(c.AI_CACHE_SAVED, MODEL, window=PERIOD), MONEY | wide(95))],
         shown=[("model", "Model")],
         overrides=[override("Model", mappings=UNKNOWN, custom__minWidth=70)],
         sort_by=saved,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dashboards.cells import CENTS, COLOURED_LOSS, COUNT, MONEY, RATIO, UNSEEN, bar, wide
+from dashboards.cells import CENTS, COLOURED_LOSS, COUNT, MONEY, RATIO, UNSEEN, Cell, bar, wide
 from dashboards.grafana import Row, row, section, table_height
 from dashboards.pages.parts import AI, changes_of, cost_bars, figure
 from dashboards.panels import Panel, Query, Unknown, override, steps, timeseries, values_as
@@ -22,6 +22,8 @@ INPUT = matches("input|cache_read|cache_write|cache_write_1h")
 NO_MODELS = Unknown("no models", "No use of a model is known: add a source of type ai_tokens to unitcost.yaml.")
 NO_ROUTING = Unknown("nothing named", "No other model is named: see ai.routing in docs/ai-what-if.md.")
 NO_PROVIDER = Unknown("not known", "No model provider says what it was used for: see docs/ai.md.")
+SHORT: Cell = COUNT | {"unit": "short", "decimals": 1}
+"""Billions of tokens need no last digit."""
 NOTHING = values_as({"NaN": "-"})
 UNKNOWN = values_as({"__unknown__": "not told", "__other__": "all others"})
 """What a model, feature or direction is called that is not known, and those beyond limits.models."""
@@ -75,9 +77,9 @@ def _tokens_of_customers() -> Panel:
         " was read from the prompt cache.",
         "model",
         [
-            Figure("In", tokens(direction=INPUT), COUNT | wide(115)),
+            Figure("In", tokens(direction=INPUT), SHORT | wide(85)),
             Figure("Read from a cache", tokens(direction="cache_read"), UNSEEN),
-            Figure("Out", tokens(direction="output"), COUNT | wide(105)),
+            Figure("Out", tokens(direction="output"), SHORT | wide(85)),
         ],
         reckoned=[Reckoned("Cached", "Read from a cache", "/", "In", RATIO | wide(70) | {"mappings": NOTHING})],
         order=("Model", "In", "Cached", "Out"),
@@ -250,10 +252,10 @@ def _left(settings: Settings) -> Panel:
         "Of the chosen customers with AI requests: how many their price carries beside their other cost, and how many"
         " are left of them; below 0 they lose money. Days: until that comes, at this month's rate.",
         [
-            Figure(mrr, f"({now(c.TENANT_MRR, ('tenant',), tenant=TENANT)} and {left})", CENTS | wide(90)),
-            Figure("Carried", now(c.TENANT_AI_CARRIED, ("tenant",), tenant=TENANT), COUNT | wide(95)),
-            Figure("Left", left, COUNT | COLOURED_LOSS | wide(95)),
-            Figure("Days", now(c.TENANT_AI_LOSS_IN_DAYS, ("tenant",), tenant=TENANT), COUNT | wide(65)),
+            Figure(mrr, f"({now(c.TENANT_MRR, ('tenant',), tenant=TENANT)} and {left})", CENTS | wide(80)),
+            Figure("Carried", now(c.TENANT_AI_CARRIED, ("tenant",), tenant=TENANT), COUNT | wide(85)),
+            Figure("Left", left, COUNT | COLOURED_LOSS | wide(85)),
+            Figure("Days", now(c.TENANT_AI_LOSS_IN_DAYS, ("tenant",), tenant=TENANT), COUNT | wide(60)),
         ],
         tenants=left,
         sort_by="Left",

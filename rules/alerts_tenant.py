@@ -179,6 +179,9 @@ COUNT = '{{ printf "%.0f" $value }}'
 """The alert's value, a number of requests."""
 
 
+DAY_SECONDS = 86_400
+
+
 def _left(config: Config) -> str:
     """Return the AI requests that are left of those that a price carries, where these are enough to tell of."""
     enough = f"{one(c.TENANT_AI_CARRIED)} >= {config.alerts.ai_loss.minimum_requests}"
@@ -188,16 +191,16 @@ def _left(config: Config) -> str:
 def _ai_near_loss(config: Config) -> Alert:
     settings = config.alerts.ai_loss
     share = f"{one(c.TENANT_AI_UNTIL_LOSS)} / on (tenant) {one(c.TENANT_AI_CARRIED)} <= {number(settings.left)}"
-    soon = f"{one(c.TENANT_AI_LOSS_IN_DAYS)} < {number(settings.days)}"
+    soon = f"{one(c.TENANT_AI_LOSS_IN)} < {number(settings.days * DAY_SECONDS)}"
     lasting = "At this month's rate they last {} days. "
     return Alert(
         "UnitcostAiNearLoss",
-        "a customer has nearly used the AI requests that its price carries",
+        "a customer has nearly used its price's AI requests",
         named(f"({_left(config)}) >= 0 and on (tenant) ({share} or on (tenant) {soon})", c.TENANT_AI_UNTIL_LOSS),
         "warning",
         config.alerts.owners.money,
         f"{NAME} has {COUNT} AI requests left this month before it costs more than it pays.",
-        phrase(this(c.TENANT_AI_LOSS_IN_DAYS), lasting, "tenant", "%.1f")
+        phrase(f"{this(c.TENANT_AI_LOSS_IN)} / {DAY_SECONDS}", lasting, "tenant", "%.1f")
         + phrase(this(c.TENANT_AI_CARRIED), "Its price carries {} of them a month. ", "tenant", "%.0f")
         + "Its page shows what it is used for.",
         PAGE,
@@ -207,7 +210,7 @@ def _ai_near_loss(config: Config) -> Alert:
 def _ai_past_loss(config: Config) -> Alert:
     return Alert(
         "UnitcostAiPastLoss",
-        "a customer has used more AI requests than its price carries",
+        "a customer has used more than its price's AI requests",
         named(f"-1 * (({_left(config)}) < 0)", c.TENANT_AI_UNTIL_LOSS),
         "warning",
         config.alerts.owners.money,

@@ -20,7 +20,7 @@ PROVIDERS = Match("!~", "k8s/.*")
 """Scopes that are accounts of model providers."""
 INPUT = matches("input|cache_read|cache_write|cache_write_1h")
 NO_MODELS = Unknown("no models", "No use of a model is known: add a source of type ai_tokens to unitcost.yaml.")
-NO_ROUTING = Unknown("nothing named", "No other model is named: see ai.routing in docs/ai-what-if.md.")
+NO_ROUTING = Unknown("not known", "Nothing is known to save by: name other models under ai.routing in unitcost.yaml.")
 NO_PROVIDER = Unknown("not known", "No model provider says what it was used for: see docs/ai.md.")
 SHORT: Cell = COUNT | {"unit": "short", "decimals": 1}
 """Billions of tokens need no last digit."""
@@ -255,7 +255,7 @@ def _left(settings: Settings) -> Panel:
             Figure(mrr, f"({now(c.TENANT_MRR, ('tenant',), tenant=TENANT)} and {left})", CENTS | wide(80)),
             Figure("Carried", now(c.TENANT_AI_CARRIED, ("tenant",), tenant=TENANT), COUNT | wide(85)),
             Figure("Left", left, COUNT | COLOURED_LOSS | wide(85)),
-            Figure("Days", now(c.TENANT_AI_LOSS_IN_DAYS, ("tenant",), tenant=TENANT), COUNT | wide(60)),
+            Figure("Days", f"{now(c.TENANT_AI_LOSS_IN, ('tenant',), tenant=TENANT)} / 86400", COUNT | wide(60)),
         ],
         tenants=left,
         sort_by="Left",

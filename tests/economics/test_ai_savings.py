@@ -244,7 +244,7 @@ def test_the_articles_plan_carries_518_requests() -> None:
     assert found["cost_per_ai_request"]["gamma", "mtd"] == pytest.approx(0.027)
     assert found["tenant_ai_requests_carried"] == {("gamma",): 518}
     assert found["tenant_ai_requests_until_loss"] == {("gamma",): 518 - 220}
-    assert found["tenant_ai_loss_in_days"] == {}, "298 at 10 a day come after the month's end"
+    assert found["tenant_ai_loss_in_seconds"] == {}, "298 at 10 a day come after the month's end"
 
 
 CARRIED = [
@@ -273,7 +273,9 @@ def test_a_whole_number_of_requests_fits_into_a_price(price: str, base: str, eac
 def test_the_days_until_a_tenant_loses_money_are_of_this_month(requests: int, left: int, in_days: float | None) -> None:
     found = starter({"gamma": requests}).gauges(plans=STARTER)
     assert found["tenant_ai_requests_until_loss"]["gamma",] == left
-    assert found["tenant_ai_loss_in_days"].get(("gamma",)) == (None if in_days is None else pytest.approx(in_days))
+    assert found["tenant_ai_loss_in_seconds"].get(("gamma",)) == (
+        None if in_days is None else pytest.approx(in_days * 86400)
+    )
 
 
 def test_who_asked_nothing_yet_is_measured_by_the_plan() -> None:
@@ -290,7 +292,7 @@ def test_mrr_comes_before_the_plans_price() -> None:
 
 
 def test_without_a_price_or_requests_or_a_price_of_the_model_nothing_is_told() -> None:
-    names = ("tenant_ai_requests_carried", "tenant_ai_requests_until_loss", "tenant_ai_loss_in_days")
+    names = ("tenant_ai_requests_carried", "tenant_ai_requests_until_loss", "tenant_ai_loss_in_seconds")
     assert [starter({"gamma": 10}).gauges()[name] for name in names] == [{}, {}, {}]
     assert [starter({"gamma": 0}).gauges(plans=STARTER)[name] for name in names] == [{}, {}, {}]
     unpriced = starter({"gamma": 10})

@@ -225,7 +225,11 @@ def seen(demo: Demo) -> Seen:
 
 NO_REVENUE = {
     "unitcost-tenant": {"Margin", "Margin, over 30 days up to each day"},
-    "unitcost-ai": {"Margin", "Margin, with and without AI"},
+    "unitcost-ai": {
+        "Margin",
+        "Margin, with and without AI",
+        "AI requests that a price still carries this month",
+    },
 }
 """Page → panels that a customer without revenue leaves empty: there is no ratio of nothing."""
 

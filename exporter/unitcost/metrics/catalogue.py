@@ -349,12 +349,13 @@ TENANT_AI_UNTIL_LOSS = Served(
     ("tenant",),
     filled=Select("SELECT tenant, until_loss FROM break_even", needs=(COSTS, AI_REQUESTS), window=NO_WINDOW),
 )
-TENANT_AI_LOSS_IN_DAYS = Served(
-    "tenant_ai_loss_in_days",
-    "Days until a tenant has used all AI requests that its price carries, at this month's rate; 0 where it has. Absent"
-    " where that does not come this month, and on its first day.",
+TENANT_AI_LOSS_IN = Served(
+    "tenant_ai_loss_in_seconds",
+    "Seconds until a tenant has used all AI requests that its price carries, at this month's rate; 0 where it has."
+    " Absent where that does not come this month, and on its first day.",
     ("tenant",),
-    filled=Select("SELECT tenant, loss_in_days FROM break_even", needs=(COSTS, AI_REQUESTS), window=NO_WINDOW),
+    unit="seconds",
+    filled=Select("SELECT tenant, 86400 * loss_in_days FROM break_even", needs=(COSTS, AI_REQUESTS), window=NO_WINDOW),
 )
 UNPRICED_TOKENS = Served(
     "unitcost_unpriced_tokens",

@@ -96,6 +96,14 @@ def test_without_a_price_there_is_no_figure_and_it_says_why(model: str, to: str,
     assert made.gauges(ai=Ai(routing=()))["savings_opportunity_dollars"] == {}
 
 
+def test_a_model_of_ones_own_has_no_price_that_another_could_be_below() -> None:
+    made = ai_company(RULES)
+    used = tokens("acme", "input", "3", "gpt-4o", feature="tagging", scope="self-hosted/")
+    made.put("counters", [YESTERDAY], usage=[used])
+    [found] = routing(made, {"feature": "tagging", "to": "mini"})
+    assert found[3:] == (None, None, None, "gpt-4o has no price of input")
+
+
 def test_a_dearer_model_is_no_opportunity_and_its_figure_says_so() -> None:
     made = ai_company(RULES)
     made.put("counters", [YESTERDAY], usage=[tokens("acme", "input", "2", "mini", feature="tagging")])

@@ -33,7 +33,7 @@ class PriceRow(NamedTuple):
     rule: str | None = None
 
 
-Pricing = Callable[[str, str, Sequence[str], date, date], list[PriceRow]]
+Pricing = Callable[[str, str, Sequence[str], date, date], Sequence[PriceRow]]
 """Gives the rows of an item of a scope, for "" and each of some units, as they hold from a first day to a last one:
 without a gap, from date.min to date.max."""
 

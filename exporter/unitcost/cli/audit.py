@@ -11,20 +11,20 @@ from decimal import Decimal
 from pathlib import Path
 from typing import TextIO
 
+from unitcost.cli.summed import summed
+from unitcost.cli.table import aligned
 from unitcost.config.directory import Directory
 from unitcost.config.model import Config
 from unitcost.days import Window
 from unitcost.days import window as window_of
-from unitcost.economics.audit_ai import Account, Audit, Role, Row, Terms, audit, summed
+from unitcost.economics.audit_ai import Account, Audit, Role, Row, Terms, audit, summed_causes
 from unitcost.economics.audit_causes import TWO_NAMES, Cause
 from unitcost.errors import LedgerError
 from unitcost.figures import count, cut, in_full, money, plain
-from unitcost.ledger.access import OF_A_COPY, access
 from unitcost.redaction import say, visible
-from unitcost.run.fetch import Fetcher
 from unitcost.run.pricing import batch_shares
-from unitcost.run.publish import sum_up
 from unitcost.sources.ai.names import provider_of
+from unitcost.sources.ai.units import TOKEN_UNITS
 
 FORMATS = ("table", "json")
 ROLES: dict[str, Role] = {"tokens": "counted", "bill": "bill"}
@@ -48,33 +48,22 @@ def audit_ai(
     provider: whose accounts, as anybody spells it; "" for all. Asks the sources first; when a running exporter holds
     the ledger, a copy of it is read instead.
     """
-    with access(state_dir) as (ledger, ours):
-        fetcher = Fetcher(config, directory, ledger, clock)
-        if ours:
-            fetcher.fetch()
-        now = clock()
-        span = window_of(window, now)
-        with ledger.alone():
-            sum_up(ledger, fetcher.configured, now)
-            setup = fetcher.configured.setup
-            found = audit(
-                ledger,
-                span.days(),
-                Terms(roles(config), setup.terms.token_units, batch_shares(config.ai.prices)),
-            )
-    remarks = fetcher.said() if ours else [OF_A_COPY]
+    with summed(config, directory, clock, state_dir) as given:
+        span = window_of(window, given.now)
+        terms = Terms(roles(config), TOKEN_UNITS, batch_shares(config.ai.prices))
+        found = audit(given.ledger, span.days(), terms)
     whose = provider_of(provider)
     accounts = [one for one in found.accounts if not provider or one.scope.partition("/")[0] == whose]
     if not accounts:
         of = f" of {provider}" if provider else ""
-        raise LedgerError("\n".join([f"no source knows any use of models{of} in the window {window}", *remarks]))
+        raise LedgerError("\n".join([f"no source knows any use of models{of} in the window {window}", *given.remarks]))
     found = replace(found, accounts=accounts, causes=() if provider else found.causes)
     code, compared = config.currency.code, config.compared()
     lines = [_json(code, compared, span, found)] if form == "json" else table(code, compared, span, found)
     to.writelines(f"{line}\n" for line in lines)
-    for remark in remarks:
+    for remark in given.remarks:
         say(sys.stderr, remark)
-    return not ours or fetcher.fine
+    return given.fine
 
 
 def roles(config: Config) -> list[tuple[str, Role]]:
@@ -175,7 +164,7 @@ def _models(account: Account, code: str) -> Iterable[str]:
 
 
 def _why(row: Row) -> str:
-    return "; ".join(" ".join(filter(None, (cause.kind, _amount(cause)))) for cause in summed([row]))
+    return "; ".join(" ".join(filter(None, (cause.kind, _amount(cause)))) for cause in summed_causes([row]))
 
 
 def _amount(cause: Cause) -> str:
@@ -185,15 +174,8 @@ def _amount(cause: Cause) -> str:
 
 
 def _aligned(rows: Sequence[tuple[str, ...]], texts: int, *, last_text: bool = False) -> Iterable[str]:
-    """Yield rows in columns, the first `texts` of them to the left. Characters are those of every terminal."""
-    rows = [tuple(map(plain, row)) for row in rows]
-    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-    for row in rows:
-        cells = [
-            cell.ljust(width) if n < texts or (last_text and n == len(row) - 1) else cell.rjust(width)
-            for n, (cell, width) in enumerate(zip(row, widths, strict=True))
-        ]
-        yield "  ".join(cells).rstrip()
+    """Return rows in columns. Characters are those of every terminal."""
+    return aligned([tuple(map(plain, row)) for row in rows], texts, ruled=(), last_text=last_text)
 
 
 def _money(amount: Decimal | None) -> str:

@@ -111,7 +111,7 @@ def audit(ledger: Ledger, days: Sequence[date], terms: Terms) -> Audit:
             rows[scope] += found
         nowhere = [row for day, tokens in loose.items() for row in _place(rows, day, tokens)]
         accounts = [_account(scope, rows[scope]) for scope in sorted(rows)]
-        every = summed([row for one in accounts for row in one.rows] + nowhere)
+        every = summed_causes([row for one in accounts for row in one.rows] + nowhere)
         return Audit(accounts, every, [Unmapped(*of, tokens) for of, tokens in sorted(labels.items())])
 
 
@@ -224,7 +224,7 @@ def _missed(row: Row) -> Decimal:
 
 
 def _account(scope: str, rows: Sequence[Row]) -> Account:
-    causes = summed(rows)
+    causes = summed_causes(rows)
     reported = [row.found.reported for row in rows if row.found.reported is not None]
     billed = [row.found.billed for row in rows if row.found.billed is not None]
     tokens: dict[str, Decimal] = defaultdict(Decimal)
@@ -245,7 +245,7 @@ def _account(scope: str, rows: Sequence[Row]) -> Account:
     )
 
 
-def summed(rows: Iterable[Row]) -> list[Cause]:
+def summed_causes(rows: Iterable[Row]) -> list[Cause]:
     """Return the causes of rows with their sums, in the order of CAUSES. What comes to nothing is left out."""
     with localcontext(prec=DIGITS):
         found: dict[str, list[Cause]] = {}

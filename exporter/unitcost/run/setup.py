@@ -13,7 +13,7 @@ from unitcost.ledger.derive import Model
 from unitcost.names import Names
 from unitcost.run.pricing import pricing
 from unitcost.sources.ai.settings import Ai
-from unitcost.sources.ai.units import UNITS, measure_of
+from unitcost.sources.ai.units import TOKEN_UNITS
 
 
 @dataclass(frozen=True)
@@ -83,7 +83,7 @@ def terms(config: Config, directory: Directory) -> Terms:
         tenants=config.limits.tenants,
         currency=config.currency.code,
         models=config.limits.models,
-        token_units=[unit for unit in UNITS if measure_of(unit) == "ai_tokens"],
+        token_units=TOKEN_UNITS,
         directory=[(t.id, t.name, t.plan or None, t.status, t.budget_dollars) for t in directory.tenants],
         targets=[(name, plan.target_margin, plan.price) for name, plan in config.plans.items()],
         budgets=[(name, budget.dollars, budget.share_of_mrr) for name, budget in config.budgets.items()],

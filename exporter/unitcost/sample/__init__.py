@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from pathlib import Path
 
-from unitcost.sample.ai import write_tokens
+from unitcost.sample.ai import of_month, write_tokens
 from unitcost.sample.bill import write_bill
 from unitcost.sample.cluster import write_cluster
 from unitcost.sample.company import direct_costs, month_of_costs
@@ -67,10 +67,11 @@ def write(folder: Path, now: datetime) -> Path:
     months = [month_of_costs(month, clock, everyone, direct) for month in clock.months]
     folder.mkdir(parents=True, exist_ok=True)
     write_cluster(folder / "opencost", clock, months, everyone)
-    write_bill(folder / "focus", clock, months, everyone)
+    uses = [of_month(month) for month in months]
+    write_bill(folder / "focus", clock, months, uses, everyone)
     write_directory(folder / "tenants.csv", everyone)
     write_mrr(folder / "mrr.csv", clock, everyone)
-    write_tokens(folder / "tokens.csv", clock, months)
+    write_tokens(folder / "tokens.csv", clock, months, uses)
     write_usage(folder / "usage.csv", clock, months, everyone)
     config = folder / "unitcost.yaml"
     history = (clock.today - clock.months[0].first).days

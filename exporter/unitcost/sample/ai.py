@@ -30,11 +30,13 @@ TOKENS = {
 
 Cell = tuple[str, str, str]
 """Customer, feature and model."""
+Uses = dict[Cell, list[int]]
+"""What a month's use of models costs on each day, in units of 1e-8 dollars."""
 
 
-def of_month(month: MonthOfCosts) -> dict[Cell, list[int]]:
-    """Return what each customer's use of a model costs on each day, in units of 1e-8 dollars."""
-    found: dict[Cell, list[int]] = {}
+def of_month(month: MonthOfCosts) -> Uses:
+    """Return what each customer's use of a model costs on each day."""
+    found: Uses = {}
     uses = [
         (tenant, FEATURES[number % len(FEATURES)], days)
         for number, (tenant, days) in enumerate(month.direct["ai"].items())
@@ -48,25 +50,24 @@ def of_month(month: MonthOfCosts) -> dict[Cell, list[int]]:
     return found
 
 
-def by_model(month: MonthOfCosts) -> dict[str, list[int]]:
-    """Return what each model costs on each day, in the same units."""
+def by_model(uses: Uses) -> dict[str, list[int]]:
+    """Return what each model costs on each day of a month, in the same units."""
     sums: dict[str, list[int]] = {}
-    for (_, _, model), days in of_month(month).items():
+    for (_, _, model), days in uses.items():
         sums[model] = [sum(pair) for pair in zip(sums.get(model, [0] * len(days)), days, strict=True)]
     return sums
 
 
-def write_tokens(path: Path, clock: Clock, months: list[MonthOfCosts]) -> None:
+def write_tokens(path: Path, clock: Clock, months: list[MonthOfCosts], uses: list[Uses]) -> None:
     """Write the tokens of every day, customer, feature, model and direction; today's are those until now."""
     with path.open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(("day", "tenant", "feature", "model", "direction", "quantity"))
-        writer.writerows(_rows(clock, months))
+        writer.writerows(_rows(clock, months, uses))
 
 
-def _rows(clock: Clock, months: list[MonthOfCosts]) -> Iterator[tuple[object, ...]]:
-    for month in months:
-        cells = of_month(month)
+def _rows(clock: Clock, months: list[MonthOfCosts], uses: list[Uses]) -> Iterator[tuple[object, ...]]:
+    for month, cells in zip(months, uses, strict=True):
         for place, day in enumerate(month.month.days):
             seconds, written = clock.elapsed(day), day.isoformat()
             if not seconds:

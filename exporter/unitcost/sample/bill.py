@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import date, timedelta
 from pathlib import Path
 
-from unitcost.sample.ai import by_model
+from unitcost.sample.ai import Uses, by_model
 from unitcost.sample.cluster import BILL_PERCENT, CLUSTER, volumes
 from unitcost.sample.company import UNIT, MonthOfCosts
 from unitcost.sample.customers import Customer, apportion
@@ -53,14 +53,16 @@ class Line:
     days: list[int]
 
 
-def write_bill(folder: Path, clock: Clock, months: list[MonthOfCosts], everyone: list[Customer]) -> None:
+def write_bill(
+    folder: Path, clock: Clock, months: list[MonthOfCosts], uses: list[Uses], everyone: list[Customer]
+) -> None:
     """Write folder/BILLING_PERIOD=YYYY-MM/bill-00001.csv.gz for every month that has rows.
 
     Rows come late: the newest are of yesterday, so that the cluster's cost of today is OpenCost's estimate, and that
     of AI what the tokens are worth.
     """
-    for month in months:
-        rows = list(_rows(month, clock, everyone))
+    for month, used in zip(months, uses, strict=True):
+        rows = list(_rows(month, used, clock, everyone))
         if not rows:
             continue
         period = folder / f"BILLING_PERIOD={month.month.first:%Y-%m}"
@@ -74,11 +76,11 @@ def write_bill(folder: Path, clock: Clock, months: list[MonthOfCosts], everyone:
         (period / "bill-00001.csv.gz").write_bytes(packed)
 
 
-def _rows(month: MonthOfCosts, clock: Clock, everyone: list[Customer]) -> Iterator[tuple[str, ...]]:
+def _rows(month: MonthOfCosts, used: Uses, clock: Clock, everyone: list[Customer]) -> Iterator[tuple[str, ...]]:
     """Yield the rows in the order of COLUMNS, day by day."""
     days = month.month.days
     period = _stamp(days[-1] + timedelta(1)), _stamp(days[0])
-    lines = [(line, json.dumps(line.tags, separators=(",", ":"))) for line in _lines(month, everyone)]
+    lines = [(line, json.dumps(line.tags, separators=(",", ":"))) for line in _lines(month, used, everyone)]
     for place, day in enumerate(days):
         start, end = _stamp(day), _stamp(day + timedelta(1))
         if clock.elapsed(day) < DAY_SECONDS:
@@ -97,7 +99,7 @@ def _rows(month: MonthOfCosts, clock: Clock, everyone: list[Customer]) -> Iterat
             )  # fmt: skip
 
 
-def _lines(month: MonthOfCosts, everyone: list[Customer]) -> Iterator[Line]:
+def _lines(month: MonthOfCosts, used: Uses, everyone: list[Customer]) -> Iterator[Line]:
     production = {"environment": "production"}
     cluster = {"aws:eks:cluster-name": CLUSTER, **production}
     disks = volumes(month, everyone)
@@ -112,7 +114,7 @@ def _lines(month: MonthOfCosts, everyone: list[Customer]) -> Iterator[Line]:
             for tenant, days in by_tenant.items():
                 tags = {"tenant": tenant, "feature": FEATURES[service], **production}
                 yield Line(service, f"{tenant}-{service}", tags, days)
-    for model, days in by_model(month).items():
+    for model, days in by_model(used).items():
         yield Line("ai", model, production, days)
 
 

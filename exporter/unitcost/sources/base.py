@@ -79,6 +79,11 @@ class Context:
     names: Callable[[], Names] = Names
     waiting: Waiting = field(default_factory=Waiting)
 
+    @property
+    def tenant_labels(self) -> tuple[str, ...]:
+        """Return tenant_keys as labels of Prometheus, with _ for what a label's name cannot hold."""
+        return tuple(re.sub(r"[^a-zA-Z0-9_]", "_", key) for key in self.tenant_keys)
+
 
 class Section(BaseModel):
     """A part of unitcost.yaml; unknown keys are mistakes."""

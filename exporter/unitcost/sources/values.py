@@ -75,6 +75,14 @@ def tenant(text: str) -> str:
     return spelt
 
 
+def tenant_or_nobody(text: str) -> str | None:
+    """Return a tenant as tenant() does; None where it is empty or a reserved name, which are nobody's."""
+    try:
+        return tenant(text)
+    except ValueError:
+        return None
+
+
 @lru_cache(maxsize=1024)
 def measure(text: str) -> str:
     """Return the name of a measure."""

@@ -80,7 +80,4 @@ class Attribution:
         if named in self._tenants:
             return self._tenants[named]
         found = self._pattern.fullmatch(named) if self._pattern is not None else None
-        try:
-            return values.tenant(found[GROUP] or "") if found is not None else None
-        except ValueError:  # empty, or a name that unitcost invents
-            return None
+        return values.tenant_or_nobody(found[GROUP] or "") if found is not None else None

@@ -16,28 +16,23 @@ from pydantic import Field
 
 from unitcost.facts import COST, USAGE, Asked, Batch, Note, Problem, Usage
 from unitcost.sources import values
-from unitcost.sources.ai.names import provider_of
-from unitcost.sources.ai.tokens import Account, tenant_of
-from unitcost.sources.ai.units import UNITS, measure_of
-from unitcost.sources.base import Context, FilePath, Settings, SourceKind
+from unitcost.sources.ai.metered import Metered, MeteredSettings
+from unitcost.sources.ai.units import UNITS
+from unitcost.sources.base import Context, FilePath, SourceKind
 from unitcost.sources.csv_file import Mistakes, Table
 from unitcost.sources.usage.csv_days import changed_days
 
 NEEDED, MORE = ("day", "model", "direction", "quantity"), ("tenant", "provider", "feature")
 
 
-class CsvTokensSettings(Settings):
-    """columns: our names → the file's, where they differ. provider, accounts: as of ai_tokens."""
+class CsvTokensSettings(MeteredSettings):
+    """columns: our names → the file's, where they differ."""
 
     type: Literal["csv_tokens"] = "csv_tokens"
     path: FilePath
     columns: dict[Literal["day", "model", "direction", "quantity", "tenant", "provider", "feature"], str] = Field(
         default_factory=dict
     )
-    provider: str | None = Field(default=None, min_length=1)
-    providers: tuple[str, ...] = ()
-    accounts: Mapping[str, Account] = {}
-    billed_by: tuple[str, ...] | None = None
 
     def identity(self, context: Context) -> list[object]:  # noqa: ARG002 - as all settings
         """Which bill there is, is no matter of the file's."""
@@ -52,8 +47,7 @@ class CsvTokens:
     def __init__(self, name: str, settings: CsvTokensSettings, context: Context) -> None:  # noqa: ARG002 - as all sources
         self.name = name
         self._settings = settings
-        self._providers = {provider_of(one) for one in settings.providers}
-        self._accounts = {provider_of(provider): account for provider, account in settings.accounts.items()}
+        self._metered = Metered(settings)
 
     def batches(self, asked: Asked) -> Iterator[Batch | Problem | Note]:
         """Yield each UTC day of the history whose lines changed, newest first.
@@ -78,24 +72,14 @@ class CsvTokens:
             if day is None or model is None or unit is None or quantity is None:
                 continue
             tenant, spelt, feature = (sys.intern(cells.get(name, "").strip()) for name in MORE)
-            provider = provider_of(spelt or self._settings.provider or "")
+            provider = self._metered.provider(spelt)
             first = lines.setdefault((day, tenant, provider, model, feature, unit), number)
             if first != number:
                 mistakes.add(number, f"says the same as line {first}: day, tenant, model, feature and direction")
-            if self._providers and provider not in self._providers:
-                continue
-            by_day[day].append(
-                Usage(
-                    day,
-                    tenant_of(tenant),
-                    measure_of(unit),
-                    quantity,
-                    sys.intern(model),
-                    {"feature": feature} if feature else {},
-                    unit,
-                    f"{provider}/{self._accounts.get(provider, '')}",
+            if self._metered.reads(provider):
+                by_day[day].append(
+                    self._metered.usage(day, tenant, provider, sys.intern(model), feature, unit, quantity)
                 )
-            )
         mistakes.refuse()
         return by_day
 

@@ -23,26 +23,22 @@ from pydantic import Field, field_validator, model_validator
 
 from unitcost.errors import SourceError
 from unitcost.facts import COST, USAGE, Asked, Batch, Note, Problem, Usage
-from unitcost.sources import values
 from unitcost.sources.ai.counters import Counted, Preset, Sample, count, presets
 from unitcost.sources.ai.growth import Growth
-from unitcost.sources.ai.names import provider_of
-from unitcost.sources.ai.units import OWN, measure_of
+from unitcost.sources.ai.metered import Metered, MeteredSettings
+from unitcost.sources.ai.units import OWN
 from unitcost.sources.base import Context, HttpSettings, SourceKind
 from unitcost.sources.http import Client
 from unitcost.sources.usage.by_day import Day, Window, each_day
 
 Label = Annotated[str, Field(pattern=r"^[a-zA-Z_][a-zA-Z0-9_]*$")]
-Account = Annotated[str, Field(max_length=100, pattern=r"^[^/]*$")]
 
 
-class TokenSettings(HttpSettings):
+class TokenSettings(HttpSettings, MeteredSettings):
     """preset: how the counters are called and what they mean. labels: what is in other labels than the preset says.
 
-    selector: PromQL matchers that tell these series from others ('job="gateway"'). provider: whose models these are
-    where no label says it; providers: that only these are read, where another source reads the rest. accounts: provider
-    → the account that is billed for it, as of the source that reads the bill. input_includes_cache: whether the input
-    counters hold cached input as well. first_samples: whether a new series' first value counts. compare_only:
+    selector: PromQL matchers that tell these series from others ('job="gateway"'). input_includes_cache: whether the
+    input counters hold cached input as well. first_samples: whether a new series' first value counts. compare_only:
     whether nothing of it counts, as another source counts the same; `unitcost audit ai` shows both. url, headers: as of
     a `prometheus` source.
     """
@@ -51,13 +47,9 @@ class TokenSettings(HttpSettings):
     preset: str
     selector: str = ""
     labels: Mapping[Literal["tenant", "feature", "model", "provider", "direction"], Label] = {}
-    provider: str | None = Field(default=None, min_length=1)
-    providers: tuple[str, ...] = ()
-    accounts: Mapping[str, Account] = {}
     input_includes_cache: bool | None = None
     first_samples: bool = False
     compare_only: bool = False
-    billed_by: tuple[str, ...] | None = None
 
     @field_validator("preset")
     @classmethod
@@ -86,7 +78,7 @@ class TokenSettings(HttpSettings):
 
     def meaning(self, context: Context) -> Preset:
         """Return the preset as these settings have it."""
-        preset = presets()[self.preset].of_tenants([re.sub(r"[^a-zA-Z0-9_]", "_", key) for key in context.tenant_keys])
+        preset = presets()[self.preset].of_tenants(context.tenant_labels)
         changed: dict[str, object] = {name: (label,) for name, label in self.labels.items() if name != "direction"}
         counters = preset.counters
         if (direction := self.labels.get("direction")) is not None:
@@ -114,8 +106,7 @@ class Tokens:
         self._growth = Growth(
             client or Client(settings, waiting=context.waiting), settings.selector, first_samples=settings.first_samples
         )
-        self._providers = {provider_of(one) for one in settings.providers}
-        self._accounts = {provider_of(provider): account for provider, account in settings.accounts.items()}
+        self._metered = Metered(settings)
 
     def batches(self, asked: Asked) -> Iterator[Batch | Problem | Note]:
         """Yield today and the last restate_days, and each older day that is not stored, newest first.
@@ -159,25 +150,12 @@ class Tokens:
         usage = []
         unmapped = dict(counted.unmapped)
         for cell, units in counted.tokens.items():
-            provider = OWN if self._preset.own else provider_of(cell.provider or self._settings.provider or "")
-            if self._providers and provider not in self._providers:
-                if not provider:
-                    unmapped["", "no provider"] = unmapped.get(("", "no provider"), Decimal(0)) + sum(units.values())
-                continue
-            usage += [
-                Usage(
-                    window.day,
-                    tenant_of(cell.tenant),
-                    measure_of(unit),
-                    quantity,
-                    cell.model,
-                    {"feature": cell.feature} if cell.feature else {},
-                    unit,
-                    f"{provider}/{self._accounts.get(provider, '')}",
-                )
-                for unit, quantity in units.items()
-                if quantity
-            ]
+            provider = OWN if self._preset.own else self._metered.provider(cell.provider)
+            if self._metered.reads(provider):
+                whose = window.day, cell.tenant, provider, cell.model, cell.feature
+                usage += [self._metered.usage(*whose, unit, quantity) for unit, quantity in units.items() if quantity]
+            elif not provider:
+                unmapped["", "no provider"] = unmapped.get(("", "no provider"), Decimal(0)) + sum(units.values())
         usage += [
             Usage(window.day, None, UNMAPPED, quantity, f"{metric} {why}".strip())
             for (metric, why), quantity in unmapped.items()
@@ -187,11 +165,3 @@ class Tokens:
 
 UNMAPPED = "ai_unmapped"
 """The measure of what is counted and not known: of which kind it is, or of which model."""
-
-
-def tenant_of(spelt: str) -> str | None:
-    """Return a tenant as a label or a column spells it; None for nobody."""
-    try:
-        return values.tenant(spelt)
-    except ValueError:  # empty or a reserved name: nobody's
-        return None

@@ -40,5 +40,8 @@ def measure_of(unit: str) -> str:
     return "ai_tokens" if any(key.endswith("_mtok") for key in UNITS[unit].keys) else f"ai_{unit}"
 
 
+TOKEN_UNITS = tuple(unit for unit in UNITS if measure_of(unit) == "ai_tokens")
+"""What is counted in tokens."""
+
 OWN = "self-hosted"
 """The provider of models that one serves oneself: their machines cost, and their tokens nothing."""

@@ -88,8 +88,7 @@ class Prometheus:
     def __init__(self, name: str, settings: PrometheusSettings, context: Context, client: Client | None = None) -> None:
         self.name = name
         self._measures = settings.measures
-        keys = [re.sub(r"[^a-zA-Z0-9_]", "_", key) for key in context.tenant_keys]
-        self._labels = (settings.tenant_label,) if settings.tenant_label else tuple(keys)
+        self._labels = (settings.tenant_label,) if settings.tenant_label else context.tenant_labels
         self._client = client or Client(settings, waiting=context.waiting)
 
     def batches(self, asked: Asked) -> Iterator[Batch | Problem | Note]:

@@ -175,11 +175,8 @@ def text_of(given: Mapping[str, Any], label: str, where: str) -> str:
 
 def _tenant(given: Mapping[str, Any], labels: Sequence[str], where: str) -> str | None:
     for label in labels:
-        spelt = text_of(given, label, where)
-        try:
-            return values.tenant(spelt)
-        except ValueError:  # empty or a reserved name: nobody's
-            continue
+        if (tenant := values.tenant_or_nobody(text_of(given, label, where))) is not None:
+            return tenant
     return None
 
 

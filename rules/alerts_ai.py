@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from rules.expressions import number, one
+from rules.expressions import OF_PROVIDERS, number, one
 from rules.model import Alert
-from rules.promql import Match, over
+from rules.promql import over
 from rules.text import PERCENT, phrase, words
 from unitcost.config.model import Config
-from unitcost.facts import K8S
 from unitcost.metrics import catalogue as c
+from unitcost.metrics import catalogue_ai as ai
 
 PAGE = "unitcost-ai"
-OF_PROVIDERS = Match("!~", f"{K8S}.*")
-"""Scopes that are accounts of model providers."""
 
 
 def alerts(config: Config) -> tuple[Alert, ...]:
@@ -22,7 +20,7 @@ def alerts(config: Config) -> tuple[Alert, ...]:
 
 def _coverage(config: Config) -> Alert:
     settings = config.alerts.ai
-    coverage = one(c.AI_COVERAGE, window=settings.window)
+    coverage = one(ai.AI_COVERAGE, window=settings.window)
     return Alert(
         "UnitcostAiCoverageLow",
         "token counters see too little of what a provider reports",
@@ -38,7 +36,7 @@ def _coverage(config: Config) -> Alert:
 
 def _price(config: Config) -> Alert:
     settings = config.alerts.ai
-    reported = one(c.AI_PRICE, window=settings.window)
+    reported = one(ai.AI_PRICE, window=settings.window)
     billed = over("max", ("scope",), one(c.RECONCILIATION, scope=OF_PROVIDERS, window=settings.window))
     ratio = f"({reported} or {billed})"
     return Alert(
@@ -58,8 +56,8 @@ def _price(config: Config) -> Alert:
 
 def _unpriced(config: Config) -> Alert:
     settings = config.alerts.ai
-    unpriced = over("sum", ("model",), one(c.UNPRICED_TOKENS, window=settings.window))
-    unmapped = over("sum", (), one(c.UNMAPPED_TOKENS, window=settings.window))
+    unpriced = over("sum", ("model",), one(ai.UNPRICED_TOKENS, window=settings.window))
+    unmapped = over("sum", (), one(ai.UNMAPPED_TOKENS, window=settings.window))
     return Alert(
         "UnitcostAiTokensUnpriced",
         "tokens of a model have no price",

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from rules.expressions import days, number, one
+from rules.expressions import OF_CLUSTERS, days, number, one
 from rules.model import Alert
-from rules.promql import Match, matches, over, select
+from rules.promql import Match, over, select
 from rules.text import PERCENT, VALUE, amount, listed, percent, this, words
 from unitcost.config.model import Config
-from unitcost.facts import K8S
 from unitcost.metrics import catalogue as c
 from unitcost.metrics import recorded as r
 from unitcost.metrics.metric import Metric
 
-CLUSTERS = matches(f"{K8S}.*")
 ECONOMICS, AI, EFFICIENCY, DATA = "unitcost-economics", "unitcost-ai", "unitcost-efficiency", "unitcost-data"
 
 
@@ -134,7 +132,7 @@ def _unallocated(config: Config) -> Alert:
 
 def _reconciliation(config: Config) -> Alert:
     settings, window = config.alerts.reconciliation, config.alerts.reconciliation.window
-    ratio = one(c.RECONCILIATION, scope=CLUSTERS, window=window)
+    ratio = one(c.RECONCILIATION, scope=OF_CLUSTERS, window=window)
     return Alert(
         "UnitcostReconciliationOff",
         "the bill and OpenCost do not fit",

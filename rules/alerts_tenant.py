@@ -11,6 +11,7 @@ from unitcost.config.model import Config
 from unitcost.days import LAST_MONTH, MTD
 from unitcost.facts import OTHER
 from unitcost.metrics import catalogue as c
+from unitcost.metrics import catalogue_ai as ai
 
 PAGE = "unitcost-tenant?var-tenant={{ $labels.tenant | urlquery }}"
 REST = other_than(OTHER)
@@ -184,24 +185,24 @@ DAY_SECONDS = 86_400
 
 def _left(config: Config) -> str:
     """Return the AI requests that are left of those that a price carries, where these are enough to tell of."""
-    enough = f"{one(c.TENANT_AI_CARRIED)} >= {config.alerts.ai_loss.minimum_requests}"
-    return f"{one(c.TENANT_AI_UNTIL_LOSS, tenant=REST)} and on (tenant) {enough}"
+    enough = f"{one(ai.TENANT_AI_CARRIED)} >= {config.alerts.ai_loss.minimum_requests}"
+    return f"{one(ai.TENANT_AI_UNTIL_LOSS, tenant=REST)} and on (tenant) {enough}"
 
 
 def _ai_near_loss(config: Config) -> Alert:
     settings = config.alerts.ai_loss
-    share = f"{one(c.TENANT_AI_UNTIL_LOSS)} / on (tenant) {one(c.TENANT_AI_CARRIED)} <= {number(settings.left)}"
-    soon = f"{one(c.TENANT_AI_LOSS_IN)} < {number(settings.days * DAY_SECONDS)}"
+    share = f"{one(ai.TENANT_AI_UNTIL_LOSS)} / on (tenant) {one(ai.TENANT_AI_CARRIED)} <= {number(settings.left)}"
+    soon = f"{one(ai.TENANT_AI_LOSS_IN)} < {number(settings.days * DAY_SECONDS)}"
     lasting = "At this month's rate they last {} days. "
     return Alert(
         "UnitcostAiNearLoss",
         "a customer has nearly used its price's AI requests",
-        named(f"({_left(config)}) >= 0 and on (tenant) ({share} or on (tenant) {soon})", c.TENANT_AI_UNTIL_LOSS),
+        named(f"({_left(config)}) >= 0 and on (tenant) ({share} or on (tenant) {soon})", ai.TENANT_AI_UNTIL_LOSS),
         "warning",
         config.alerts.owners.money,
         f"{NAME} has {COUNT} AI requests left this month before it costs more than it pays.",
-        phrase(f"{this(c.TENANT_AI_LOSS_IN)} / {DAY_SECONDS}", lasting, "tenant", "%.1f")
-        + phrase(this(c.TENANT_AI_CARRIED), "Its price carries {} of them a month. ", "tenant", "%.0f")
+        phrase(f"{this(ai.TENANT_AI_LOSS_IN)} / {DAY_SECONDS}", lasting, "tenant", "%.1f")
+        + phrase(this(ai.TENANT_AI_CARRIED), "Its price carries {} of them a month. ", "tenant", "%.0f")
         + "Its page shows what it is used for.",
         PAGE,
     )
@@ -211,11 +212,11 @@ def _ai_past_loss(config: Config) -> Alert:
     return Alert(
         "UnitcostAiPastLoss",
         "a customer has used more than its price's AI requests",
-        named(f"-1 * (({_left(config)}) < 0)", c.TENANT_AI_UNTIL_LOSS),
+        named(f"-1 * (({_left(config)}) < 0)", ai.TENANT_AI_UNTIL_LOSS),
         "warning",
         config.alerts.owners.money,
         f"{NAME} has used {COUNT} AI requests more this month than its price carries: it costs more than it pays.",
-        phrase(this(c.TENANT_AI_CARRIED), "Its price carries {} of them a month. ", "tenant", "%.0f")
+        phrase(this(ai.TENANT_AI_CARRIED), "Its price carries {} of them a month. ", "tenant", "%.0f")
         + "`unitcost limits` writes a limit that a gateway enforces; its page shows what it is used for.",
         PAGE,
     )

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from rules.promql import Match, one_of, over, select, with_labels
+from rules.promql import Match, matches, one_of, over, select, with_labels
 from unitcost.days import day_count
+from unitcost.facts import K8S
 from unitcost.metrics.catalogue import TENANT_INFO
 from unitcost.metrics.metric import Metric
+
+OF_CLUSTERS, OF_PROVIDERS = matches(f"{K8S}.*"), Match("!~", f"{K8S}.*")
+"""Scopes that are clusters, and those that are accounts of model providers."""
 
 
 def one(metric: Metric, offset: str = "", /, **labels: str | Match) -> str:

@@ -10,14 +10,14 @@ from dashboards.queries import BEFORE, PERIOD, TENANT, daily, now
 from dashboards.style import COMPONENT_COLOURS, GREEN, ORANGE, RED, Settings
 from dashboards.tables import Figure, Reckoned, by_tenant, joined
 from dashboards.words import NO_AI_REQUESTS
+from rules.expressions import OF_PROVIDERS
 from rules.promql import Match, matches
 from unitcost.days import DAY
 from unitcost.metrics import catalogue as c
+from unitcost.metrics import catalogue_ai as ai
 from unitcost.metrics.metric import Metric
 
 MODEL, FEATURE, DIRECTION = ("model",), ("feature",), ("direction",)
-PROVIDERS = Match("!~", "k8s/.*")
-"""Scopes that are accounts of model providers."""
 INPUT = matches("input|cache_read|cache_write|cache_write_1h")
 NO_MODELS = Unknown("no models", "No use of a model is known: add a source of type ai_tokens to unitcost.yaml.")
 NO_ROUTING = Unknown("not known", "Nothing is known to save by: name other models under ai.routing in unitcost.yaml.")
@@ -50,7 +50,7 @@ def models(settings: Settings) -> list[Row]:
 
 def _of_customers(settings: Settings, label: str) -> Panel:
     cost = f"AI cost {settings.sign}"
-    found = now(c.TENANT_AI_COST, (label,), tenant=TENANT, window=PERIOD)
+    found = now(ai.TENANT_AI_COST, (label,), tenant=TENANT, window=PERIOD)
     header = label.capitalize()
     return joined(
         f"AI cost of the chosen customers, by {label}",
@@ -69,7 +69,7 @@ def _of_customers(settings: Settings, label: str) -> Panel:
 
 def _tokens_of_customers() -> Panel:
     def tokens(**labels: str | Match) -> str:
-        return now(c.TENANT_AI_TOKENS, MODEL, tenant=TENANT, window=PERIOD, **labels)
+        return now(ai.TENANT_AI_TOKENS, MODEL, tenant=TENANT, window=PERIOD, **labels)
 
     return joined(
         "Tokens of the chosen customers, by model",
@@ -95,7 +95,7 @@ def _by_model(settings: Settings) -> Panel:
         settings,
         "AI cost per day, by model",
         "The whole company's AI cost before sharing; each day's cost on that day.",
-        [Query(f"{daily(c.AI_COST, MODEL, window=DAY)} > 0", "{{model}}")],
+        [Query(f"{daily(ai.AI_COST, MODEL, window=DAY)} > 0", "{{model}}")],
         overrides=[override("__unknown__", displayName="not told"), override("__other__", displayName="all others")],
         unknown=NO_MODELS,
     )
@@ -106,7 +106,7 @@ def _tokens_by_day() -> Panel:
         "Tokens per day, by direction",
         "Each day's tokens of the whole company: input that was neither read from a cache nor written to one, what was"
         " read from it, and output, reasoning included.",
-        [Query(f"{daily(c.AI_TOKENS, DIRECTION, window=DAY)} > 0", "{{direction}}")],
+        [Query(f"{daily(ai.AI_TOKENS, DIRECTION, window=DAY)} > 0", "{{direction}}")],
         unit="short",
         stacked=True,
         bars=True,
@@ -121,13 +121,13 @@ def _every_model(settings: Settings) -> Panel:
     earlier, later = f"Before {sign}", f"Now {sign}"
 
     def cost(window: str) -> str:
-        return now(c.AI_COST, MODEL, window=window)
+        return now(ai.AI_COST, MODEL, window=window)
 
     def tokens(**labels: str | Match) -> str:
-        return now(c.AI_TOKENS, MODEL, window=PERIOD, **labels)
+        return now(ai.AI_TOKENS, MODEL, window=PERIOD, **labels)
 
     def price(direction: str) -> str:
-        return f"{now(c.COST_PER_AI_TOKEN, MODEL, direction=direction, window=PERIOD)} * 1e6"
+        return f"{now(ai.COST_PER_AI_TOKEN, MODEL, direction=direction, window=PERIOD)} * 1e6"
 
     return joined(
         "Models",
@@ -138,7 +138,7 @@ def _every_model(settings: Settings) -> Panel:
             Figure(earlier, cost(BEFORE), MONEY | wide(95)),
             Figure(later, cost(PERIOD), MONEY | wide(95)),
             Figure("Tokens in", tokens(direction=INPUT), COUNT | wide(140)),
-            Figure("Cached", now(c.AI_CACHED, MODEL, window=PERIOD), RATIO | wide(80)),
+            Figure("Cached", now(ai.AI_CACHED, MODEL, window=PERIOD), RATIO | wide(80)),
             Figure("Tokens out", tokens(direction="output"), COUNT | wide(130)),
             Figure(f"Million in {sign}", price("input"), CENTS | wide(110)),
             Figure(f"Million out {sign}", price("output"), CENTS | wide(115)),
@@ -176,7 +176,7 @@ def _trust() -> list[Panel]:
             "Coverage",
             "The part of what the model providers report that token counters saw, by its value; of several accounts the"
             " lowest. The rest is nobody's. Red below 90 %.",
-            lowest(c.AI_COVERAGE),
+            lowest(ai.AI_COVERAGE),
             NO_PROVIDER,
             unit="percentunit",
             decimals=1,
@@ -186,7 +186,7 @@ def _trust() -> list[Panel]:
             "Bill against the counters",
             "The providers' bill divided by what the tokens cost at list prices: a discount is below 100 %, what was"
             " not counted above. Red outside of 90 to 110 %.",
-            now(c.RECONCILIATION, ("scope",), scope=PROVIDERS, window=PERIOD),
+            now(c.RECONCILIATION, ("scope",), scope=OF_PROVIDERS, window=PERIOD),
             NO_PROVIDER,
             unit="percentunit",
             decimals=1,
@@ -197,7 +197,7 @@ def _trust() -> list[Panel]:
             "Tokens without a price",
             "Tokens in the period that no price is known of and no bill either: they cost 0 on this page. Add prices"
             " under ai.prices in unitcost.yaml.",
-            f"sum({now(c.UNPRICED_TOKENS, window=PERIOD)}) or 0 * sum({now(c.AI_TOKENS, window=PERIOD)})",
+            f"sum({now(ai.UNPRICED_TOKENS, window=PERIOD)}) or 0 * sum({now(ai.AI_TOKENS, window=PERIOD)})",
             NO_MODELS,
             unit="locale",
             thresholds=none,
@@ -206,7 +206,7 @@ def _trust() -> list[Panel]:
             "Tokens of no known kind",
             "Tokens in the period whose series do not say of which model they are, or in which direction: they are in"
             " no other figure.",
-            f"sum({now(c.UNMAPPED_TOKENS, window=PERIOD)}) or 0 * sum({now(c.AI_TOKENS, window=PERIOD)})",
+            f"sum({now(ai.UNMAPPED_TOKENS, window=PERIOD)}) or 0 * sum({now(ai.AI_TOKENS, window=PERIOD)})",
             NO_MODELS,
             unit="locale",
             thresholds=none,
@@ -221,7 +221,7 @@ def _opportunities(settings: Settings) -> Panel:
         "By the model that ai.routing names for a feature, and at most by caching the part of the input that"
         " ai.cacheable_share names, at the period's rate and the price book's prices: potential, not promised.",
         "target",
-        [Figure(saved, f"{now(c.SAVINGS_OPPORTUNITY, ('target',), window=PERIOD)} > 0", MONEY | wide(105))],
+        [Figure(saved, f"{now(ai.SAVINGS_OPPORTUNITY, ('target',), window=PERIOD)} > 0", MONEY | wide(105))],
         shown=[("target", "By")],
         overrides=[override("By", custom__minWidth=200)],
         sort_by=saved,
@@ -236,7 +236,7 @@ def _cache(settings: Settings) -> Panel:
         "What was read from the prompt cache in the period, at the difference of the prices, less what writing it cost"
         " more.",
         "model",
-        [Figure(saved, now(c.AI_CACHE_SAVED, MODEL, window=PERIOD), MONEY | wide(95))],
+        [Figure(saved, now(ai.AI_CACHE_SAVED, MODEL, window=PERIOD), MONEY | wide(95))],
         shown=[("model", "Model")],
         overrides=[override("Model", mappings=UNKNOWN, custom__minWidth=70)],
         sort_by=saved,
@@ -245,7 +245,7 @@ def _cache(settings: Settings) -> Panel:
 
 
 def _left(settings: Settings) -> Panel:
-    left = now(c.TENANT_AI_UNTIL_LOSS, ("tenant",), tenant=TENANT)
+    left = now(ai.TENANT_AI_UNTIL_LOSS, ("tenant",), tenant=TENANT)
     mrr = f"MRR {settings.sign}"
     return by_tenant(
         "AI requests that a price still carries this month",
@@ -253,9 +253,9 @@ def _left(settings: Settings) -> Panel:
         " are left of them; below 0 they lose money. Days: until that comes, at this month's rate.",
         [
             Figure(mrr, f"({now(c.TENANT_MRR, ('tenant',), tenant=TENANT)} and {left})", CENTS | wide(80)),
-            Figure("Carried", now(c.TENANT_AI_CARRIED, ("tenant",), tenant=TENANT), COUNT | wide(85)),
+            Figure("Carried", now(ai.TENANT_AI_CARRIED, ("tenant",), tenant=TENANT), COUNT | wide(85)),
             Figure("Left", left, COUNT | COLOURED_LOSS | wide(85)),
-            Figure("Days", f"{now(c.TENANT_AI_LOSS_IN, ('tenant',), tenant=TENANT)} / 86400", COUNT | wide(60)),
+            Figure("Days", f"{now(ai.TENANT_AI_LOSS_IN, ('tenant',), tenant=TENANT)} / 86400", COUNT | wide(60)),
         ],
         tenants=left,
         sort_by="Left",

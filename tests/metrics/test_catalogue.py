@@ -14,7 +14,7 @@ from tests.fakes.company import YESTERDAY, Company, cost, days_until, mrr
 from unitcost.config.directory import Directory, Tenant
 from unitcost.config.sections import Plan
 from unitcost.facts import Usage
-from unitcost.metrics import catalogue
+from unitcost.metrics import catalogue, catalogue_ai
 from unitcost.metrics.catalogue import ALL
 from unitcost.metrics.metric import (
     AI_REQUESTS,
@@ -59,9 +59,9 @@ def test_a_declaration_names_only_labels_of_its_metric_and_what_can_be_known(met
 
 AI = [
     *(metric for metric in ALL if "ai" in metric.name.split("_")),
-    catalogue.UNPRICED_TOKENS,
-    catalogue.UNMAPPED_TOKENS,
-    catalogue.SAVINGS_OPPORTUNITY,
+    catalogue_ai.UNPRICED_TOKENS,
+    catalogue_ai.UNMAPPED_TOKENS,
+    catalogue_ai.SAVINGS_OPPORTUNITY,
 ]
 
 

@@ -1,4 +1,4 @@
--- reads: ai_day, line, dimension_set, usage, shown, shown_window, shown_usage, zero_window, and of this run: source,
+-- reads: ai_day, usage, shown, shown_window, shown_usage, zero_window, and of this run: source,
 --        token_unit, model_limit
 -- writes: what AI was used for in each window: ai_total (all of it); with models, features and tenants beyond their limits
 --         (shown_model, shown_feature) summed up, window_ai (of the whole company), tenant_ai (of each tenant), served_ai
@@ -10,7 +10,7 @@ SELECT w.name AS span, a.tenant, coalesce(a.model, '__unknown__') AS model, coal
     coalesce(a.unit, '__unknown__') AS direction, a.unit IN (FROM token_unit) AS is_token, sum(a.quantity) AS quantity,
     sum(a.amount) AS amount, sum(a.metered) AS metered, sum(a.unpriced) AS unpriced
 FROM ai_day a JOIN shown_window w ON w.kind = 'cost' AND a.day >= w.first_day AND a.day < w.end_day
-WHERE NOT regexp_full_match(w.name, '\d{4}-\d{2}')
+WHERE NOT is_month(w.name)
 GROUP BY ALL;
 
 -- The dearest models and features over all windows have series of their own.
@@ -35,7 +35,7 @@ SELECT t.span, s.label AS tenant, m.model, f.feature, t.direction, t.is_token,
     CAST(sum(t.quantity) AS DECIMAL(38, 12)) AS quantity, CAST(sum(t.amount) AS DECIMAL(38, 12)) AS amount
 FROM ai_total t JOIN shown s USING (tenant) JOIN shown_model m ON m.spelt = t.model
 JOIN shown_feature f ON f.spelt = t.feature
-WHERE NOT starts_with(t.span, 'prev_')
+WHERE is_own(t.span)
 GROUP BY ALL;
 
 CREATE OR REPLACE TEMP TABLE served_ai_cost AS
@@ -44,7 +44,7 @@ SELECT tenant, model, feature, span, CAST(sum(amount) AS DECIMAL(38, 12)) AS amo
     UNION ALL
     SELECT tenant, model, feature, z.span, 0
     FROM (SELECT DISTINCT tenant, model, feature FROM tenant_ai) CROSS JOIN zero_window z
-    WHERE NOT starts_with(z.span, 'prev_') AND NOT regexp_full_match(z.span, '\d{4}-\d{2}')
+    WHERE is_own(z.span)
 ) GROUP BY ALL;
 
 CREATE OR REPLACE TEMP TABLE served_ai AS
@@ -53,7 +53,7 @@ SELECT model, feature, direction, span, CAST(sum(amount) AS DECIMAL(38, 12)) AS 
     UNION ALL
     SELECT model, feature, direction, z.span, 0
     FROM (SELECT DISTINCT model, feature, direction FROM window_ai) CROSS JOIN zero_window z
-    WHERE NOT regexp_full_match(z.span, '\d{4}-\d{2}')
+    WHERE NOT is_month(z.span)
 ) GROUP BY ALL;
 
 CREATE OR REPLACE TEMP TABLE ai_request AS
@@ -65,15 +65,14 @@ CREATE OR REPLACE TEMP TABLE window_unmapped AS
 SELECT w.name AS span, u.source, sum(u.quantity) AS quantity
 FROM usage u SEMI JOIN source s ON s.source = u.source
 JOIN shown_window w ON w.kind = 'cost' AND u.day >= w.first_day AND u.day < w.end_day
-WHERE u.measure = 'ai_unmapped' AND NOT starts_with(w.name, 'prev_') AND NOT regexp_full_match(w.name, '\d{4}-\d{2}')
+WHERE u.measure = 'ai_unmapped' AND is_own(w.name)
 GROUP BY ALL;
 
 -- By whose prices each of it goes: what a bill alone says has no number that a price could be multiplied by.
 CREATE OR REPLACE TEMP TABLE ai_use AS
-SELECT l.day, l.scope, l.item AS model, coalesce(s.dimensions['feature'], '__unknown__') AS feature, l.unit,
-    sum(l.quantity) AS quantity
-FROM line l JOIN dimension_set s ON s.id = l.dims
-WHERE l.component = 'ai' AND l.basis <> 'billed' AND l.item IS NOT NULL AND l.unit IS NOT NULL AND l.quantity IS NOT NULL
-    AND l.day >= (SELECT min(first_day) FROM shown_window WHERE kind = 'cost')
-    AND l.day < (SELECT max(end_day) FROM shown_window WHERE kind = 'cost')
+SELECT day, scope, model, coalesce(feature, '__unknown__') AS feature, unit, sum(quantity) AS quantity
+FROM ai_day
+WHERE NOT billed AND model IS NOT NULL AND unit IS NOT NULL AND quantity IS NOT NULL
+    AND day >= (SELECT min(first_day) FROM shown_window WHERE kind = 'cost')
+    AND day < (SELECT max(end_day) FROM shown_window WHERE kind = 'cost')
 GROUP BY ALL;

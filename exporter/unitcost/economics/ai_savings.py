@@ -1,7 +1,7 @@
 """What AI could cost instead, from facts that are there: another model, a prompt cache, a cache of answers.
 
-ai_savings.sql has each formula beside its table. All of it is
-potential: what would have been, had the same been asked of another model, at the prices of the day.
+ai_savings.sql has each formula beside its table. All of it is potential: what would have been, had the same been asked
+of another model, at the prices of the day.
 """
 
 from __future__ import annotations

@@ -23,7 +23,7 @@ WHERE m.unit <> '' AND m.factor IS NOT NULL;
 -- What is told of no past window and no closed month.
 CREATE OR REPLACE TEMP TABLE asked_window AS
 SELECT name AS span, first_day, end_day FROM shown_window
-WHERE kind = 'cost' AND NOT starts_with(name, 'prev_') AND NOT regexp_full_match(name, '\d{4}-\d{2}');
+WHERE kind = 'cost' AND is_own(name);
 
 -- Days of a window that are over and that any source of costs knows: what a month's rate is told by.
 CREATE OR REPLACE TEMP TABLE over_day AS

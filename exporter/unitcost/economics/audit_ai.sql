@@ -1,4 +1,4 @@
--- reads: cost, usage, price, told_day, doubt, pool_scope, dimension_set, and of this run: rate, scope_rule, audit_day, audit_source
+-- reads: cost, usage, price, told_day, doubt, pool_scope, dimension_set, and of this run: rate, audit_day, audit_source
 -- writes: what each source says of the use of models on the days that are looked at: audit_used (units), audit_billed (rows of
 --         a bill), audit_told (of which days a provider's bill, and its report, are known), audit_unmapped (tokens of no known
 --         model or kind)
@@ -30,11 +30,7 @@ FROM audit_said WHERE measure = 'ai_unmapped' GROUP BY ALL;
 CREATE OR REPLACE TEMP TABLE audit_billed AS
 WITH
 ruled AS (
-    SELECT c.*, coalesce(c.scope, (
-        SELECT arg_min(r.scope, r.rule) FROM scope_rule r
-        WHERE r.source = c.source AND coalesce(r.service = c.service, true)
-            AND (r.category IS NULL OR r.category IS NOT DISTINCT FROM c.category)
-    )) AS bill_scope
+    SELECT c.*, coalesce(c.scope, ruled_scope(c.source, c.service, c.category)) AS bill_scope
     FROM cost c JOIN audit_heard h USING (source, day) WHERE h.role = 'bill'
 ),
 said AS (

@@ -21,10 +21,10 @@ from unitcost.ledger.temporary import temporary_table
 class Terms:
     """What the configuration says of the questions, as rows for the tables that the .sql files read.
 
-    tenants, models: how many are served apart. token_units: what of AI is counted
-    in tokens. directory: (id, name, plan, status, budget in dollars a month). targets: (plan,
-    the margin it should earn, its list price a month). what_if: what AI could cost
-    instead. budgets: (plan or "default", dollars a month, share of the MRR), one of the two.
+    tenants, models: how many are served apart. token_units: what of AI is counted in tokens. directory: (id, name,
+    plan, status, budget in dollars a month). targets: (plan, the margin it should earn, its list price a month).
+    budgets: (plan or "default", dollars a month, share of the MRR), one of the two. what_if: what AI could cost
+    instead.
     """
 
     windows: Sequence[str]

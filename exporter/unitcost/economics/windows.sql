@@ -24,7 +24,7 @@ lacking AS (
     SELECT w.name, n.kind
     FROM window_span w CROSS JOIN needed n LEFT JOIN current_day k
         ON k.source = n.source AND k.says = n.kind AND k.day >= w.first_day AND k.day < w.end_day
-    WHERE starts_with(w.name, 'prev_')
+    WHERE is_earlier(w.name)
     GROUP BY w.name, n.kind, n.source, w.first_day, w.end_day
     HAVING count(k.day) < date_diff('day', w.first_day, w.end_day)
 )
@@ -258,7 +258,7 @@ FROM platform WHERE cost IS NOT NULL OR revenue IS NOT NULL;
 
 -- What is served of the configured windows only, and of those and what they are compared with; of closed months there
 -- are costs and revenue alone.
-CREATE OR REPLACE TEMP VIEW compared_margin AS FROM margin WHERE NOT regexp_full_match(span, '\d{4}-\d{2}');
-CREATE OR REPLACE TEMP VIEW own_margin AS FROM compared_margin WHERE NOT starts_with(span, 'prev_');
+CREATE OR REPLACE TEMP VIEW compared_margin AS FROM margin WHERE NOT is_month(span);
+CREATE OR REPLACE TEMP VIEW own_margin AS FROM margin WHERE is_own(span);
 CREATE OR REPLACE TEMP VIEW compared_usage AS
-FROM shown_usage WHERE NOT regexp_full_match(span, '\d{4}-\d{2}');
+FROM shown_usage WHERE NOT is_month(span);

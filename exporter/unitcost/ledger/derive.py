@@ -272,6 +272,7 @@ def _load_model(connection: duckdb.DuckDBPyConnection, model: Model) -> None:
         {"source": "VARCHAR", "rule": "INTEGER", "service": "VARCHAR", "category": "VARCHAR", "scope": "VARCHAR"},
         [*model.scopes],
     )
+    connection.execute(RULED_SCOPE)
     table("dimension", {"dimension": "VARCHAR"}, [(name,) for name in model.dimensions])
     table(
         "plain_rule",
@@ -291,6 +292,16 @@ def _load_model(connection: duckdb.DuckDBPyConnection, model: Model) -> None:
         "CREATE OR REPLACE TEMP TABLE rule AS SELECT * REPLACE"
         " (CAST(CAST(dimensions AS JSON) AS MAP(VARCHAR, VARCHAR)) AS dimensions) FROM plain_rule"
     )
+
+
+RULED_SCOPE = """
+CREATE OR REPLACE TEMP MACRO ruled_scope(bill, of_service, of_category) AS (
+    SELECT arg_min(r.scope, r.rule) FROM scope_rule r
+    WHERE r.source = bill AND coalesce(r.service = of_service, true)
+        AND (r.category IS NULL OR r.category IS NOT DISTINCT FROM of_category)
+)
+"""
+"""The scope that the configuration says a bill's charge is of, by its service and category, or NULL."""
 
 
 def _forget_other_models(connection: duckdb.DuckDBPyConnection, model: Model) -> None:

@@ -102,9 +102,10 @@ CREATE TABLE IF NOT EXISTS reconciled_day (
     day DATE NOT NULL, source VARCHAR NOT NULL, scope VARCHAR NOT NULL,
     billed DECIMAL(38, 12) NOT NULL, metered DECIMAL(38, 12) NOT NULL, missed DECIMAL(38, 12)
 );
--- What AI was used and what it cost, before sharing. tenant: NULL is nobody; model, feature, unit: NULL where not told.
+-- What AI was used and what it cost, before sharing. tenant: NULL is nobody; scope, model, feature, unit: NULL where not
+-- told. billed: whether a bill alone says it.
 -- metered: the part of `amount` that is of `quantity`; unpriced: the part of that without a price.
 CREATE TABLE IF NOT EXISTS ai_day (
-    day DATE NOT NULL, tenant VARCHAR, model VARCHAR, feature VARCHAR, unit VARCHAR,
+    day DATE NOT NULL, tenant VARCHAR, scope VARCHAR, model VARCHAR, feature VARCHAR, unit VARCHAR, billed BOOLEAN NOT NULL,
     quantity DECIMAL(38, 12), amount DECIMAL(38, 12) NOT NULL, metered DECIMAL(38, 12), unpriced DECIMAL(38, 12)
 );

@@ -1,5 +1,5 @@
 -- reads: known_day, batch, revenue, doubt
--- writes: the views told_day, settings_day and mrr_day, and macros of one connection: whole units of the ledger's last digit (1e-12), exact products, tenant ids, ratios
+-- writes: the views told_day, settings_day and mrr_day, and macros of one connection: whole units of the ledger's last digit (1e-12), exact products, tenant ids, kinds of windows, ratios
 
 -- DuckDB divides whole numbers of 128 bits bit by bit. Floating point is ten times faster, and misses the quotient by one
 -- at the most while that is below 2^51; what was missed can be told exactly, and be divided again.
@@ -75,6 +75,11 @@ CREATE OR REPLACE TEMP MACRO resource_tail(id) AS parse_filename(resource_key(id
 -- What a kind of source tells: clusters, bills and priced tokens are costs.
 CREATE OR REPLACE TEMP MACRO told_kind(kind) AS CASE WHEN kind IN ('cluster', 'bill', 'tokens') THEN 'cost' ELSE kind END;
 CREATE OR REPLACE TEMP MACRO is_cluster(scope) AS starts_with(scope, 'k8s/');
+
+-- Windows by their names: one that a configured window is compared with, a closed calendar month, and those of one's own.
+CREATE OR REPLACE TEMP MACRO is_earlier(span) AS starts_with(span, 'prev_');
+CREATE OR REPLACE TEMP MACRO is_month(span) AS regexp_full_match(span, '\d{4}-\d{2}');
+CREATE OR REPLACE TEMP MACRO is_own(span) AS NOT is_earlier(span) AND NOT is_month(span);
 
 -- A sum of which a part is unknown is unknown.
 CREATE OR REPLACE TEMP MACRO known_sum(amount) AS

@@ -43,6 +43,10 @@ class Label:
     behind: str = ""
 
 
+WINDOW = Label("window")
+"""The window that a row says."""
+
+
 @dataclass(frozen=True, slots=True)
 class Select:
     """A SELECT over the tables of look() that gives a metric's rows, as of any day that the ledger knows.

@@ -1,4 +1,4 @@
--- reads: cost, usage, revenue, and of this run: dirty, alias, component, fixed_share, scope_rule
+-- reads: cost, usage, revenue, and of this run: dirty, alias, component, fixed_share
 -- writes: tenant_number (the tenants of the dirty days, numbered in their order), spelling (who is meant by what a source
 --         spelt), service_component (the component of a bill's service, and the
 --         scope that the configuration says it is of)
@@ -24,11 +24,7 @@ SELECT m.spelt, t.number, t.tenant FROM meant m JOIN tenant_number t USING (tena
 -- So is each service, whose name comes before its category. A meter knows its components itself.
 CREATE OR REPLACE TEMP TABLE service_component AS
 SELECT s.source, s.service, s.category, coalesce(n.component, g.component, 'other') AS component,
-    (
-        SELECT arg_min(r.scope, r.rule) FROM scope_rule r
-        WHERE r.source = s.source AND coalesce(r.service = s.service, true)
-            AND (r.category IS NULL OR r.category IS NOT DISTINCT FROM s.category)
-    ) AS scope
+    ruled_scope(s.source, s.service, s.category) AS scope
 FROM (SELECT DISTINCT c.source, c.service, c.category FROM cost c SEMI JOIN dirty USING (day)) s
 LEFT JOIN component n ON n.source = s.source AND n.name = s.service
 LEFT JOIN component g ON g.source = s.source AND g.name = s.category;

@@ -63,7 +63,7 @@ GROUP BY ALL
 HAVING sum(c.amount) <> 0;
 
 INSERT INTO ai_day
-SELECT c.day, t.tenant, c.item, s.dimensions['feature'], c.unit, sum(c.quantity), sum(c.amount),
+SELECT c.day, t.tenant, c.scope, c.item, s.dimensions['feature'], c.unit, c.basis = 'billed', sum(c.quantity), sum(c.amount),
     sum(c.amount) FILTER (c.quantity IS NOT NULL), sum(c.quantity) FILTER (c.basis = 'unpriced')
 FROM counted c JOIN dimension_set s ON s.id = c.dims LEFT JOIN tenant_number t ON t.number = c.bearer
 WHERE c.component = 'ai'

@@ -1,4 +1,4 @@
--- reads: ai_day, usage, shown, shown_window, shown_usage, zero_window, and of this run: source,
+-- reads: ai_day, usage, day_part, part_window, shown, shown_window, shown_usage, zero_window, and of this run: source,
 --        token_unit, model_limit
 -- writes: what AI was used for in each window: ai_total (all of it); with models, features and tenants beyond their limits
 --         (shown_model, shown_feature) summed up, window_ai (of the whole company), tenant_ai (of each tenant), served_ai
@@ -6,11 +6,15 @@
 --         (what was metered each day, and in which scope), window_unmapped
 
 CREATE OR REPLACE TEMP TABLE ai_total AS
-SELECT w.name AS span, a.tenant, coalesce(a.model, '__unknown__') AS model, coalesce(a.feature, '__unknown__') AS feature,
-    coalesce(a.unit, '__unknown__') AS direction, a.unit IN (FROM token_unit) AS is_token, sum(a.quantity) AS quantity,
-    sum(a.amount) AS amount, sum(a.metered) AS metered, sum(a.unpriced) AS unpriced
-FROM ai_day a JOIN shown_window w ON w.kind = 'cost' AND a.day >= w.first_day AND a.day < w.end_day
-WHERE NOT is_month(w.name)
+WITH summed AS (
+    SELECT p.part, a.tenant, a.model, a.feature, a.unit, sum(a.quantity) AS quantity, sum(a.amount) AS amount,
+        sum(a.metered) AS metered, sum(a.unpriced) AS unpriced
+    FROM ai_day a JOIN day_part p USING (day) GROUP BY ALL
+)
+SELECT w.span, s.tenant, coalesce(s.model, '__unknown__') AS model, coalesce(s.feature, '__unknown__') AS feature,
+    coalesce(s.unit, '__unknown__') AS direction, s.unit IN (FROM token_unit) AS is_token, sum(s.quantity) AS quantity,
+    sum(s.amount) AS amount, sum(s.metered) AS metered, sum(s.unpriced) AS unpriced
+FROM summed s JOIN part_window w ON w.part = s.part AND w.kind = 'cost' AND NOT is_month(w.span)
 GROUP BY ALL;
 
 -- The dearest models and features over all windows have series of their own.

@@ -1,4 +1,4 @@
--- reads: ai_use, ai_total, ai_day, tenant_day, usage, usage_day, shown_window, told_day, complete_day, newest_mrr, profile,
+-- reads: ai_use, ai_total, ai_day, recent_cost, usage, usage_day, shown_window, told_day, complete_day, newest_mrr, profile,
 --        shown_model, shown_feature, window_usage, and of this run: clock, source, rate, token_unit, plan, route,
 --        cacheable, embedding, model_price, target_price
 -- writes: what AI could cost instead in each window (routing, cache_saved, cache_missed, semantic_cache, opportunity),
@@ -183,7 +183,7 @@ month AS (
 ),
 cost AS (
     SELECT tenant, day, sum(amount) AS amount FROM (
-        SELECT tenant, day, direct + shared AS amount FROM tenant_day
+        SELECT tenant, day, cost AS amount FROM recent_cost
         UNION ALL SELECT tenant, day, -amount FROM ai_day WHERE tenant IS NOT NULL
     ) SEMI JOIN complete_day USING (day) GROUP BY ALL
 ),

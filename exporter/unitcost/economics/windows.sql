@@ -1,11 +1,12 @@
 -- reads: tenant_day, unallocated_day, counted_day, dimension_day, usage_day, revenue_day, reconciled_day, revenue,
 --        told_day, recent_cost, current_day, and of this run: window_span, clock, source, tenant_limit, directory, alias
 -- writes: the temporary tables that snapshot rows are read from, with tenants beyond the limit summed up in __other__:
---         the windows that are shown and what they lack (shown_window, missing_day), the sums of each (window_counted,
---         window_usage, window_dimension, window_unallocated, window_reconciled), who is shown apart, and what for (shown,
---         shown_cost, shown_usage, own_margin, margin), MRR and plan (mrr_now, newest_mrr, profile, tenant_profile),
---         the company as a whole (platform), what a window is compared with (compared_margin, compared_usage), tenants
---         that are spelt alike (window_similar, similar_tenant), and the report (report_line)
+--         the windows that are shown and what they lack (shown_window, missing_day), which days lie in the same ones
+--         (day_part, part_window), the sums of each (window_counted, window_usage, window_dimension,
+--         window_unallocated, window_reconciled), who is shown apart, and what for (shown, shown_cost, shown_usage,
+--         own_margin, margin), MRR and plan (mrr_now, newest_mrr, profile, tenant_profile), the company as a whole
+--         (platform), what a window is compared with (compared_margin, compared_usage), tenants that are spelt alike
+--         (window_similar, similar_tenant), and the report (report_line)
 
 CREATE OR REPLACE TEMP TABLE missing_day AS
 SELECT DISTINCT w.name AS span, s.source, d.day

@@ -157,6 +157,14 @@ def test_a_day_of_which_one_counter_fails_keeps_what_is_stored(reply: Reply, rea
     assert not [one for one in found if isinstance(one, Batch)]
 
 
+def test_a_server_that_refuses_the_key_is_asked_once() -> None:
+    with serve(lambda _: Reply("", status=401)) as fake:
+        source = Tokens("ai", settings(url=fake.url), Context())
+        with pytest.raises(SourceError, match="401"):
+            list(source.batches(Asked(NOW, DAY, 3, MemoryStored(NOW))))
+        assert len(fake.requests) == 1
+
+
 def test_too_many_resets_are_told_and_not_estimated() -> None:
     def answer(request: Request) -> Reply:
         many = [] if request.params["query"].startswith("sum by") else range(MOST_RESETS + 1)

@@ -90,6 +90,8 @@ class TokenSettings(HttpSettings, MeteredSettings):
 
 
 MATCHERS = re.compile(r'(?:\s*[a-zA-Z_]\w*\s*(?:=|!=|=~|!~)\s*"(?:[^"\\\n]|\\.)*"\s*(?:,|$))+', re.ASCII)
+OF_ONE_COUNTER = ("query", "http", "format", "partial", "value", "resets", "truncated", "too_large")
+"""Errors that may be one counter's own; with any other there is no point in asking for the next one."""
 LARGEST = Decimal(10) ** 15
 """The most that one tenant may use of a model on a day: a hundred times what all the world does."""
 
@@ -111,8 +113,8 @@ class Tokens:
     def batches(self, asked: Asked) -> Iterator[Batch | Problem | Note]:
         """Yield today and the last restate_days, and each older day that is not stored, newest first.
 
-        A day of which one counter cannot be read is a Problem and keeps what is stored: `query`, `http`, `format`,
-        `partial`, `value`, `no_data`, `resets`. Raises SourceError when the server cannot be reached or refuses the
+        A day of which one counter cannot be read is a Problem and keeps what is stored: `no_data`, and those of
+        OF_ONE_COUNTER. Raises SourceError when the server cannot be reached or refuses the
         credentials, and after three failed days in a row.
         """
         notes: dict[str, str] = {}
@@ -128,6 +130,8 @@ class Tokens:
             try:
                 found = self._growth.of(counter.metric, sorted(labels), window)
             except SourceError as error:
+                if error.reason not in OF_ONE_COUNTER:
+                    raise
                 day.problems.append(Problem.of(error))
                 continue
             samples += found

@@ -28,6 +28,7 @@ COMPONENT_COLOURS: dict[str, str] = {
     "network": "#E5B80B",
     "ai": "#F2701D",
     "idle": "#7B8087",
+    "commitment": "#4B6B5C",
     "support": "#C77C8F",
     "other": "#A3764B",
 }

@@ -48,6 +48,10 @@ CAPACITY = matches("compute|gpu|idle")
 UNSEEN: Cell = {"custom__hideFrom": OUT_OF_SIGHT}
 PRICE: Cell = UNIT_PRICE | wide(90)
 PRICE_RISE: Cell = RISE_RATIO | {"decimals": 1, "noValue": "-"} | wide(85)
+NO_COMMITMENTS = Unknown(
+    "no list prices known",
+    "Bills tell of commitments with `cost: EffectiveCost`, and what is saved where they have the column ListCost.",
+)
 NO_CLUSTER = Unknown("no cluster", "No cost of a cluster is known: add a source of type opencost to unitcost.yaml.")
 
 
@@ -67,6 +71,8 @@ def page(settings: Settings) -> Json:
                 (13, _per_request(settings)),
                 (11, column((plans, _plans(settings)), (units, _units(settings)))),
             ),
+            section("Commitments and list prices"),
+            row(7, (13, _unused(settings)), (11, _saved(settings))),
             section("By dimension: the whole company, before sharing"),
             row(11, (13, _by_dimension(settings)), (11, _dimension_changes(settings))),
             row(8, (24, _per_thousand(settings))),
@@ -266,6 +272,39 @@ def _units(settings: Settings) -> Panel:
         overrides=[override("Measure", custom__minWidth=105)],
         sort_by=later,
         unknown=NO_USAGE,
+    )
+
+
+def _unused(settings: Settings) -> Panel:
+    return cost_bars(
+        settings,
+        "Commitments not used, per day",
+        "What was paid each day for savings plans and reservations that nothing ran on, by what they were bought for.",
+        [Query(f"{daily(c.COMMITMENT_WASTE, ('component',), window=DAY)} > 0", "{{component}}")],
+        overrides=component_colours(),
+        unknown=NO_COMMITMENTS,
+    )
+
+
+def _saved(settings: Settings) -> Panel:
+    def told(metric: Metric) -> str:
+        return now(metric, ("component",), window=PERIOD)
+
+    saved, unused = f"Saved {settings.sign}", f"Not used {settings.sign}"
+    return joined(
+        "Saved below list prices",
+        "What use cost below the bills' list prices, by component, whatever the reason: negotiated prices, commitments,"
+        " spot. Beside it what was committed to and not used, which that does not take off.",
+        "component",
+        [
+            Figure(saved, told(c.COMMITMENT_SAVINGS), MONEY | wide(100)),
+            Figure(unused, told(c.COMMITMENT_WASTE), MONEY | wide(100)),
+        ],
+        reckoned=[Reckoned(f"Net {settings.sign}", saved, "-", unused, MONEY | wide(100))],
+        shown=[("component", "Component")],
+        overrides=[override("Component", custom__minWidth=105)],
+        sort_by=saved,
+        unknown=NO_COMMITMENTS,
     )
 
 

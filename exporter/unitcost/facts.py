@@ -14,10 +14,13 @@ from typing import Any, Protocol
 
 from unitcost.errors import SourceError, describe
 
-COMPONENTS = ("compute", "gpu", "database", "storage", "network", "ai", "idle", "support", "other")
-CHARGES = ("usage", "purchase", "tax", "credit", "adjustment", "correction")
-"""What kind of charge a cost is: FOCUS ChargeCategory in lower case, or `correction` (ChargeClass) whatever that is.
-Only usage says that its day was delivered: a fee, a refund or a correction tells nothing of what else the day cost."""
+COMPONENTS = ("compute", "gpu", "database", "storage", "network", "ai", "idle", "commitment", "support", "other")
+"""`commitment` is what was committed to, paid for and not used, whatever service it was bought for."""
+UNUSED = "unused"
+CHARGES = ("usage", UNUSED, "purchase", "tax", "credit", "adjustment", "correction")
+"""What kind of charge a cost is: FOCUS ChargeCategory in lower case; `unused` where a commitment was
+(CommitmentDiscountStatus), else `correction` (ChargeClass), whatever that is. Only usage says that its day was
+delivered: a fee, a refund or a correction tells nothing of what else the day cost."""
 IDLE, UNALLOCATED, UNMOUNTED = "__idle__", "__unallocated__", "__unmounted__"
 OTHER = "__other__"
 """The tenant that the cheapest ones beyond limits.tenants are folded into."""
@@ -67,9 +70,10 @@ class Cost:
     bill charges, a Kubernetes cluster say (cluster_scope): where it is known, the meter's figures are not added on top
     of the bill's. dimensions: the values of the configured dimensions, those that are known. charge: one of CHARGES.
     resource: the cloud's id of what was used, as the source spells it; by it a scope is found that a bill does not
-    name. item: what was bought (a SKU, a model, a plan), unit and quantity: of what it was so much. list_amount: at
-    list prices, in the same currency. last_day: amount, list_amount and quantity are of all days from day to it, evenly
-    (a monthly fee, say); None: of day alone. The ledger divides them as it stores them, and holds costs by day.
+    name. item: what was bought (a SKU, a model, a plan; the commitment that is unused), unit and quantity: of what it
+    was so much. list_amount: at list prices, in the same currency; of what has none (a fee, a tax, a credit) the
+    amount. last_day: amount, list_amount and quantity are of all days from day to it, evenly (a monthly fee, say);
+    None: of day alone. The ledger divides them as it stores them, and holds costs by day.
     """
 
     day: date

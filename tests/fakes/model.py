@@ -10,7 +10,7 @@ from decimal import ROUND_HALF_UP, Decimal
 from fractions import Fraction
 from typing import Any
 
-from unitcost.facts import RESERVED, Cost, Usage
+from unitcost.facts import RESERVED, UNUSED, Cost, Usage
 from unitcost.sources.values import EXACT
 
 DIGIT = Fraction(1, 10**12)
@@ -120,6 +120,11 @@ def parts_of(cost: Cost) -> list[str]:
     return [cost.resource or "", kind or by_component.get(cost.category, "all"), "all"]
 
 
+def _counted_as(cost: Cost) -> Cost:
+    """Return a bill's cost; of a commitment the part that was not used is of no scope, and a component of its own."""
+    return cost if cost.charge != UNUSED else replace(cost, category="commitment", scope=None, resource=None)
+
+
 def count_day(
     day: date,
     bill: Iterable[Cost],
@@ -135,7 +140,7 @@ def count_day(
     def converted(cost: Cost) -> Decimal:
         return (cost.amount * rates[cost.currency]).quantize(Decimal("1e-12"), ROUND_HALF_UP)
 
-    rows = [(c, "bill", name_of(c.tenant, aliases), converted(c)) for c in bill if c.day == day]
+    rows = [(_counted_as(c), "bill", name_of(c.tenant, aliases), converted(c)) for c in bill if c.day == day]
     workloads = [(c, "cluster", name_of(c.tenant, aliases), converted(c)) for c in cluster if c.day == day]
     counted: list[Line] = []
     pool = [row for row in rows if row[0].scope is not None or row[0].resource in RESOURCE_KINDS]

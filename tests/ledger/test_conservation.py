@@ -56,7 +56,7 @@ def costs(
             amount=amounts,
             currency=st.sampled_from(["USD", "EUR"]),
             scope=st.sampled_from(scopes),
-            charge=st.sampled_from(["usage", "usage", "purchase", "correction"]),
+            charge=st.sampled_from(["usage", "usage", "purchase", "correction", "unused"]),
             resource=st.sampled_from(resources),
             last_day=last_days,
         ),
@@ -93,7 +93,7 @@ usages = st.lists(
 matches = st.fixed_dictionaries(
     {},
     optional={
-        "component": st.sampled_from(["idle", "database", "compute", "support"]),
+        "component": st.sampled_from(["idle", "database", "compute", "support", "commitment"]),
         "service": st.sampled_from(["ec2", "rds", "cpu"]),
         "source": st.sampled_from(["bill", "cluster"]),
     },

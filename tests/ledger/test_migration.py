@@ -33,8 +33,12 @@ def served(folder: Path, capsys: pytest.CaptureFixture[str]) -> dict[str, float]
     return read(capsys.readouterr().out)
 
 
+NO_SERIES_OF_THEN = ("#", "unitcost_", "process_", "python_", "commitment_")
+"""What says nothing of the company, and what was told of it first after schema 1."""
+
+
 def read(text: str) -> dict[str, float]:
-    lines = [line for line in text.splitlines() if not line.startswith(("#", "unitcost_", "process_", "python_"))]
+    lines = [line for line in text.splitlines() if not line.startswith(NO_SERIES_OF_THEN)]
     return {series: float(value) for series, _, value in (line.rpartition(" ") for line in lines)}
 
 

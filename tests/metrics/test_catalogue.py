@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection
+from dataclasses import replace
 from datetime import timedelta
 from decimal import Decimal
 from functools import cache
@@ -70,7 +71,7 @@ def said(without: Collection[str] = ()) -> set[str]:
     company = Company(directory=ACME)
     clusters = [cost(tenant, "1", day=day, cluster="prod") for day in DAYS for tenant in ("acme", "Acme")]
     clusters += [cost(None, "1", "idle", day, "prod") for day in DAYS]
-    bills = [cost(None, "3", day=day, cluster="prod") for day in DAYS[:-2]]
+    bills = [replace(cost(None, "3", day=day, cluster="prod"), list_amount=Decimal(4)) for day in DAYS[:-2]]
     paid = [mrr(tenant, "300", day) for day in DAYS for tenant in (["acme"] if day < NEW else ["acme", "beta"])]
     used = [Usage(day, "acme", measure, Decimal(7)) for day in DAYS for measure in ("requests", "active_users")]
     if COSTS not in without:

@@ -1,10 +1,10 @@
--- reads: tenant_day, unallocated_day, counted_day, dimension_day, usage_day, revenue_day, reconciled_day, revenue,
+-- reads: tenant_day, unallocated_day, counted_day, commitment_day, dimension_day, usage_day, revenue_day, reconciled_day, revenue,
 --        told_day, recent_cost, current_day, and of this run: window_span, clock, source, tenant_limit, directory, alias
 -- writes: the temporary tables that snapshot rows are read from, with tenants beyond the limit summed up in __other__:
 --         the windows that are shown and what they lack (shown_window, missing_day), which days lie in the same ones
 --         (day_part, part_window), the sums of each (window_counted, window_usage, window_dimension,
---         window_unallocated, window_reconciled), who is shown apart, and what for (shown, shown_cost, shown_usage,
---         own_margin, margin), MRR and plan (mrr_now, newest_mrr, profile, tenant_profile), the company as a whole
+--         window_unallocated, window_commitment, window_reconciled), who is shown apart, and what for (shown, shown_cost, shown_usage,
+--         own_margin, own_commitment, margin), MRR and plan (mrr_now, newest_mrr, profile, tenant_profile), the company as a whole
 --         (platform), what a window is compared with (compared_margin, compared_usage), tenants that are spelt alike
 --         (window_similar, similar_tenant), and the report (report_line)
 
@@ -197,6 +197,11 @@ CREATE OR REPLACE TEMP TABLE window_unallocated AS
 SELECT w.name AS span, u.source, u.component, CAST(sum(u.amount) AS DECIMAL(38, 12)) AS amount
 FROM unallocated_day u JOIN shown_window w ON w.kind = 'cost' AND u.day >= w.first_day AND u.day < w.end_day GROUP BY ALL;
 
+CREATE OR REPLACE TEMP TABLE window_commitment AS
+SELECT w.name AS span, c.component, CAST(sum(c.saved) AS DECIMAL(38, 12)) AS saved,
+    CAST(sum(c.unused) AS DECIMAL(38, 12)) AS unused
+FROM commitment_day c JOIN shown_window w ON w.kind = 'cost' AND c.day >= w.first_day AND c.day < w.end_day GROUP BY ALL;
+
 CREATE OR REPLACE TEMP TABLE window_dimension AS
 SELECT w.name AS span, d.dimension, d.value, d.component, CAST(sum(d.amount) AS DECIMAL(38, 12)) AS amount
 FROM dimension_day d JOIN shown_window w ON w.kind = 'cost' AND d.day >= w.first_day AND d.day < w.end_day GROUP BY ALL;
@@ -260,6 +265,7 @@ FROM platform WHERE cost IS NOT NULL OR revenue IS NOT NULL;
 -- What is served of the configured windows only, and of those and what they are compared with; of closed months there
 -- are costs and revenue alone.
 CREATE OR REPLACE TEMP VIEW compared_margin AS FROM margin WHERE NOT is_month(span);
+CREATE OR REPLACE TEMP VIEW own_commitment AS FROM window_commitment WHERE is_own(span);
 CREATE OR REPLACE TEMP VIEW own_margin AS FROM margin WHERE is_own(span);
 CREATE OR REPLACE TEMP VIEW compared_usage AS
 FROM shown_usage WHERE NOT is_month(span);

@@ -32,6 +32,7 @@ DAY_TABLES = (
     "tenant_day",
     "unallocated_day",
     "counted_day",
+    "commitment_day",
     "dimension_day",
     "usage_day",
     "revenue_day",
@@ -40,7 +41,7 @@ DAY_TABLES = (
 )
 
 
-VERSION = 6
+VERSION = 7
 """Raised when the .sql steps make something else of the same facts, so that every day is derived again."""
 
 LINES_AT_ONCE = 500_000

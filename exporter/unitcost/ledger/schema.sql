@@ -88,6 +88,11 @@ CREATE TABLE IF NOT EXISTS counted_day (
     day DATE NOT NULL, source VARCHAR NOT NULL, component VARCHAR NOT NULL, estimated BOOLEAN NOT NULL,
     amount DECIMAL(38, 12) NOT NULL
 );
+-- What bills say of the use of a component: saved against list prices, where they tell these, and paid for a commitment to
+-- it that was not used.
+CREATE TABLE IF NOT EXISTS commitment_day (
+    day DATE NOT NULL, component VARCHAR NOT NULL, saved DECIMAL(38, 12), unused DECIMAL(38, 12) NOT NULL
+);
 CREATE TABLE IF NOT EXISTS dimension_day (
     day DATE NOT NULL, dimension VARCHAR NOT NULL, value VARCHAR NOT NULL, component VARCHAR NOT NULL,
     amount DECIMAL(38, 12) NOT NULL

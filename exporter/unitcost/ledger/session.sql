@@ -74,6 +74,7 @@ CREATE OR REPLACE TEMP MACRO resource_tail(id) AS parse_filename(resource_key(id
 
 -- What a kind of source tells: clusters, bills and priced tokens are costs.
 CREATE OR REPLACE TEMP MACRO told_kind(kind) AS CASE WHEN kind IN ('cluster', 'bill', 'tokens') THEN 'cost' ELSE kind END;
+CREATE OR REPLACE TEMP MACRO is_unused(kind, charge) AS kind = 'bill' AND charge = 'unused';
 CREATE OR REPLACE TEMP MACRO is_cluster(scope) AS starts_with(scope, 'k8s/');
 
 -- Windows by their names: one that a configured window is compared with, a closed calendar month, and those of one's own.

@@ -231,6 +231,23 @@ UNALLOCATED = Served(
     unit="dollars",
     filled=Select("SELECT source, component, span, amount FROM served_unallocated", needs=(COSTS,), window=WINDOW),
 )
+COMMITMENT_SAVINGS = Served(
+    "commitment_savings_dollars",
+    "What the bills' charges for use came to below their list prices in the window, by component: negotiated discounts,"
+    " savings plans, reservations and spot prices. Commitments that were not used are not taken off; absent where the"
+    " bills tell no list prices.",
+    ("component", "window"),
+    unit="dollars",
+    filled=Select("SELECT component, span, saved FROM own_commitment", needs=(COSTS,), window=WINDOW),
+)
+COMMITMENT_WASTE = Served(
+    "commitment_waste_dollars",
+    "The part of the bills in the window that was paid for commitments (savings plans, reservations) and not used, by"
+    ' the component it was bought for: all of component="commitment".',
+    ("component", "window"),
+    unit="dollars",
+    filled=Select("SELECT component, span, unused FROM own_commitment", needs=(COSTS,), window=WINDOW),
+)
 RECONCILIATION = Served(
     "reconciliation_ratio",
     "What a bill says of a scope, divided by what its meter does on the same days: a cluster's Kubernetes rows by"

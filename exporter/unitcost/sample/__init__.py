@@ -33,6 +33,7 @@ sources:
 sharing:                         # first match wins; AI calls of a key that nobody has named match nothing
   - {match: {component: idle},     by: direct_cost}
   - {match: {component: database}, by: requests}
+  - {match: {component: commitment}, by: requests}   # the database reservation that is partly unused
   - {match: {component: network},  by: requests}
   - {match: {component: compute},  by: requests}
   - {match: {service: Amazon Simple Storage Service}, by: even}

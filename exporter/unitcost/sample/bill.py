@@ -20,7 +20,8 @@ from unitcost.split import split
 
 COLUMNS = (
     "BilledCost", "BillingAccountId", "BillingCurrency", "BillingPeriodEnd", "BillingPeriodStart",
-    "ChargeCategory", "ChargeClass", "ChargePeriodEnd", "ChargePeriodStart", "ContractedCost",
+    "ChargeCategory", "ChargeClass", "ChargePeriodEnd", "ChargePeriodStart",
+    "CommitmentDiscountId", "CommitmentDiscountStatus", "ContractedCost",
     "EffectiveCost", "ListCost", "ProviderName", "ResourceId", "ServiceCategory", "ServiceName",
     "ServiceProviderName", "SubAccountId", "Tags",
 )  # fmt: skip
@@ -38,8 +39,11 @@ SERVICES = {
 """Provider, FOCUS ServiceCategory and ServiceName."""
 
 FEATURES = {"database": "dashboards", "storage": "ingest", "network": "dashboards"}
-LISTED = ("nodes", "volumes")
-"""What has a list price of its own."""
+LIST_PERCENT = {"nodes": BILL_PERCENT, "volumes": BILL_PERCENT, "database": 70}
+"""What the bill says in percent of list prices, where these are other ones."""
+RESERVATION = "arn:aws:rds:eu-central-1:123456789012:ri:sample"
+UNUSED_PERCENT = 5
+"""So much of the databases that are shared is a reservation that nothing ran on."""
 NODE_SIZES = [4.0] * 6 + [2.0] * 4 + [7.5] * 2
 
 
@@ -51,6 +55,8 @@ class Line:
     resource: str
     tags: dict[str, str]
     days: list[int]
+    commitment: str = ""
+    unused: bool = False
 
 
 def write_bill(
@@ -92,9 +98,10 @@ def _rows(month: MonthOfCosts, used: Uses, clock: Clock, everyone: list[Customer
                 continue
             account, sub_account = ACCOUNTS[provider]
             cost = _dollars(amount)
-            listed = _dollars(amount * 100 // BILL_PERCENT) if line.service in LISTED else cost
+            listed = _dollars(0 if line.unused else amount * 100 // LIST_PERCENT.get(line.service, 100))
+            status = "" if not line.commitment else "Unused" if line.unused else "Used"
             yield (
-                cost, account, "USD", *period, "Usage", "", end, start, cost, cost, listed,
+                cost, account, "USD", *period, "Usage", "", end, start, line.commitment, status, cost, cost, listed,
                 provider, line.resource, category, service, provider, sub_account, tags,
             )  # fmt: skip
 
@@ -107,13 +114,17 @@ def _lines(month: MonthOfCosts, used: Uses, everyone: list[Customer]) -> Iterato
         yield Line("nodes", f"i-{0x0A17C0DE00 + number:017x}", cluster, days)
     yield Line("volumes", "vol-0a17c0de000000001", cluster, disks)
     for service, days in month.untagged.items():
-        if service != "ai":
+        if service == "database":
+            ran, idle = zip(*(split(amount, [100 - UNUSED_PERCENT, UNUSED_PERCENT]) for amount in days), strict=True)
+            yield Line(service, f"shared-{service}", production, [*ran], RESERVATION)
+            yield Line(service, RESERVATION, {}, [*idle], RESERVATION, unused=True)
+        elif service != "ai":
             yield Line(service, f"shared-{service}", production, days)
     for service, by_tenant in month.direct.items():
         if service in FEATURES:
             for tenant, days in by_tenant.items():
                 tags = {"tenant": tenant, "feature": FEATURES[service], **production}
-                yield Line(service, f"{tenant}-{service}", tags, days)
+                yield Line(service, f"{tenant}-{service}", tags, days, RESERVATION if service == "database" else "")
     for model, days in by_model(used).items():
         yield Line("ai", model, production, days)
 

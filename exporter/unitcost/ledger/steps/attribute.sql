@@ -1,20 +1,31 @@
 -- reads: cost, usage, mrr_day, doubt, price, resource_scope, spelling, service_component, and of this run: source,
 --        rate, dirty
 -- writes: heard (what counts of what sources said), cost_fact (costs in the configured currency with the number of who
---         bears them, if anybody, their component, scope and the resource of it), usage_day and revenue_day of the dirty days
+--         bears them, if anybody, their component, scope and the resource of it, and of a commitment's unused part the
+--         component it was bought for), usage_day and revenue_day of the dirty days
 
 -- What a source says of a dirty day counts, unless the ledger holds of it what cannot be counted.
 CREATE OR REPLACE TEMP TABLE heard AS
 SELECT d.day, s.source, s.kind, told_kind(s.kind) AS says
 FROM dirty d CROSS JOIN source s ANTI JOIN doubt x ON x.source = s.source AND x.day = d.day;
 
--- foreign_units: what is to be converted; NULL in the configured currency.
+-- What a commitment was not used for is of no scope, whatever names it. foreign_units: what is to be converted; NULL in
+-- the configured currency.
 CREATE OR REPLACE TEMP TABLE cost_fact AS
 WITH
 said AS (
-    SELECT c.* REPLACE (coalesce(p.model, c.item) AS item, coalesce(c.scope, s.scope) AS scope),
+    SELECT c.* REPLACE (
+            coalesce(p.model, c.item) AS item,
+            CASE WHEN NOT is_unused(h.kind, c.charge) THEN coalesce(c.scope, s.scope) END AS scope,
+            CASE WHEN NOT is_unused(h.kind, c.charge) THEN c.resource END AS resource
+        ),
         h.kind, n.number AS bearer, r.factor, r.divisor,
-        CASE WHEN h.kind = 'cluster' THEN c.category ELSE s.component END AS component,
+        CASE
+            WHEN h.kind = 'cluster' THEN c.category
+            WHEN is_unused(h.kind, c.charge) THEN 'commitment'
+            ELSE s.component
+        END AS component,
+        CASE WHEN is_unused(h.kind, c.charge) THEN s.component END AS unused_of,
         CASE WHEN NOT r.plain THEN units(c.amount) END AS foreign_units,
         CASE WHEN NOT r.plain THEN units(c.list_amount) END AS foreign_list_units
     FROM cost c
@@ -27,7 +38,7 @@ said AS (
     LEFT JOIN spelling n ON n.spelt = c.tenant
 ),
 exchanged AS (
-    SELECT day, source, kind, scope, resource, bearer, service, item, dims, unit, quantity, component,
+    SELECT day, source, kind, scope, resource, bearer, service, item, dims, unit, quantity, component, unused_of,
         CASE WHEN foreign_units IS NULL THEN amount ELSE converted(foreign_units, factor, divisor) END AS amount,
         CASE WHEN foreign_list_units IS NULL THEN list_amount ELSE converted(foreign_list_units, factor, divisor) END
             AS list_amount

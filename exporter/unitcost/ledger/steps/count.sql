@@ -1,6 +1,7 @@
 -- reads: cost_fact, meter_line, token, token_line, bill_row, bill_part, bill_pool, bill_portion, pool_scope, billed_now,
 --        and of this run: billed_by
--- writes: counted (each dollar of the dirty days once, with who bears it, if anybody), counted_day, reconciled_day
+-- writes: counted (each dollar of the dirty days once, with who bears it, if anybody), counted_day, commitment_day,
+--         reconciled_day
 
 -- A pool that the meter gave no weights for stays as the bill said it.
 CREATE OR REPLACE TEMP TABLE split_pool AS
@@ -54,6 +55,12 @@ SELECT l.day, l.source, l.component, false, sum(l.amount) FROM cost_fact l WHERE
 UNION ALL
 SELECT c.day, c.source, c.component, c.basis = 'estimated', sum(c.amount) FROM counted c
 WHERE c.basis IN ('estimated', 'priced') GROUP BY ALL;
+
+INSERT INTO commitment_day
+SELECT day, coalesce(unused_of, component),
+    CAST(sum(list_amount - amount) FILTER (unused_of IS NULL) AS DECIMAL(38, 12)),
+    CAST(coalesce(sum(amount) FILTER (unused_of IS NOT NULL), 0) AS DECIMAL(38, 12))
+FROM cost_fact WHERE kind = 'bill' AND (list_amount IS NOT NULL OR unused_of IS NOT NULL) GROUP BY ALL;
 
 INSERT INTO reconciled_day
 WITH

@@ -11,11 +11,11 @@ from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from decimal import Decimal
 
-from unitcost.facts import CHARGES
+from unitcost.facts import CHARGES, UNUSED
 from unitcost.sources.bills.focus.scan import clean
 
-CATEGORIES = CHARGES[:-1]
-"""FOCUS ChargeCategory in lower case; `correction` is a ChargeClass."""
+CATEGORIES = tuple(name for name in CHARGES if name not in {UNUSED, "correction"})
+"""FOCUS ChargeCategory in lower case."""
 
 
 SINCE, UNTIL = timedelta(hours=13), timedelta(hours=11)

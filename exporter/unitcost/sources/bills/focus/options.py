@@ -30,6 +30,16 @@ class Options:
         return values[: len(self.keys) - len(self.dimensions)]
 
     @property
+    def spreads_commitments(self) -> bool:
+        """Whether the cost of a commitment lies on what it covered, and on what of it was not used."""
+        return self.cost == "EffectiveCost"
+
+    @property
+    def below_list(self) -> bool:
+        """Whether what use cost below list prices was saved; BilledCost says 0 of what a commitment covers."""
+        return self.cost in {"EffectiveCost", "ContractedCost"}
+
+    @property
     def nobodys(self) -> bool:
         """Whether no charge is meant to have a tenant."""
         return not (self.tenant or self.tenant_keys)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Any
 
-from unitcost.facts import K8S, Query
+from unitcost.facts import K8S, UNUSED, Query
 from unitcost.sources.bills.focus.contents import Facts, Period
 from unitcost.sources.bills.focus.days import (
     SINCE,
@@ -105,7 +105,16 @@ def build(bill: Bill, options: Options, *, kept: bool) -> Query:
     own = options.own(tags)
     values = tags[len(own) :]
     names = [f"d{at}" for at in range(len(values))]
-    raw = ["ServiceName", "ServiceCategory", "BillingCurrency", "ChargeCategory", "ChargeClass", "resource", "cluster"]
+    raw = [
+        "ServiceName",
+        "ServiceCategory",
+        "BillingCurrency",
+        "ChargeCategory",
+        "ChargeClass",
+        "resource",
+        "cluster",
+        "unused",
+    ]
     raw += [*(["tenant"] if options.tenant else []), *tags]
     days = _days(bill)
     charges = " UNION ALL ".join(
@@ -115,7 +124,7 @@ def build(bill: Bill, options: Options, *, kept: bool) -> Query:
         f" WHERE {period_month('BillingPeriodStart')} = DATE '{month}'"
         for schema, sql in groups
     )
-    columns = ", ".join([*days, "tenant", "service", "category", "currency", "scope", "charge", "resource"])
+    columns = ", ".join([*days, "tenant", "service", "category", "currency", "scope", "charge", "resource", "item"])
     keys = ", ".join([columns, *names])
     cleaned = "".join(f", {named(value)} AS {name}" for value, name in zip(values, names, strict=True))
     sql = f"""
@@ -123,9 +132,10 @@ WITH charges AS NOT MATERIALIZED ({charges}),
 rows AS NOT MATERIALIZED (
     SELECT {", ".join(days)}, {clean("tenant") if options.tenant else first_named(own)} AS tenant,
         coalesce({clean("ServiceName")}, {clean("ServiceCategory")}, 'unknown') AS service,
-        {clean("ServiceCategory")} AS category, amount, list_amount, {clean("BillingCurrency")} AS currency,
-        {_scope()} AS scope,
-        {charge("ChargeCategory", "ChargeClass")} AS charge, resource{cleaned}
+        {clean("ServiceCategory")} AS category, amount, {_list_amount(options)} AS list_amount,
+        {clean("BillingCurrency")} AS currency, {_scope()} AS scope,
+        CASE WHEN unused IS NULL THEN {charge("ChargeCategory", "ChargeClass")} ELSE '{UNUSED}' END AS charge, resource,
+        nullif(unused, '') AS item{cleaned}
     FROM charges)
 SELECT {columns}, CAST(amount AS {LEDGER}) AS amount, CAST(list_amount AS {LEDGER}) AS list_amount,
     {_dimensions(options.dimensions, names)} AS dimensions
@@ -134,6 +144,14 @@ FROM (
     FROM rows WHERE currency IS NOT NULL GROUP BY {keys})"""
     params: list[Any] = [[one.path for one in found] for found in groups.values()]
     return Query(sql, params, failed=lambda error: explain(error, bill.files))
+
+
+def _list_amount(options: Options) -> str:
+    """Return SQL for what a charge is at list prices; what is no usage, or unused, has no other."""
+    if not options.below_list:
+        return f"NULL::{LEDGER}"
+    used = f"unused IS NULL AND coalesce(lower({clean('ChargeCategory')}), 'usage') = 'usage'"
+    return f"CASE WHEN {used} THEN list_amount WHEN list_amount IS NOT NULL THEN amount END"
 
 
 def _scope() -> str:

@@ -167,10 +167,14 @@ def _sql(schema: Schema, options: Options, said: Known, month: date | None) -> s
     known: dict[str, exp.Expression] = {
         name: exp.maybe_parse(value, dialect="duckdb") for name, value in (*said.constants, *missing)
     }
-    also = [*(["tenant"] if options.tenant else []), "resource", "cluster"]
-    if not (options.resources and schema.has("ResourceId")):
-        also.remove("resource")
-        known["resource"] = exp.cast(exp.null(), "VARCHAR")
+    also = [*(["tenant"] if options.tenant else []), "resource", "cluster", "unused"]
+    for name, there in {
+        "resource": options.resources and schema.has("ResourceId"),
+        "unused": _tells_unused(schema, options),
+    }.items():
+        if not there:
+            also.remove(name)
+            known[name] = exp.cast(exp.null(), "VARCHAR")
     stage = first_stage(
         exp.to_table(TABLE),
         exp.column("cost"),
@@ -214,6 +218,8 @@ def _charges(schema: Schema, options: Options, said: Known, *, trying: bool) -> 
         kind = schema.raw("ServiceCategory")
         columns.append(f"CASE WHEN {kind} IN ({others}) THEN NULL ELSE {clean(resource)} END AS resource")
     columns.append(f"{_cluster(schema, tags, resource)} AS cluster")
+    if _tells_unused(schema, options):
+        columns.append(f"{_unused(schema)} AS unused")
     return (
         f"SELECT {', '.join(columns)} FROM (SELECT *, {tags.parsed(options.keys)} AS found_tags FROM {schema.relation})"
     )
@@ -227,6 +233,16 @@ def _cluster(schema: Schema, tags: Tags, resource: str) -> str:
     name = f"nullif(regexp_extract({resource}, 'cluster/([^/]+)$', 1), '')"
     managed = f"CASE WHEN {cluster_service(schema.raw('ServiceName'))} THEN {name} END"
     return f"coalesce(nullif({marked}, ''), {managed}, {marked})"
+
+
+def _tells_unused(schema: Schema, options: Options) -> bool:
+    return options.spreads_commitments and schema.has("CommitmentDiscountStatus")
+
+
+def _unused(schema: Schema) -> str:
+    """Return SQL for the commitment that a charge is the unused part of, '' where it has no id, else NULL."""
+    commitment = f"coalesce({schema.text('CommitmentDiscountId')}, '')"
+    return f"CASE WHEN lower({schema.text('CommitmentDiscountStatus')}) = 'unused' THEN {commitment} END"
 
 
 def _found(schema: Schema, options: Options, said: Known, values: Sequence[str]) -> str:

@@ -29,7 +29,7 @@ from unitcost.sources.bills.focus.tags import Tags
 
 log = logging.getLogger(__name__)
 
-FORMAT = 4
+FORMAT = 5
 """Part of every fingerprint; raised when the same files would give other rows."""
 NAMED = 3
 """Of the files that are left out, so many are named."""

@@ -44,7 +44,7 @@ def models(settings: Settings) -> list[Row]:
         row(table_height(6), (24, _every_model(settings))),
         row(4, *((6, panel) for panel in _trust())),
         section("What if: potential, and how many AI requests a price carries"),
-        row(table_height(7), (9, _opportunities(settings)), (5, _cache(settings)), (10, _left(settings))),
+        row(table_height(7), (8, _opportunities(settings)), (5, _cache(settings)), (11, _left(settings))),
     ]
 
 
@@ -232,7 +232,7 @@ def _opportunities(settings: Settings) -> Panel:
 def _cache(settings: Settings) -> Panel:
     saved = f"Saved {settings.sign}"
     return joined(
-        "Saved by the prompt cache",
+        "Prompt cache saved",
         "What was read from the prompt cache in the period, at the difference of the prices, less what writing it cost"
         " more.",
         "model",

@@ -263,7 +263,7 @@ def _units(settings: Settings) -> Panel:
         " causes, but what a unit of it has to bring in. A measure is summed over the days.",
         "measure",
         [
-            Figure("Units", now(c.PLATFORM_USAGE, ("measure",), window=PERIOD), COUNT | wide(105)),
+            Figure("Units", now(c.PLATFORM_USAGE, ("measure",), window=PERIOD), COUNT | wide(125)),
             Figure(earlier, price(BEFORE), PRICE),
             Figure(later, price(PERIOD), PRICE),
         ],

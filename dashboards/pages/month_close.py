@@ -162,7 +162,10 @@ def _customers(settings: Settings) -> Panel:
         " total, which is that of the invoices. Margin: revenue less cost.",
         "tenant",
         [
-            *(Figure(component, cells(component=component), CENTS | wide(76)) for component in COMPONENTS),
+            *(
+                Figure(component, cells(component=component), CENTS | wide(max(76, 10 * len(component))))
+                for component in COMPONENTS
+            ),
             Figure(cost, cells(), CENTS | wide(98)),
             Figure(revenue, " or ".join(revenues), CENTS | wide(98)),
         ],

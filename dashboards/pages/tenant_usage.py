@@ -35,10 +35,10 @@ def _usage_table(settings: Settings) -> Panel:
     def prices(window: str) -> tuple[str, str]:
         return of_tenants(lambda costs: f"{costs.now(window=window)} / on () group_right () ({used(window)} > 0)")
 
-    figures = [Figure("Before", used(BEFORE), UNSEEN), Figure("Used", used(PERIOD), COUNT | wide(90))]
+    figures = [Figure("Before", used(BEFORE), UNSEEN), Figure("Used", used(PERIOD), COUNT | wide(125))]
     reckoned = [
         Reckoned("More", "Used", "-", "Before", UNSEEN),
-        Reckoned("Change", "More", "/", "Before", CHANGE_RATIO | {"thresholds": PLAIN} | wide(80)),
+        Reckoned("Change", "More", "/", "Before", CHANGE_RATIO | {"thresholds": PLAIN} | wide(70)),
     ]
     for whose, earlier, later in zip(("", " of all"), prices(BEFORE), prices(PERIOD), strict=True):
         before, dearer = f"{price}{whose} before", f"Dearer{whose}"

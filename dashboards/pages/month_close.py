@@ -9,7 +9,7 @@ from dashboards.cells import CENTS, COLOURED_LOSS, wide
 from dashboards.grafana import Variable, column, row, table_height
 from dashboards.grafana import page as whole_page
 from dashboards.pages.parts import figure, sums
-from dashboards.panels import Json, Panel, Query, override, text
+from dashboards.panels import Json, Panel, Query, Unknown, override, text
 from dashboards.queries import info, present
 from dashboards.style import COMPLETE, MARGIN_STEPS, Settings
 from dashboards.tables import NAME_WIDTH, Figure, Reckoned, joined, tenant_link
@@ -22,6 +22,7 @@ from unitcost.metrics.metric import Metric
 UID = "unitcost-close"
 MONTH = "$month"
 NOBODY, TOTAL = "No customer", "Total"
+NOT_SETTLED = Unknown("not settled", "A month is settled five days after its end, once all its days are known.")
 
 
 def page(settings: Settings) -> Json:
@@ -34,7 +35,7 @@ def page(settings: Settings) -> Json:
         "A closed calendar month to the cent: each customer and component, what no customer bears, and the invoices.",
         [
             row(2, (24, _intro())),
-            row(4, *((6, panel) for panel in _figures(settings))),
+            row(4, *zip((5, 5, 5, 4, 5), _figures(settings), strict=True)),
             row(table_height(9), (12, _components(settings)), (12, beside)),
             row(table_height(20), (24, _customers(settings))),
         ],
@@ -80,6 +81,13 @@ def _figures(settings: Settings) -> list[Panel]:
             NO_COSTS,
             mappings=COMPLETE,
         ),
+        dollars(
+            "Changed since settled",
+            "How much more is counted of the month now than when it was settled, five days after its end: what later"
+            " deliveries changed.",
+            present(c.RESTATED_COST, month=MONTH),
+            NOT_SETTLED,
+        ),
     ]
 
 
@@ -107,9 +115,14 @@ def _sources(settings: Settings) -> Panel:
         settings,
         "By source, to hold beside the invoices",
         "What each source brought in and was counted in the month; the part of it that is an estimate, because no bill"
-        " covers the day; and the part that no customer bears.",
+        " covers the day; the part that no customer bears; and how much came or went after the month was settled.",
         "source",
-        {"Brought in": billed, "Estimated": part(c.ESTIMATED_COST), NOBODY: part(c.UNALLOCATED)},
+        {
+            "Brought in": billed,
+            "Estimated": part(c.ESTIMATED_COST),
+            NOBODY: part(c.UNALLOCATED),
+            "Changed": present(c.RESTATED_COST, by, month=MONTH),
+        },
     )
 
 
@@ -121,7 +134,7 @@ def _with_total(settings: Settings, title: str, description: str, label: str, co
         description,
         label,
         [
-            Figure(header, f"({expr} or {_named(TOTAL, f'sum({expr})', label)})", CENTS | wide(120))
+            Figure(header, f"({expr} or {_named(TOTAL, f'sum({expr})', label)})", CENTS | wide(110))
             for header, expr in zip(headers, columns.values(), strict=True)
         ],
         shown=[(label, label.title())],

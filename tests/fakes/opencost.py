@@ -101,7 +101,17 @@ def tenants_by_node(day: str = "2026-11-22") -> Any:
         for key in pod:
             if key.endswith(("Cost", "CostAdjustment")):
                 step[name][key] += pod[key]
+        step[name]["pvs"] = summed_volumes(step[name]["pvs"], pod["pvs"])
     return {"code": 200, "data": [step]}
+
+
+def summed_volumes(one: Any, other: Any) -> Any:
+    """Return what the volumes of two entries cost together, by their names."""
+    summed = {name: dict(volume) for name, volume in (one or {}).items()}
+    for name, volume in (other or {}).items():
+        before = summed.setdefault(name, {**volume, "cost": Decimal(0)})
+        before["cost"] += volume["cost"]
+    return summed or None
 
 
 @dataclass

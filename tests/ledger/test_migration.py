@@ -33,7 +33,7 @@ def served(folder: Path, capsys: pytest.CaptureFixture[str]) -> dict[str, float]
     return read(capsys.readouterr().out)
 
 
-NO_SERIES_OF_THEN = ("#", "unitcost_", "process_", "python_", "commitment_")
+NO_SERIES_OF_THEN = ("#", "unitcost_", "process_", "python_", "commitment_", "restated_")
 """What says nothing of the company, and what was told of it first after schema 1."""
 
 

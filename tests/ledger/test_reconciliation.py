@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from decimal import Decimal
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from tests.fakes.company import NOW, RATES, YESTERDAY, Company
 from unitcost.facts import Batch, Cost, Resource
@@ -106,3 +109,100 @@ def test_a_sum_of_which_a_list_price_is_not_known_has_none(given: tuple[str, str
     company.gauges()
     found = company.ledger.rows("SELECT amount, list_amount FROM line")
     assert found == [(Decimal(8), None if whole is None else Decimal(whole))]
+
+
+DISKS: dict[str, tuple[list[Cost], list[tuple[str | None, str | None, str]], dict[str | None, str]]] = {
+    # the bill's disks; the meter's volumes as tenant, disk and list price; who bears what
+    "each disk goes to who has it mounted": (
+        [row("EBS", "storage", "8", "vol-1"), row("EBS", "storage", "1", "vol-2")],
+        [("acme", "vol-1", "1"), ("beta", "vol-2", "1")],
+        {"acme": "8", "beta": "1"},
+    ),
+    "two share one, and the tag of a third changes nothing": (
+        [replace(row("EBS", "storage", "8", "vol-1"), tenant="gamma")],
+        [("acme", "vol-1", "3"), ("beta", "vol-1", "1")],
+        {"acme": "6", "beta": "2"},
+    ),
+    "an unmounted one is its tag's": (
+        [replace(row("EBS", "storage", "8", "vol-1"), tenant="gamma"), row("EBS", "storage", "1", "vol-2")],
+        [(None, "vol-1", "1"), ("beta", "vol-2", "1")],
+        {"gamma": "8", "beta": "1"},
+    ),
+    "one that the meter does not know is its tag's too": (
+        [replace(row("EBS", "storage", "8", "vol-1"), tenant="gamma"), row("EBS", "storage", "1", "vol-2")],
+        [("beta", "vol-2", "1")],
+        {"gamma": "8", "beta": "1"},
+    ),
+    "without a tag it is nobody's": (
+        [row("EBS", "storage", "8", "vol-1"), row("EBS", "storage", "1", "vol-2")],
+        [(None, "vol-1", "1"), ("beta", "vol-2", "1")],
+        {None: "8", "beta": "1"},
+    ),
+    "tags of two tenants name nobody": (
+        [replace(row("EBS", "storage", "4", "vol-1"), tenant=name) for name in ("gamma", "delta")],
+        [(None, "vol-1", "1"), ("beta", "vol-2", "1")],
+        {None: "8"},
+    ),
+    "a meter that tells no disks apart divides all of them": (
+        [replace(row("EBS", "storage", "8", "vol-1"), tenant="gamma")],
+        [("acme", None, "3"), (None, None, "1")],
+        {"acme": "6", None: "2"},
+    ),
+}
+
+
+@pytest.mark.parametrize("case", DISKS)
+def test_who_pays_for_a_disk(case: str) -> None:
+    rows, volumes, expected = DISKS[case]
+    company = Company(sources=[("cluster", "cluster", True), ("bill", "bill", True)])
+    meter = [
+        Cost(YESTERDAY, tenant, "pv", "storage", Decimal(amount), "USD", "k8s/prod", resource=disk)
+        for tenant, disk, amount in volumes
+    ]
+    ids = [Resource(YESTERDAY, one, "k8s/prod", "disk") for one in ("vol-1", "vol-2")]
+    batch = Batch(YESTERDAY.isoformat(), [YESTERDAY], cost=meter, resources=ids)
+    company.ledger.put("cluster", "", batch, NOW, RATES, ["cluster"])
+    company.put("bill", [YESTERDAY], cost=rows)
+    found = company.gauges()
+    lines = "SELECT tenant, sum(amount) FROM line GROUP BY tenant HAVING sum(amount) <> 0"
+    assert dict(company.ledger.rows(lines)) == {tenant: Decimal(amount) for tenant, amount in expected.items()}
+    assert sum(found["bill_dollars"].values()) == sum(cost.amount for cost in rows)
+
+
+NAMES = st.sampled_from([None, "acme", "beta"])
+DISK = st.sampled_from([None, "vol-1", "vol-2", "vol-9"])
+AMOUNTS = st.integers(-3, 9).map(Decimal)
+
+
+@settings(deadline=None, max_examples=60)
+@given(
+    billed=st.lists(st.tuples(NAMES, DISK, AMOUNTS, st.sampled_from(["usage", "unused", "credit"])), max_size=6),
+    metered=st.lists(st.tuples(NAMES, DISK, AMOUNTS), max_size=6),
+)
+def test_whatever_tags_and_the_meter_say_of_disks_the_bill_is_counted_once(
+    billed: list[tuple[str | None, str | None, Decimal, str]], metered: list[tuple[str | None, str | None, Decimal]]
+) -> None:
+    company = Company(sources=[("cluster", "cluster", True), ("bill", "bill", True)])
+    meter = [
+        Cost(YESTERDAY, tenant, "pv", "storage", amount, "USD", "k8s/prod", resource=disk)
+        for tenant, disk, amount in metered
+    ]
+    ids = [Resource(YESTERDAY, one, "k8s/prod", "disk") for one in ("vol-1", "vol-2")]
+    batch = Batch(YESTERDAY.isoformat(), [YESTERDAY], cost=meter, resources=ids)
+    company.ledger.put("cluster", "", batch, NOW, RATES, ["cluster"])
+    rows = [
+        replace(row("EBS", "storage", str(amount), disk, charge=kind), tenant=tenant)
+        for tenant, disk, amount, kind in billed
+    ]
+    company.put("bill", [YESTERDAY], cost=rows)
+    company.gauges()
+    [(lines,)] = company.ledger.rows("SELECT coalesce(sum(amount), 0) FROM line WHERE source = 'bill'")
+    assert lines == sum(cost.amount for cost in rows)
+    [(unused,)] = company.ledger.rows("SELECT coalesce(sum(amount), 0) FROM line WHERE component = 'commitment'")
+    assert unused == sum(cost.amount for cost in rows if cost.charge == "unused")
+    [(served,)] = company.ledger.rows(
+        "SELECT coalesce(sum(amount), 0) FROM (SELECT direct + shared AS amount FROM tenant_day"
+        " UNION ALL SELECT amount FROM unallocated_day)"
+    )
+    [(counted,)] = company.ledger.rows("SELECT coalesce(sum(amount), 0) FROM counted_day")
+    assert served == counted

@@ -24,9 +24,10 @@ from tests.fakes.stored import MemoryStored, asked, utc
 from unitcost.errors import SourceError
 from unitcost.facts import Batch, Cost, Note, Problem
 from unitcost.sources.base import Context
-from unitcost.sources.cluster.opencost.answer import cloud_id, spread
+from unitcost.sources.cluster.opencost.answer import cloud_id
 from unitcost.sources.cluster.opencost.settings import OpenCostSettings
 from unitcost.sources.cluster.opencost.source import OpenCost
+from unitcost.sources.cluster.opencost.spans import spread
 
 NOW = utc(2026, 11, 23, 0, 5)
 FIRST = date(2026, 11, 19)

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import date, datetime, timedelta
+from decimal import Decimal
 from pathlib import Path
 from typing import TextIO
 
 from unitcost.config.directory import Directory
 from unitcost.config.model import Config, former_digests, settings_digest
-from unitcost.facts import K8S
+from unitcost.economics.labels import Conflict, conflicts
+from unitcost.errors import SourceError
+from unitcost.facts import K8S, Note, Problem
 from unitcost.ledger.files import copied_at, copies
 from unitcost.ledger.held import held
 from unitcost.ledger.store import Ledger
@@ -17,6 +20,7 @@ from unitcost.redaction import say
 from unitcost.run.fetch import Fetcher
 from unitcost.run.publish import sum_up
 from unitcost.run.runner import SourceRunner
+from unitcost.sources.base import Adviser
 
 RECENT = timedelta(days=7)
 """How far back `check` asks: enough to hold a day against its neighbours, quick enough to wait for."""
@@ -24,6 +28,8 @@ RECENT = timedelta(days=7)
 
 SIMILAR = 5
 """So many names that are spelt in several ways are told."""
+CONFLICTS, USERS = 10, 3
+"""So many resources whose tag and labels disagree are told, with so many of their users."""
 
 
 def check(
@@ -45,6 +51,7 @@ def check(
         for runner in fetcher.runners:
             _describe(runner, config, ledger, out)
         _describe_similar(config, ledger, out)
+        _describe_conflicts(conflicts(ledger), out)
         for source, scope, ratio in ledger.rows(
             "SELECT source, scope, sum(billed)::DOUBLE / sum(metered)::DOUBLE FROM reconciled_day"
             " GROUP BY ALL HAVING sum(metered) > 0 ORDER BY ALL"
@@ -84,6 +91,21 @@ def _describe_similar(config: Config, ledger: Ledger, out: TextIO) -> None:
         )
     if len(found) > SIMILAR:
         say(out, f"tenants: and {len(found) - SIMILAR} more names that are spelt in several ways")
+
+
+def _describe_conflicts(found: Sequence[Conflict], out: TextIO) -> None:
+    """Name the nodes and disks that a tag gives to somebody else than those who used them, the dearest first."""
+    for one in found[:CONFLICTS]:
+        users = ", ".join(f"{tenant} {share:.0%}" for tenant, share in one.users[:USERS])
+        more = f" and {len(one.users) - USERS} more" if len(one.users) > USERS else ""
+        say(
+            out,
+            f"labels: the {one.what.replace('_', ' ')} {one.resource} ({one.amount:,.2f} {one.currency}) is tagged"
+            f" {one.tag}, but used by pods of {users}{more}; the labels of the pods count, mend the tag or these",
+        )
+    if len(found) > CONFLICTS:
+        rest = sum((one.amount for one in found[CONFLICTS:]), Decimal(0))
+        say(out, f"labels: and {len(found) - CONFLICTS} more such resources ({rest:,.2f})")
 
 
 def _describe_ledger(config: Config, state_dir: Path, first: date, out: TextIO) -> None:
@@ -150,5 +172,14 @@ def _describe(runner: SourceRunner, config: Config, ledger: Ledger, out: TextIO)
     )
     if 0 < nobodys < spent:
         say(out, f"  - {nobodys} of its {spent} days with costs have no tenant at all, the first is {first}")
-    for note in runner.notes:
+    for note in [*runner.notes, *_advice(runner, ledger)]:
         say(out, f"  - {note.text}")
+
+
+def _advice(runner: SourceRunner, ledger: Ledger) -> list[Note]:
+    if not isinstance(runner.source, Adviser):
+        return []
+    try:
+        return [*runner.source.advice(ledger.stored(runner.name, runner.settings))]
+    except SourceError as error:
+        return [Note(Problem.of(error).line)]

@@ -1,9 +1,9 @@
--- reads: tenant_day, unallocated_day, counted_day, commitment_day, dimension_day, usage_day, revenue_day, reconciled_day, revenue,
+-- reads: tenant_day, unallocated_day, counted_day, settled_month, commitment_day, dimension_day, usage_day, revenue_day, reconciled_day, revenue,
 --        told_day, recent_cost, current_day, and of this run: window_span, clock, source, tenant_limit, directory, alias
 -- writes: the temporary tables that snapshot rows are read from, with tenants beyond the limit summed up in __other__:
 --         the windows that are shown and what they lack (shown_window, missing_day), which days lie in the same ones
 --         (day_part, part_window), the sums of each (window_counted, window_usage, window_dimension,
---         window_unallocated, window_commitment, window_reconciled), who is shown apart, and what for (shown, shown_cost, shown_usage,
+--         window_unallocated, window_restated, window_commitment, window_reconciled), who is shown apart, and what for (shown, shown_cost, shown_usage,
 --         own_margin, own_commitment, margin), MRR and plan (mrr_now, newest_mrr, profile, tenant_profile), the company as a whole
 --         (platform), what a window is compared with (compared_margin, compared_usage), tenants that are spelt alike
 --         (window_similar, similar_tenant), and the report (report_line)
@@ -196,6 +196,15 @@ FROM counted_day c JOIN shown_window w ON w.kind = 'cost' AND c.day >= w.first_d
 CREATE OR REPLACE TEMP TABLE window_unallocated AS
 SELECT w.name AS span, u.source, u.component, CAST(sum(u.amount) AS DECIMAL(38, 12)) AS amount
 FROM unallocated_day u JOIN shown_window w ON w.kind = 'cost' AND u.day >= w.first_day AND u.day < w.end_day GROUP BY ALL;
+
+-- What a closed month is counted at now, less what it came to when it was settled.
+CREATE OR REPLACE TEMP TABLE window_restated AS
+SELECT w.name AS span, m.source, CAST(coalesce(sum(c.amount), 0) - m.amount AS DECIMAL(38, 12)) AS change
+FROM settled_month m
+JOIN window_span w ON is_month(w.name) AND w.first_day = m.month
+SEMI JOIN source s ON s.source = m.source
+LEFT JOIN window_counted c ON c.span = w.name AND c.source = m.source
+GROUP BY w.name, m.source, m.amount;
 
 CREATE OR REPLACE TEMP TABLE window_commitment AS
 SELECT w.name AS span, c.component, CAST(sum(c.saved) AS DECIMAL(38, 12)) AS saved,

@@ -44,6 +44,15 @@ def remember_changes(connection: duckdb.DuckDBPyConnection, days: Sequence[date]
     connection.execute("INSERT OR REPLACE INTO changed_day SELECT unnest($days::DATE[]), $at, true, $revision", change)
 
 
+def remember_settled(connection: duckdb.DuckDBPyConnection, today: date) -> None:
+    """Write down what months come to that are settled by now, unless that was done before.
+
+    To be called before any day is derived again, of what stands then, and afterwards, of what came for the first time.
+    """
+    connection.execute("CREATE OR REPLACE TEMP TABLE settling AS SELECT ?::DATE AS today", [today])
+    connection.execute(statements("settled"))
+
+
 def remember_restated(connection: duckdb.DuckDBPyConnection) -> None:
     """Write down which closed days are counted otherwise than they stood. To be called when they are derived."""
     connection.execute(statements("restated"))

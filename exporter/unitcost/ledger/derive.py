@@ -18,7 +18,7 @@ from unitcost.days import days_in_month
 from unitcost.errors import LedgerError
 from unitcost.facts import COMPONENTS, MATCH_FIELDS, RATE_PLACES
 from unitcost.ledger.bounds import Doubt, uncountable
-from unitcost.ledger.changes import keep_standing, remember_changes, remember_restated
+from unitcost.ledger.changes import keep_standing, remember_changes, remember_restated, remember_settled
 from unitcost.ledger.doubts import blame, remember
 from unitcost.ledger.order import LOOKUPS, STEPS, ordered
 from unitcost.ledger.prices import Pricing, remember_prices
@@ -161,6 +161,7 @@ def _derive(
 ) -> list[date]:
     """Derive within a transaction. doubts: days of sources to leave out. only: of the changed days, derive these."""
     days = [day for day in _prepare(connection, model, now, history, doubts) if only is None or day in only]
+    remember_settled(connection, now.date())
     keep_standing(connection, now.date() - timedelta(model.restate_days), now)
     remember_changes(connection, days, now)
     # Also of days that no source speaks of any more, which are not derived again.
@@ -171,6 +172,7 @@ def _derive(
     at_once = -(-len(days) // slices)
     for start in range(0, len(days), at_once or 1):
         _derive_days(connection, days[start : start + at_once])
+    remember_settled(connection, now.date())
     remember_restated(connection)
     # What failed is tried anew every time: the next version may know how.
     connection.execute("DELETE FROM derived_day WHERE day IN (SELECT day FROM doubt WHERE reason = 'defect')")
@@ -311,7 +313,7 @@ def _forget_other_models(connection: duckdb.DuckDBPyConnection, model: Model) ->
     if known.get("model") != found["model"]:
         connection.execute("DELETE FROM derived_day")
     if known.get("counted") not in {None, found["counted"]}:  # what other settings counted is no statement of these
-        connection.execute("DELETE FROM counted_day; DELETE FROM restated_day")
+        connection.execute("DELETE FROM counted_day; DELETE FROM restated_day; DELETE FROM settled_month")
     for key, digest in found.items():
         if known.get(key) != digest:
             connection.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", [key, digest])

@@ -51,6 +51,10 @@ CREATE TABLE IF NOT EXISTS changed_day (
 CREATE TABLE IF NOT EXISTS restated_day (
     day DATE PRIMARY KEY, amount DECIMAL(38, 12) NOT NULL, restated_at TIMESTAMPTZ NOT NULL
 );
+-- What a source's costs of a month came to when it was first seen settled: all its days known, five days after its end.
+CREATE TABLE IF NOT EXISTS settled_month (
+    month DATE NOT NULL, source VARCHAR NOT NULL, amount DECIMAL(38, 12) NOT NULL, PRIMARY KEY (month, source)
+);
 -- Days of a source of which the ledger holds what cannot be counted, in a batch (empty: unknown which); nothing that
 -- the source says of such a day counts. reason, text: as of a Problem.
 CREATE TABLE IF NOT EXISTS doubt (

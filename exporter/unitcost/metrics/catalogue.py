@@ -231,6 +231,14 @@ UNALLOCATED = Served(
     unit="dollars",
     filled=Select("SELECT source, component, span, amount FROM served_unallocated", needs=(COSTS,), window=WINDOW),
 )
+RESTATED_COST = Served(
+    "restated_cost_dollars",
+    "How much more a source's costs of a closed month are counted at now than when it was settled: five days after its"
+    " end, with all its days known. 0 where nothing came later; less than 0 for refunds.",
+    ("source", "month"),
+    unit="dollars",
+    filled=PresentSelect("SELECT source, span, change FROM window_restated"),
+)
 COMMITMENT_SAVINGS = Served(
     "commitment_savings_dollars",
     "What the bills' charges for use came to below their list prices in the window, by component: negotiated discounts,"

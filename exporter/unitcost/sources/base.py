@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from decimal import Decimal
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Literal, Protocol
+from typing import Annotated, Any, ClassVar, Literal, Protocol, runtime_checkable
 from urllib.parse import parse_qsl, unquote, urlsplit
 
 from pydantic import (
@@ -29,7 +29,7 @@ from pydantic import (
 
 from unitcost.address import is_host
 from unitcost.errors import SourceError
-from unitcost.facts import Asked, Batch, Note, Problem
+from unitcost.facts import Asked, Batch, Note, Problem, Stored
 from unitcost.names import Names
 from unitcost.redaction import SECRETS, SHORTEST
 
@@ -123,6 +123,17 @@ class Source(Protocol):
         """Yield what changed, newest first; each batch is stored before the next one is asked for.
 
         Raises SourceError when nothing more can be had now. What was yielded before stays.
+        """
+
+
+@runtime_checkable
+class Adviser(Protocol):
+    """A source that can say what a person may mend, though it takes a further look; `check` asks for it."""
+
+    def advice(self, stored: Stored) -> Iterator[Note]:
+        """Yield it, of what batches() found last; stored: what the ledger holds now that all sources were asked.
+
+        Raises SourceError when it cannot be looked at any more.
         """
 
 

@@ -2,7 +2,8 @@
 --        rate, dirty
 -- writes: heard (what counts of what sources said), cost_fact (costs in the configured currency with the number of who
 --         bears them, if anybody, their component, scope and the resource of it, and of a commitment's unused part the
---         component it was bought for), usage_day and revenue_day of the dirty days
+--         component it was bought for), unmounted_disk (disks that are a tenant's by the bill alone), usage_day and
+--         revenue_day of the dirty days
 
 -- What a source says of a dirty day counts, unless the ledger holds of it what cannot be counted.
 CREATE OR REPLACE TEMP TABLE heard AS
@@ -52,6 +53,28 @@ SELECT c.* EXCLUDE (resource, scope, quantity, amount, list_amount), coalesce(r.
 FROM exchanged c LEFT JOIN resource_scope r USING (resource)
 WHERE c.resource IS NOT NULL
 GROUP BY ALL;
+
+-- A disk that the bill says is a tenant's, and that no tenant's workload has mounted, is that tenant's alone. Only where the
+-- meter tells disks apart that day: else who uses volumes divides the money of all disks.
+CREATE OR REPLACE TEMP TABLE unmounted_disk AS
+WITH
+disk AS (SELECT * FROM cost_fact WHERE resource_kind = 'disk'),
+metered AS (
+    SELECT day, scope, resource, count(bearer) AS bearers FROM disk WHERE kind = 'cluster' GROUP BY ALL
+),
+tagged AS (
+    SELECT day, scope, resource, min(bearer) AS bearer FROM disk WHERE kind = 'bill' AND bearer IS NOT NULL
+    GROUP BY ALL HAVING count(DISTINCT bearer) = 1
+)
+SELECT t.*, m.resource IS NOT NULL AS metered
+FROM tagged t LEFT JOIN metered m USING (day, scope, resource)
+SEMI JOIN metered d ON d.day = t.day AND d.scope = t.scope
+WHERE coalesce(m.bearers, 0) = 0;
+
+-- What the meter knows nothing of at all is the bill's own, of no scope.
+UPDATE cost_fact SET scope = NULL, resource = NULL
+FROM unmounted_disk u
+WHERE NOT u.metered AND kind = 'bill' AND u.day = cost_fact.day AND u.scope = cost_fact.scope AND u.resource = cost_fact.resource;
 
 INSERT INTO usage_day
 SELECT u.day, n.tenant, u.measure, sum(u.quantity)

@@ -1,4 +1,4 @@
--- reads: cost_fact, token_line, pool_scope, and of this run: billed_by
+-- reads: cost_fact, unmounted_disk, token_line, pool_scope, and of this run: billed_by
 -- writes: meter_line (what a meter says its users, idle included, cost that day), bill_row (the bill's money of a day and
 --         scope, by what of the scope it was for), bill_part (the same with what of it the meter knows), bill_pool (the sums of
 --         these), bill_portion (each of them among the meter's figures)
@@ -7,7 +7,10 @@
 CREATE OR REPLACE TEMP TABLE meter_line AS
 WITH
 said AS (
-    SELECT day, source, scope, resource, bearer, service, component, dims, amount FROM cost_fact WHERE kind = 'cluster'
+    SELECT c.day, c.source, c.scope, c.resource, coalesce(c.bearer, u.bearer) AS bearer, c.service, c.component, c.dims, c.amount
+    FROM cost_fact c
+    LEFT JOIN unmounted_disk u ON u.day = c.day AND u.scope = c.scope AND u.resource = c.resource AND c.service = 'pv'
+    WHERE c.kind = 'cluster'
     UNION ALL BY NAME
     SELECT day, source, scope, bearer, coalesce(split_part(scope, '/', 1), 'ai') AS service, 'ai' AS component, dims, model AS item,
         unit, quantity, amount

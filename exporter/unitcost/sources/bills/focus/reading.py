@@ -217,7 +217,7 @@ def _charges(schema: Schema, options: Options, said: Known, *, trying: bool) -> 
         others = ", ".join(map(literal, NO_RESOURCES))
         kind = schema.raw("ServiceCategory")
         columns.append(f"CASE WHEN {kind} IN ({others}) THEN NULL ELSE {clean(resource)} END AS resource")
-    columns.append(f"{_cluster(schema, tags, resource)} AS cluster")
+    columns.append(f"{cluster_of(schema, tags, resource)} AS cluster")
     if _tells_unused(schema, options):
         columns.append(f"{_unused(schema)} AS unused")
     return (
@@ -225,7 +225,7 @@ def _charges(schema: Schema, options: Options, said: Known, *, trying: bool) -> 
     )
 
 
-def _cluster(schema: Schema, tags: Tags, resource: str) -> str:
+def cluster_of(schema: Schema, tags: Tags, resource: str) -> str:
     """Return SQL for the Kubernetes cluster of a charge, '' where only its tags say that it is of one, else NULL."""
     marked = tags.cluster()
     if not schema.has("ResourceId"):

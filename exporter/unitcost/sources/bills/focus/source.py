@@ -11,7 +11,7 @@ from itertools import pairwise
 from typing import ClassVar
 
 from unitcost.errors import SourceError
-from unitcost.facts import COST, Asked, Batch, Note, Problem
+from unitcost.facts import COST, Asked, Batch, Note, Problem, Stored
 from unitcost.sources.base import NOBODY, OR_NONE, Context, SourceKind
 from unitcost.sources.bills.focus.asking import any_tenant, count, frequent_keys, odd_values
 from unitcost.sources.bills.focus.contents import Facts, inspect
@@ -26,6 +26,7 @@ from unitcost.sources.bills.focus.reading import connected
 from unitcost.sources.bills.focus.settings import FocusSettings
 from unitcost.sources.bills.focus.similar import similar_keys, tell_similar, with_spellings
 from unitcost.sources.bills.focus.tags import Tags
+from unitcost.sources.bills.focus.worklist import worklist
 
 log = logging.getLogger(__name__)
 
@@ -60,6 +61,7 @@ class Focus:
         self._judged: dict[str, tuple[list[BillFile], Problem | None]] = {}
         self._spelt: dict[str, tuple[list[BillFile], Options]] = {}
         self._restated: dict[str, str] = {}
+        self._newest: Bill | None = None
 
     def batches(self, asked: Asked) -> Iterator[Batch | Problem | Note]:
         """Yield what a refresh asks, see _batches; the sums of files are kept no longer than that."""
@@ -94,11 +96,18 @@ class Focus:
             raise SourceError("empty", str(self._settings.path), "holds no charge", "Wait for the first export")
         made = {key: _bill(key, facts) for key, facts in bills.items()}
         before = {key: made[earlier] for earlier, key in pairwise(sorted(made))}
-        for key in sorted({*bills, *broken}, reverse=True):
+        keys = sorted({*bills, *broken}, reverse=True)
+        for key in keys:
             if key in broken:
                 yield from broken[key]
             else:
                 yield from self._period(made[key], before.get(key), asked)
+        self._newest = made.get(keys[0])
+
+    def advice(self, stored: Stored) -> Iterator[Note]:
+        """Yield what of the newest billing period has no tenant, the dearest first; see worklist."""
+        if self._newest is not None and not self._options.nobodys:
+            yield from worklist(self._newest, self._options_of(self._newest), self._settings.scopes, stored)
 
     def _inspect(self, files: list[BillFile]) -> None:
         """Look into the files that are new or have changed, and again into those that could not be read."""

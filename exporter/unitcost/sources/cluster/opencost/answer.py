@@ -9,24 +9,18 @@ import re
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import astuple, dataclass, field
-from datetime import UTC, date, datetime, time, timedelta
+from datetime import date, datetime
 from decimal import Decimal
 from http import HTTPStatus
 from typing import Any
 
 from unitcost.errors import SourceError
 from unitcost.facts import IDLE, K8S, LARGEST_AMOUNT, Cost, Resource, cluster_scope
-from unitcost.sources.cluster.opencost.errors import in_plain_words
+from unitcost.sources.cluster.opencost.errors import LOG_HINT, URL_HINT, in_plain_words
 from unitcost.sources.cluster.opencost.names import Naming
+from unitcost.sources.cluster.opencost.spans import days_of, read_window, spread
 from unitcost.sources.json_pieces import Opened, Path
 from unitcost.sources.values import EXACT, LEDGER, plain, spelt
-from unitcost.split import split
-
-YEARS = range(1970, 3000)
-"""A time outside of these is a slip: 0001-01-01 is what Go writes for no time at all."""
-DAY = timedelta(days=1)
-LONGEST = timedelta(days=400)
-"""A longer window is not spread over its days: one of 8,000 years would be 3 million rows for each cost."""
 
 Pieces = Iterable[tuple[Path, Any]]
 """An answer as json_pieces reads it, with opened."""
@@ -59,7 +53,8 @@ COMPONENT: Mapping[str, str] = {
 class Entry:
     """One line of an answer. nulls: the fields that are null; amounts lacks the services they belong to.
 
-    node: the cloud's id of the node it ran on, where all of it ran on one.
+    node: the cloud's id of the node it ran on, where all of it ran on one; disk: of the disk that all of it lies on.
+    volumes: OpenCost's name of each of its volumes → what that cost.
     """
 
     name: str
@@ -69,6 +64,8 @@ class Entry:
     amounts: Mapping[str, Decimal]
     nulls: Sequence[str]
     node: str | None = None
+    disk: str | None = None
+    volumes: Mapping[str, Decimal] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,10 +147,6 @@ def holds_assets(pieces: Pieces) -> bool:
     return next((value is Opened.MAP for path, value in pieces if path == ("data",)), False)
 
 
-URL_HINT = "url must be OpenCost's API (port 9003 by default)"
-LOG_HINT = "See OpenCost's log; most often its Prometheus is down or refuses the queries"
-
-
 def _entry(name: str, value: Any, where: str) -> Entry:
     where = f"{where}, entry {name!r}"
     _name(name, where)
@@ -180,7 +173,18 @@ def _entry(name: str, value: Any, where: str) -> Entry:
     node = cloud_id(_text(properties, "providerID", where))
     if value.get("minutes") == 0:  # it did not run at all, so that nothing of it is unknown
         nulls = []
-    return Entry(name, start, end, cluster or None, amounts, nulls, node or None)
+    return Entry(name, start, end, cluster or None, amounts, nulls, node or None, volumes=_volumes(value))
+
+
+def _volumes(value: Mapping[str, Any]) -> Mapping[str, Decimal]:
+    """Return what each volume of an entry cost, without those of which that is not known."""
+    given = value.get("pvs")
+    found: dict[str, Decimal] = {}
+    for name, one in given.items() if isinstance(given, dict) else ():
+        cost = one.get("cost") if isinstance(one, dict) else None
+        if isinstance(cost, Decimal) and cost.is_finite() and 0 < cost < LARGEST_AMOUNT:
+            found[name] = cost.quantize(LEDGER, context=EXACT)
+    return found
 
 
 def _properties(value: Mapping[str, Any], where: str) -> Mapping[str, Any]:
@@ -218,50 +222,6 @@ def read_amount(number: object, where: str) -> Decimal:
     return number.quantize(LEDGER, context=EXACT)
 
 
-def read_window(window: object, where: str) -> tuple[datetime, datetime]:
-    """Return a window's start and end in UTC.
-
-    Raises SourceError `format` when it has none, it is empty, or it is too long to be spread over its days.
-    """
-    given = [window.get(key) for key in ("start", "end")] if isinstance(window, dict) else []
-    shown = " to ".join(map(spelt, given)) or spelt(window)
-    try:
-        start, end = (datetime.fromisoformat(at) for at in given)  # type: ignore[arg-type]
-        if start.tzinfo is not None and end.tzinfo is not None:
-            start, end = start.astimezone(UTC), end.astimezone(UTC)
-    except (TypeError, ValueError, OverflowError) as error:
-        raise SourceError("format", where, f"has no readable window: {shown}", LOG_HINT) from error
-    if start.tzinfo is None or end.tzinfo is None or start >= end:
-        raise SourceError("format", where, f"its window is not a span of time in UTC: {shown}", LOG_HINT)
-    if end - start > LONGEST:
-        text = f"its window of {(end - start).days:,} days is longer than the {LONGEST.days} that are read: {shown}"
-        raise SourceError("format", where, text, "Ask for a day at a time, as unitcost does")
-    if start.year not in YEARS or end.year not in YEARS:
-        raise SourceError("format", where, f"its window is of no time that costs can have: {shown}", LOG_HINT)
-    return start, end
-
-
-def days_of(start: datetime, end: datetime) -> list[tuple[date, datetime, datetime]]:
-    """Return the UTC days a span touches, each with the part of the span that lies in it."""
-    pieces = []
-    at = start
-    while at < end:
-        midnight = datetime.combine(at.date() + DAY, time(), UTC)
-        pieces.append((at.date(), at, min(midnight, end)))
-        at = midnight
-    return pieces
-
-
-def spread(amount: Decimal, start: datetime, end: datetime) -> dict[date, Decimal]:
-    """Spread an amount of whole units of 1e-12 over the UTC days of a span by time; the parts sum to it exactly."""
-    pieces = days_of(start, end)
-    parts = split(int(EXACT.divide(amount, LEDGER)), [(until - since) // MICROSECOND for _, since, until in pieces])
-    return {day: EXACT.multiply(part, LEDGER) for (day, *_), part in zip(pieces, parts, strict=True)}
-
-
-MICROSECOND = timedelta(microseconds=1)
-
-
 def read_costs(entries: Iterable[Entry], naming: Naming, currency: str) -> dict[date, list[Cost]]:
     """Turn entries that know their cluster into cost rows by UTC day; amounts of 0 give no row."""
     rows: dict[date, list[Cost]] = defaultdict(list)
@@ -271,10 +231,10 @@ def read_costs(entries: Iterable[Entry], naming: Naming, currency: str) -> dict[
         scope = cluster_scope(entry.cluster)
         for service, amount in entry.amounts.items():
             component = "idle" if idle else COMPONENT[service]
-            node = entry.node if naming.by_node and service in NODE_FIELDS else None
+            resource = entry.disk or (entry.node if naming.by_node and service in NODE_FIELDS else None)
             for day, part in spread(amount, entry.start, entry.end).items():
                 if part:
-                    cost = Cost(day, tenant, service, component, part, currency, scope, dimensions, resource=node)
+                    cost = Cost(day, tenant, service, component, part, currency, scope, dimensions, resource=resource)
                     rows[day].append(cost)
     return rows
 
@@ -284,7 +244,8 @@ class Assets:
     """What an /assets answer says: what everything cost, what each kind cost, and the cloud's ids.
 
     compute: OpenCost's own name of a cluster → cpu, ram, gpu → what its nodes cost, discounts and adjustments in.
-    nodes: the same by the cloud's id of each node, where all of them have one.
+    nodes: the same by the cloud's id of each node, where all of them have one. disks: a volume as /allocation names it
+    → the cloud's id of its disk.
     """
 
     total: Decimal
@@ -292,6 +253,7 @@ class Assets:
     resources: Sequence[Resource]
     compute: Mapping[str, Mapping[str, Decimal]] = field(default_factory=dict)
     nodes: Mapping[str, Mapping[str, Decimal]] = field(default_factory=dict)
+    disks: Mapping[str, str] = field(default_factory=dict)
 
     def kind(self, service: str) -> Decimal | None:
         """Return what everything of one service cost, or None for what /assets does not know (network)."""
@@ -312,6 +274,7 @@ class _Asset:
     cluster: str
     services: Mapping[str, Decimal]
     resources: Sequence[Resource]
+    volume: str = ""
 
 
 def read_assets(pieces: Pieces, where: str, cluster: str | None, fallback: str, only: date | None = None) -> Assets:
@@ -338,7 +301,8 @@ def read_assets(pieces: Pieces, where: str, cluster: str | None, fallback: str, 
             compute[asset.cluster][service] += amount
     resources = {resource for asset in found.values() for resource in asset.resources}
     total = sum((asset.cost for asset in found.values()), Decimal(0))
-    return Assets(total, kinds, sorted(resources, key=astuple), compute, nodes)
+    disks = {asset.volume: one.provider_id for asset in found.values() for one in asset.resources if asset.volume}
+    return Assets(total, kinds, sorted(resources, key=astuple), compute, nodes, disks)
 
 
 def _asset(asset: Any, where: str, cluster: str | None, fallback: str, only: date | None) -> _Asset:
@@ -358,7 +322,8 @@ def _asset(asset: Any, where: str, cluster: str | None, fallback: str, only: dat
         days = [day for day, _, _ in days_of(*read_window(asset.get("window"), where))]
         scope, word = f"{K8S}{cluster or own}", WITH_ID[kind]
         resources = [Resource(day, provider_id, scope, word) for day in days if only in {None, day}]
-    return _Asset(kind, cost, gpu, own, services, resources)
+    name = (_text(asset, "volumeName", where) or _text(properties, "name", where)) if kind == "Disk" else ""
+    return _Asset(kind, cost, gpu, own, services, resources, f"cluster={own}:name={name}" if name else "")
 
 
 def _node_costs(asset: Mapping[str, Any], total: Decimal, where: str) -> dict[str, Decimal]:

@@ -7,6 +7,8 @@ import re
 from unitcost.errors import SourceError
 from unitcost.sources.http import Answer
 
+URL_HINT = "url must be OpenCost's API (port 9003 by default)"
+LOG_HINT = "See OpenCost's log; most often its Prometheus is down or refuses the queries"
 QUOTED = 120
 """How many characters of OpenCost's own words follow the cause."""
 REFUSED = re.compile(r'\\*"error\\*":\s*\\*"(?P<cause>[^"\\]+)')

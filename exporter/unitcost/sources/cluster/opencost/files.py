@@ -16,7 +16,6 @@ from unitcost.sources.cluster.opencost import nulls
 from unitcost.sources.cluster.opencost.answer import (
     Pieces,
     Step,
-    days_of,
     holds_assets,
     opened,
     read_assets,
@@ -25,6 +24,7 @@ from unitcost.sources.cluster.opencost.answer import (
 )
 from unitcost.sources.cluster.opencost.clusters import placed
 from unitcost.sources.cluster.opencost.names import Naming, odd_names, untagged
+from unitcost.sources.cluster.opencost.spans import days_of
 from unitcost.sources.json_pieces import pieces
 
 

@@ -17,8 +17,6 @@ from unitcost.facts import COST, IDLE, Asked, Batch, Cost, Note, Problem, Query,
 from unitcost.sources.base import NOBODY, Context, SourceKind
 from unitcost.sources.cluster.opencost import guard, nulls
 from unitcost.sources.cluster.opencost.answer import (
-    LOG_HINT,
-    URL_HINT,
     Assets,
     Entry,
     Pieces,
@@ -41,10 +39,11 @@ from unitcost.sources.cluster.opencost.day import (
     window_of,
 )
 from unitcost.sources.cluster.opencost.doubt import Doubts, doubt_note, mostly_idle
-from unitcost.sources.cluster.opencost.errors import message_of
+from unitcost.sources.cluster.opencost.errors import LOG_HINT, URL_HINT, message_of
 from unitcost.sources.cluster.opencost.files import Recorded
 from unitcost.sources.cluster.opencost.names import CLUSTER, NODE, Naming, odd_names, untagged
 from unitcost.sources.cluster.opencost.settings import OpenCostSettings
+from unitcost.sources.cluster.opencost.volumes import by_disk
 from unitcost.sources.daily import FailedDays, due, is_closed
 from unitcost.sources.http import Client
 
@@ -298,7 +297,7 @@ class OpenCost:
             raise SourceError("format", where, "the answer's steps overlap, their costs would count twice", LOG_HINT)
         entries = placed(entries, self._naming, self.settings.cluster, self.name, assets, where)
         if self._naming.by_node:
-            entries = idle_by_node(entries, assets)
+            entries = by_disk(idle_by_node(entries, assets), assets)
         rows = read_costs(entries, self._naming, self._currency)
         return _Answered(rows.get(day, []), entries)
 

@@ -41,7 +41,8 @@ bench: .make/dev .make/servers ## Measure speed and memory, as ratios
 	$(BIN)/python bench/scrape.py
 	$(BIN)/python bench/derive.py
 	$(BIN)/python bench/lines.py
-	$(BIN)/python bench/bill.py
+	$(BIN)/python -m bench.bill
+	$(BIN)/python -m bench.peers
 	$(BIN)/python bench/backfill.py
 	$(BIN)/python -m bench.pages
 

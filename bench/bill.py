@@ -1,4 +1,4 @@
-"""One and ten million FOCUS rows in Parquet, 1,000 tenants: a whole refresh against the bare GROUP BY on the file."""
+"""One and ten million FOCUS rows as Parquet and CSV.gz, 1,000 tenants: a whole refresh against the bare GROUP BY."""
 
 from __future__ import annotations
 
@@ -24,8 +24,10 @@ NOW = datetime(2026, 11, 23, 12, tzinfo=UTC)
 BARE = """
 SELECT json_extract_string(Tags, '$."tenant"') AS tenant, CAST(ChargePeriodStart AS DATE) AS day, ServiceName,
     ServiceCategory, BillingCurrency, sum(EffectiveCost) AS cost
-FROM read_parquet(?) GROUP BY ALL
+FROM {read}(?) GROUP BY ALL
 """
+READERS = {"bill.parquet": "read_parquet", "bill.csv.gz": "read_csv"}
+"""File → how DuckDB reads it."""
 
 
 def write_bill(path: Path, rows: int) -> None:
@@ -51,7 +53,7 @@ def write_bill(path: Path, rows: int) -> None:
                         || '", "tenant": "tenant-' || (resource % {TENANTS}) || '"}}'
                         ELSE '{{"Name": "shared-' || resource || '", "team": "core"}}' END AS Tags
                 FROM (SELECT n, hash(n, 2) % {RESOURCES} AS resource FROM range({rows}) r(n))
-            ) TO '{path}' (FORMAT parquet)
+            ) TO '{path}' (FORMAT {"parquet" if path.suffix == ".parquet" else "csv"})
             """
         )
 
@@ -60,7 +62,7 @@ def bare(path: Path) -> float:
     """Time the GROUP BY alone, its result kept in a table."""
     with duckdb.connect() as connection:
         before = time.perf_counter()
-        connection.execute(f"CREATE TABLE result AS {BARE}", [str(path)])
+        connection.execute(f"CREATE TABLE result AS {BARE.format(read=READERS[path.name])}", [str(path)])
         return time.perf_counter() - before
 
 
@@ -79,40 +81,46 @@ def whole(folder: Path) -> tuple[float, Decimal]:
     return spent, total
 
 
-def one(folder: Path, case: str) -> None:
+def one(bill: Path, case: str) -> None:
     """Run one case in this process and print seconds and peak memory."""
-    bill = folder / "bill.parquet"
     if case == "bare":
         spent = bare(bill)
     else:
-        spent, total = whole(folder)
+        spent, total = whole(bill.parent)
+        reader = READERS.get(bill.name, "read_csv")
         with duckdb.connect() as connection:
-            found = connection.execute("SELECT sum(EffectiveCost) FROM read_parquet(?)", [str(bill)]).fetchone()
+            cost = "CAST(EffectiveCost AS DECIMAL(38, 10))"
+            found = connection.execute(f"SELECT sum({cost}) FROM {reader}(?)", [str(bill)]).fetchone()
         assert found is not None
         assert total == found[0], (total, found)
     print(spent, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
 
 
-def compare(rows: int) -> None:
+def measured(folder: Path, bill: str, case: str) -> tuple[float, float]:
+    """Run one case in a process of its own; return seconds and peak memory in MiB."""
+    command = [sys.executable, "-m", "bench.bill", str(folder / bill), case]
+    seconds, peak = subprocess.run(command, check=True, capture_output=True, text=True).stdout.split()
+    return float(seconds), float(peak)
+
+
+def compare(rows: int, bill: str) -> None:
     """Run both cases in turn, each in its own process, and print the ratio of the medians."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        write_bill(folder / "bill.parquet", rows)
+        write_bill(folder / bill, rows)
         (folder / "unitcost.yaml").write_text(
-            "sources: {bill: {type: focus, path: bill.parquet, cost: EffectiveCost}}\nlimits: {tenants: 2000}\n"
+            f"sources: {{bill: {{type: focus, path: {bill}, cost: EffectiveCost}}}}\nlimits: {{tenants: 2000}}\n"
         )
         times: dict[str, list[float]] = {"bare": [], "whole": []}
         peaks: dict[str, float] = {}
         for _ in range(RUNS):
             for case, spent in times.items():
-                command = [sys.executable, __file__, str(folder), case]
-                out = subprocess.run(command, check=True, capture_output=True, text=True).stdout
-                seconds, peaks[case] = (float(part) for part in out.split())
+                seconds, peaks[case] = measured(folder, bill, case)
                 spent.append(seconds)
     groupby, refresh = (statistics.median(spent) for spent in times.values())
-    print(f"{rows:,} FOCUS rows in Parquet, {TENANTS:,} tenants, median of {RUNS}, each in its own process")
-    print(f"bare GROUP BY {groupby:.2f} s, {peaks['bare']:,.0f} MiB")
-    print(f"whole refresh {refresh:.2f} s, {peaks['whole']:,.0f} MiB")
+    print(f"{rows:,} FOCUS rows in {bill}, {TENANTS:,} tenants, median of {RUNS}, each in its own process")
+    print(f"bare GROUP BY {groupby:.2f} s, {rows / groupby:,.0f} rows/s, {peaks['bare']:,.0f} MiB")
+    print(f"whole refresh {refresh:.2f} s, {rows / refresh:,.0f} rows/s, {peaks['whole']:,.0f} MiB")
     print(f"whole refresh / bare GROUP BY: {refresh / groupby:.2f}")
 
 
@@ -121,4 +129,5 @@ if __name__ == "__main__":
         one(Path(sys.argv[1]), sys.argv[2])
     else:
         for size in SIZES:
-            compare(size)
+            for kind in READERS:
+                compare(size, kind)

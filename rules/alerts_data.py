@@ -7,7 +7,7 @@ from rules.model import AT_ONCE, Alert
 from rules.promql import matches, over, select
 from rules.text import amount, phrase, words
 from unitcost.config.model import Config
-from unitcost.config.values import seconds
+from unitcost.durations import seconds
 from unitcost.facts import OTHER
 from unitcost.metrics import catalogue as c
 

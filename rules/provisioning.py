@@ -29,7 +29,7 @@ from typing import Any
 from rules.layout import layout
 from rules.model import AT_ONCE, Alert, RuleFile
 from rules.write import HEADER, dump
-from unitcost.config.values import seconds
+from unitcost.durations import seconds
 
 NOTE = """\
 # For Grafana's /etc/grafana/provisioning/alerting: Grafana evaluates these itself. Where Prometheus has the alerts of

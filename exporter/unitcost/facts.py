@@ -236,11 +236,12 @@ class Note:
 
 @dataclass(frozen=True, slots=True)
 class StoredBatch:
-    """What is noted of a stored batch; see Batch."""
+    """What is noted of a stored batch; see Batch. loaded_at: when (UTC) its source was asked for it."""
 
     fingerprint: str
     until: datetime | None = None
     lacks: str = ""
+    loaded_at: datetime | None = None
 
 
 class Stored(Protocol):
@@ -268,18 +269,33 @@ class Stored(Protocol):
         """Return the resources of these days that any source reported, sorted."""
 
 
+class Paid(Protocol):
+    """The requests of one source that cost money, counted by calendar month (UTC) of the real clock, durably."""
+
+    def spend(self, budget: int) -> bool:
+        """Count one more, before it is sent; return False, and count nothing, where the month has as many as allowed.
+
+        Raises SourceError where it cannot be counted; nothing may be sent then.
+        """
+
+    def spent(self) -> tuple[date, int]:
+        """Return the first of the present month, and how many were counted in it. Raises SourceError."""
+
+
 @dataclass(frozen=True, slots=True)
 class Asked:
     """What a refresh asks of a source.
 
     now: the clock (UTC, aware). first_day: the oldest day of `history`. restate_days: that many days before
-    today, and today, may still change and are asked again; older days only if they are not stored.
+    today, and today, may still change and are asked again; older days only if they are not stored. paid: counts
+    requests that cost money; None where that cannot be, and none may be sent.
     """
 
     now: datetime
     first_day: date
     restate_days: int
     stored: Stored
+    paid: Paid | None = None
 
     @property
     def today(self) -> date:

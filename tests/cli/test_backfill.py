@@ -220,6 +220,7 @@ def test_the_file_is_strict_openmetrics_with_a_sample_a_day(told: Path) -> None:
                 "last_success_timestamp_seconds",
                 "rows",
                 "errors_total",
+                "paid_requests_total",
                 "former_settings",
                 "similar_tags_dollars",
             )

@@ -141,7 +141,7 @@ def test_all_mistakes_are_reported_at_once_each_with_its_path(folder: Path) -> N
         "sources.cluster.url: the environment variable NOT_SET_ANYWHERE is not set",
         f"sources.bill.path: {folder / 'missing.parquet'} does not exist",
         "sources.bill.cost:",
-        "sources.other.type: 'kubecost' is none of ai_tokens, anthropic, csv_revenue, csv_tokens, csv_usage, focus",
+        "sources.other.type: 'kubecost' is none of ai_tokens, anthropic, aws_cost_explorer, csv_revenue, csv_tokens,",
         "sources.revenue.colour: unknown key",
         "sharing.0: match.component 'databases' is none of compute",
         "fixed shares sum to 0.9, must be exactly 1",

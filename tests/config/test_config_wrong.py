@@ -189,7 +189,7 @@ VALUES = {
 SOURCES = {
     "a type that is a list": (
         "sources: {a: {type: [a]}}",
-        "sources.a.type: ['a'] is none of ai_tokens, anthropic, csv",
+        "sources.a.type: ['a'] is none of ai_tokens, anthropic, aws_cost_explorer, csv",
     ),
     "a type that is a mapping": ("sources: {a: {type: {b: c}}}", "sources.a.type:"),
     "a type that is a number": ("sources: {a: {type: 5}}", "sources.a.type: 5 is none of"),

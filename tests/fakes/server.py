@@ -14,12 +14,13 @@ from urllib.parse import parse_qs, urlsplit
 
 @dataclass(frozen=True)
 class Request:
-    """What a client asked: path, query parameters (the first value of each, and all of them) and headers."""
+    """What a client asked: path, query parameters (the first value of each, and all of them), headers and body."""
 
     path: str
     params: dict[str, str]
     headers: dict[str, str]
     every: dict[str, list[str]] = field(default_factory=dict)
+    body: bytes = b""
 
 
 @dataclass(frozen=True)
@@ -55,26 +56,30 @@ def serve(answer: Callable[[Request], Reply], tls: ssl.SSLContext | None = None)
             parts = urlsplit(self.path)
             every = parse_qs(parts.query, keep_blank_values=True)
             params = {k: v[0] for k, v in every.items()}
-            request = Request(parts.path, params, {k.lower(): v for k, v in self.headers.items()}, every)
+            body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+            request = Request(parts.path, params, {k.lower(): v for k, v in self.headers.items()}, every, body)
             seen.append(request)
             reply = answer(request)
             if reply.stall:
                 until = time.monotonic() + reply.stall
                 while time.monotonic() < until and not stopping.wait(0.02):
                     pass
-            body = reply.body.encode() if isinstance(reply.body, str) else reply.body
+            said = reply.body.encode() if isinstance(reply.body, str) else reply.body
             try:
                 self.send_response(reply.status)
                 for name, value in reply.headers.items():
                     self.send_header(name, value)
-                self.send_header("Content-Length", str(len(body)))
+                self.send_header("Content-Length", str(len(said)))
                 self.end_headers()
-                self.wfile.write(body if reply.cut is None else body[: reply.cut])
+                self.wfile.write(said if reply.cut is None else said[: reply.cut])
             except (BrokenPipeError, ConnectionResetError):
                 self.close_connection = True
                 return
             if reply.cut is not None:
                 self.close_connection = True
+
+        def do_POST(self) -> None:
+            self.do_GET()
 
         def log_message(self, *args: object) -> None:
             pass

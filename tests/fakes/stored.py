@@ -31,11 +31,12 @@ class MemoryStored:
     def __init__(self, now: datetime) -> None:
         self.now = now
         self.batches: dict[str, Batch] = {}
+        self.loaded: dict[str, datetime] = {}
         self.empty: dict[str, datetime] = {}
 
     def batch(self, key: str) -> StoredBatch | None:
         batch = self.batches.get(key)
-        return StoredBatch(batch.fingerprint, batch.until, batch.lacks) if batch else None
+        return StoredBatch(batch.fingerprint, batch.until, batch.lacks, self.loaded[key]) if batch else None
 
     def fingerprint(self, key: str) -> str | None:
         batch = self.batches.get(key)
@@ -70,6 +71,8 @@ class MemoryStored:
             elif isinstance(item, Batch) and not item.empty:
                 # What a Query reads may change afterwards; what is stored does not.
                 self.batches[item.key] = replace(item, cost=rows(Cost, item.cost))
+                self.loaded[item.key] = self.now
+                self.empty.pop(item.key, None)
             elif isinstance(item, Batch):
                 self.empty[item.key] = self.now
         return problems

@@ -1,4 +1,7 @@
-"""`unitcost check`: ask every source once and say what it answered; the ledger in state_dir is read, not touched."""
+"""`unitcost check`: ask every source once and say what it answered; the ledger in state_dir is read, not touched.
+
+What asking costs is counted there all the same, beside the ledger.
+"""
 
 from __future__ import annotations
 
@@ -15,6 +18,7 @@ from unitcost.errors import SourceError
 from unitcost.facts import K8S, Note, Problem
 from unitcost.ledger.files import copied_at, copies
 from unitcost.ledger.held import held
+from unitcost.ledger.paid import PaidRequests
 from unitcost.ledger.store import Ledger
 from unitcost.redaction import say
 from unitcost.run.fetch import Fetcher
@@ -43,7 +47,7 @@ def check(
     ledger = Ledger(None)
     try:
         recent = config.model_copy(update={"history": min(config.history, RECENT)})
-        fetcher = Fetcher(recent, directory, ledger, clock)
+        fetcher = Fetcher(recent, directory, ledger, clock, paid=PaidRequests(state_dir))
         fetcher.fetch()
         with ledger.alone():
             sum_up(ledger, fetcher.configured, clock())

@@ -13,8 +13,8 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, model_validator
 
-from unitcost.config.values import NO_DURATION, seconds
 from unitcost.days import DAY, LAST_MONTH, MONTH, MTD, day_count, is_window
+from unitcost.durations import NO_DURATION, seconds
 from unitcost.sources.base import ANumber, LinkUrl, Section
 
 YEAR = 366 * 86400

@@ -93,6 +93,9 @@ def _cross_checks(config: Config) -> list[str]:
                 wrong.append(f"sources.{name}.billed_by: {bill!r} is no bill among the sources")
             elif bill not in broken and kinds.get(name) == "cluster" and bill not in config.bills_of_clusters():
                 wrong.append(f"sources.{name}.billed_by: {bill!r} charges for models, and for no cluster")
+    wrong += _counted_twice(config)
+    unfit = {name: config.settings(name).unfit(config.context()) for name in kinds}
+    wrong += [f"sources.{name}: {text}" for name, text in unfit.items() if text]
     wrong += _wrong_of_ai(config)
     wrong += [
         f"budgets.{name}: is neither `default` nor one of the plans"
@@ -100,6 +103,19 @@ def _cross_checks(config: Config) -> list[str]:
         if name != "default" and name not in config.plans
     ]
     return wrong
+
+
+def _counted_twice(config: Config) -> list[str]:
+    """Return which clusters' nodes would count twice: a bill has them, and cannot say which of its charges they are."""
+    clusters = [name for name, kind in config.kinds().items() if kind == "cluster"]
+    return [
+        f"sources.{name}: {bill} cannot tell this cluster's nodes from other machines, so that they would count twice;"
+        f" set sources.{bill}.cluster_tag to the tag that names a node's cluster (aws:eks:cluster-name, say), or"
+        f" sources.{name}.billed_by to the bills that do hold this cluster ([] if none does)"
+        for name in clusters
+        for bill in config.billed_by(name)
+        if config.sources.get(bill) is not None and not config.settings(bill).charges_apart()
+    ]
 
 
 def _wrong_of_ai(config: Config) -> list[str]:

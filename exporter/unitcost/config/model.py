@@ -13,8 +13,9 @@ from pydantic import Field, model_validator
 
 from unitcost.config.alerts import Alerts
 from unitcost.config.sections import Budget, Copies, Currency, Limits, Plan, Refresh, Rule, Tenants, Web
-from unitcost.config.values import Duration, Name, StateDir, between
+from unitcost.config.values import Name, StateDir
 from unitcost.days import DEFAULT_WINDOWS, is_window
+from unitcost.durations import Duration, between
 from unitcost.facts import COMPONENTS
 from unitcost.sources.ai.settings import Ai
 from unitcost.sources.base import ANumber, Context, HttpSettings, Section, Settings, SourceKind
@@ -88,6 +89,14 @@ class Config(Section):
         """Return the bills that may charge for what a cluster runs on, as a model provider's never does."""
         return [name for name, kind in self.kinds().items() if kind == "bill" and self.settings(name).of_clusters]
 
+    def billed_by(self, name: str) -> Sequence[str]:
+        """Return the bills that may charge for what a meter measures, as its settings say, or else all that could."""
+        named: Sequence[str] | None = getattr(self.settings(name), "billed_by", None)
+        if named is not None:
+            return named
+        kinds = self.kinds()
+        return self.bills_of_clusters() if kinds[name] == "cluster" else [n for n in kinds if kinds[n] == "bill"]
+
     def compared(self) -> list[str]:
         """Return the sources that are asked and stored, and never counted."""
         return [name for name in self.kinds() if getattr(self.settings(name), "compare_only", False)]
@@ -106,7 +115,7 @@ class Config(Section):
     def components_of(self, name: str) -> dict[str, str]:
         """Return FOCUS ServiceName or ServiceCategory → component, as a bill's costs are counted."""
         own = getattr(self.settings(name), "components", {})
-        return {**SERVICE_CATEGORIES, **SUPPORT_SERVICES, **self.components, **own}
+        return {**SERVICE_CATEGORIES, **SUPPORT_SERVICES, **self.settings(name).services, **self.components, **own}
 
 
 def settings_digest(config: Config, name: str) -> str:

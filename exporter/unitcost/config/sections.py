@@ -13,17 +13,16 @@ from unitcost.config.directory import BUDGET_LIMIT
 from unitcost.config.values import (
     CurrencyCode,
     Day,
-    Duration,
     Exact,
     Listen,
     Name,
     Positive,
     Rate,
     Share,
-    between,
     one_or_more,
     short,
 )
+from unitcost.durations import Duration, between
 from unitcost.facts import COMPONENTS, LARGEST_AMOUNT, RESERVED
 from unitcost.sources.base import ANumber, FilePath, LinkUrl, Section
 

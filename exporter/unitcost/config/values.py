@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from contextlib import suppress
-from datetime import date, datetime, timedelta
+from datetime import date, datetime
 from decimal import Decimal
 from pathlib import Path
 from typing import Annotated
@@ -14,24 +14,6 @@ from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo
 from unitcost.address import split_address
 from unitcost.facts import LARGEST_RATE, RATE_DIGITS, RATE_PLACES, SMALLEST_RATE
 from unitcost.sources.base import ANumber, resolved
-
-NO_DURATION = "must be a duration such as 30s, 5m, 2h or 90d"
-
-
-def seconds(span: str) -> int:
-    """Return the seconds of 30s, 5m, 2h, 90d. Raises ValueError for what is no duration."""
-    found = re.fullmatch(r"([0-9]{1,9})([smhd])", span)
-    if found is None:
-        raise ValueError(NO_DURATION)
-    return int(found[1]) * {"s": 1, "m": 60, "h": 3600, "d": 86400}[found[2]]
-
-
-def _duration(value: object) -> object:
-    """Turn 30s, 5m, 2h, 90d into a timedelta."""
-    found = seconds(value.strip()) if isinstance(value, str) else 0
-    if not found:
-        raise ValueError(NO_DURATION)
-    return timedelta(seconds=found)
 
 
 def _day(value: object) -> object:
@@ -71,18 +53,6 @@ def _convertible(rate: Decimal) -> Decimal:
     return rate
 
 
-def between(low: str, high: str) -> AfterValidator:
-    """Return a check of durations, which are written as in the file."""
-    first, last = _duration(low), _duration(high)
-
-    def check(value: timedelta) -> timedelta:
-        if not first <= value <= last:  # type: ignore[operator]
-            raise ValueError(f"must be at least {low} and at most {high}")
-        return value
-
-    return AfterValidator(check)
-
-
 def _state_dir(path: Path, info: ValidationInfo) -> Path:
     path = resolved(path, info)
     try:
@@ -98,7 +68,6 @@ def _listen(value: str) -> str:
     return value
 
 
-Duration = Annotated[timedelta, BeforeValidator(_duration)]
 Day = Annotated[date, BeforeValidator(_day)]
 Exact = Annotated[Decimal, BeforeValidator(_exact), ANumber, Field(allow_inf_nan=False)]
 Positive = Annotated[Exact, Field(gt=0)]

@@ -41,12 +41,13 @@ class StoredBatches:
     def batch(self, key: str) -> StoredBatch | None:
         """Return what is noted of the stored batch, or None; also where it holds values that cannot be counted."""
         found = self.ledger.rows(
-            "SELECT fingerprint, epoch(until), lacks FROM batch"
+            "SELECT fingerprint, epoch(until), lacks, epoch(loaded_at) FROM batch"
             f" WHERE source = $1 AND key = $2 AND settings = $3 AND NOT empty AND {SOUND}",
             [self.source, key, self.settings],
         )
-        for fingerprint, until, lacks in found:
-            return StoredBatch(fingerprint, None if until is None else datetime.fromtimestamp(until, UTC), lacks)
+        for fingerprint, until, lacks, loaded in found:
+            until = None if until is None else datetime.fromtimestamp(until, UTC)  # noqa: PLW2901 - the same, typed
+            return StoredBatch(fingerprint, until, lacks, datetime.fromtimestamp(loaded, UTC))
         return None
 
     def fingerprint(self, key: str) -> str | None:

@@ -322,6 +322,13 @@ SOURCE_ERRORS = Served(
         ]
     ),
 )
+SOURCE_PAID_REQUESTS = Served(
+    "unitcost_source_paid_requests_total",
+    "Requests of the source that cost money since the start, tries included; only of sources that have such requests.",
+    ("source",),
+    type="counter",
+    filled=each_source(lambda one: None if one.paid is None else float(one.paid)),
+)
 SOURCE_SIMILAR_TAGS = Served(
     "unitcost_source_similar_tags_dollars",
     "Dollars of the source's billing periods that have no tenant, but a tag whose key differs from tenants.key by case"

@@ -14,6 +14,7 @@ class SourceState:
 
     similar: dollars without a tenant as the tag key that would name it is spelt otherwise.
     up: None before the first answer. duration: seconds the last refresh took; None before the first is over.
+    paid: requests that cost money since the start; None of a source that has none.
     """
 
     up: bool | None
@@ -21,6 +22,7 @@ class SourceState:
     duration: float | None
     errors: Mapping[str, int]
     similar: Decimal
+    paid: int | None = None
 
 
 @dataclass(frozen=True)

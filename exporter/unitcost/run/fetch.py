@@ -7,18 +7,19 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import replace
-from datetime import UTC, datetime
+from dataclasses import dataclass, replace
+from datetime import UTC, date, datetime
 from math import inf
 
 from unitcost.config.directory import Directory
 from unitcost.config.model import Config, former_digests, settings_digest
 from unitcost.errors import LedgerLostError, SourceError, UnitcostError
 from unitcost.facts import Asked, Batch, Note, Problem
+from unitcost.ledger.paid import PaidRequests
 from unitcost.ledger.store import Ledger
 from unitcost.run.configured import Configured
 from unitcost.run.runner import SourceRunner
-from unitcost.sources.base import Context, HttpSettings, Waiting
+from unitcost.sources.base import Context, Waiting
 from unitcost.sources.registry import TYPES
 
 log = logging.getLogger(__name__)
@@ -35,7 +36,8 @@ SHOWN_PROBLEMS = 5
 class Fetcher:
     """Asks the sources of a configuration, in whose place another one may be taken over (take_over) at any time.
 
-    lose: is told that the ledger cannot be used, at each thing that it fails.
+    lose: is told that the ledger cannot be used, at each thing that it fails. paid: counts requests that cost money;
+    None: in state_dir, where the ledger is no mere one in memory.
     """
 
     def __init__(
@@ -45,8 +47,10 @@ class Fetcher:
         ledger: Ledger,
         clock: Callable[[], datetime],
         lose: Callable[[LedgerLostError], None] = log.error,
+        paid: PaidRequests | None = None,
     ) -> None:
         self._ledger = ledger
+        self._paid = paid or PaidRequests(None if ledger.path is None else config.state_dir)
         self._clock = clock
         self._lose = lose
         self._lock = threading.Lock()
@@ -70,11 +74,9 @@ class Fetcher:
             if runner is None:
                 waiting = Waiting()
                 source = TYPES[settings.type].source(name, settings, replace(context, waiting=waiting))
-                timeout = settings.timeout if isinstance(settings, HttpSettings) and settings.url else None
-                last_success = self._seen.get(name)
-                runner = SourceRunner(
-                    name, source, settings_digest(config, name), waiting, timeout, last_success=last_success
-                )
+                runner = SourceRunner(name, source, settings_digest(config, name), waiting, settings.patience)
+                runner.last_success = self._seen.get(name)
+                runner.paid = 0 if settings.paid else None
             runners.append(runner)
         return Configured(config, directory, runners, self._clock())
 
@@ -242,6 +244,7 @@ class Fetcher:
             first_day=now.date() - config.history,
             restate_days=config.refresh.restate_days,
             stored=self._ledger.stored(runner.name, runner.settings),
+            paid=_Paid(self._paid, runner),
         )
         for item in runner.source.batches(asked):
             if self.stopping:
@@ -279,6 +282,23 @@ class Fetcher:
                     self._ledger.succeeded(runner.name, now)
         except UnitcostError as error:
             log.error("%s: %s", runner.name, error)
+
+
+@dataclass(frozen=True)
+class _Paid:
+    """Counts the paid requests of one source: durably for its budget, and since the start; satisfies facts.Paid."""
+
+    requests: PaidRequests
+    runner: SourceRunner
+
+    def spend(self, budget: int) -> bool:
+        if not self.requests.spend(self.runner.name, budget):
+            return False
+        self.runner.paid = (self.runner.paid or 0) + 1
+        return True
+
+    def spent(self) -> tuple[date, int]:
+        return self.requests.spent(self.runner.name)
 
 
 def _same(name: str, before: Config, after: Config) -> bool:

@@ -38,6 +38,8 @@ class SourceRunner:
     last_success: datetime | None = None
     duration: float | None = None
     errors: Counter[str] = field(default_factory=Counter)
+    paid: int | None = None
+    """Requests that cost money, since the start; None of a source that has none."""
     problems: list[str] = field(default_factory=list)
     notes: list[Note] = field(default_factory=list)
     left_out: list[Problem] = field(default_factory=list)
@@ -82,6 +84,7 @@ class SourceRunner:
     def go_on_from(self, before: SourceRunner) -> None:
         """Take over the state of the source that had this name, until this one is asked. Counters go on as they are."""
         self.errors = before.errors
+        self.paid = before.paid if self.paid is not None and before.paid is not None else self.paid
         self.brought, self.up = before.brought, before.up
         self.last_success, self.duration = before.last_success, before.duration
         self.problems, self.notes, self.left_out = before.problems, before.notes, before.left_out
@@ -92,4 +95,4 @@ class SourceRunner:
             (amount * rates.get(code, Decimal(0)) for note in self.notes for code, amount in note.similar.items()),
             Decimal(0),
         )
-        return SourceState(self.verdict, self.last_success, self.duration, dict(self.errors), similar)
+        return SourceState(self.verdict, self.last_success, self.duration, dict(self.errors), similar, self.paid)

@@ -38,9 +38,7 @@ def counting(config: Config, names: Names) -> Model:
     billed_by = []
     for name, kind in kinds.items():
         if kind in {"cluster", "tokens"}:
-            named = getattr(config.settings(name), "billed_by", None)
-            every = config.bills_of_clusters() if kind == "cluster" else bills
-            billed_by += [(name, bill) for bill in (every if named is None else named)]
+            billed_by += [(name, bill) for bill in config.billed_by(name)]
         elif kind == "bill" and "usage" in config.brings(name):  # a provider that reports what no counter saw
             billed_by.append((name, name))
     rules: list[tuple[int, dict[str, str], str, str | None]] = []

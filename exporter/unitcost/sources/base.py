@@ -95,10 +95,13 @@ class Settings(Section):
     """Settings of one source. type: its line in the table of sources.
 
     required: whether a window that lacks a day of this source is incomplete. of_clusters: of a bill, whether it may
-    charge for what a cluster runs on.
+    charge for what a cluster runs on. paid: whether requests cost money. services: of a bill, how its services are
+    counted unless the configuration says otherwise, service → component.
     """
 
     of_clusters: ClassVar[bool] = True
+    paid: ClassVar[bool] = False
+    services: ClassVar[Mapping[str, str]] = {}
     type: str
     required: bool = True
 
@@ -109,6 +112,19 @@ class Settings(Section):
         part of it, nor what the ledger's steps do with what it told.
         """
         return [self.model_dump(mode="json", exclude={"type", "required", "path"})]
+
+    @property
+    def patience(self) -> float | None:
+        """Seconds that a server may take for an answer; None where none is asked."""
+        return None
+
+    def unfit(self, context: Context) -> str | None:  # noqa: ARG002 - most fit beside anything
+        """Return what is wrong with these settings beside the rest of the file, and what to do; None if nothing."""
+        return None
+
+    def charges_apart(self) -> bool:
+        """Return whether a bill tells what it charges for a cluster's resources from all else."""
+        return True
 
 
 class Source(Protocol):
@@ -243,6 +259,11 @@ class HttpSettings(Settings):
     headers: Mapping[str, SecretStr] = {}
     ca_file: FilePath | None = None
     insecure_skip_verify: bool = False
+
+    @property
+    def patience(self) -> float | None:
+        """As above: of a source that reads recorded answers there is no url."""
+        return self.timeout if self.url else None
 
     def identity(self, context: Context) -> list[object]:  # noqa: ARG002 - as all settings
         """Leave out how the server is reached."""

@@ -47,6 +47,9 @@ def _named(place: str) -> Any:
 TYPES: dict[str, SourceType] = {
     "opencost": SourceType("cluster", "cluster.opencost.settings:OpenCostSettings", "cluster.opencost.source:OpenCost"),
     "focus": SourceType("bill", "bills.focus.settings:FocusSettings", "bills.focus.source:Focus"),
+    "aws_cost_explorer": SourceType(
+        "bill", "bills.cost_explorer.settings:CostExplorerSettings", "bills.cost_explorer.source:CostExplorer"
+    ),
     "ai_tokens": SourceType("tokens", "ai.tokens:TokenSettings", "ai.tokens:Tokens", ("usage",)),
     "csv_tokens": SourceType("tokens", "ai.csv_tokens:CsvTokensSettings", "ai.csv_tokens:CsvTokens", ("usage",)),
     "openai": SourceType("bill", "ai.openai:OpenAISettings", "ai.openai:OpenAI", also=("usage",)),

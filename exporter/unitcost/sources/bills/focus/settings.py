@@ -11,6 +11,14 @@ from unitcost.facts import COMPONENTS, K8S
 from unitcost.sources.base import Context, ExistingPath, Section, Settings
 
 
+def known_components(components: Mapping[str, str]) -> Mapping[str, str]:
+    """Check that services are mapped to components."""
+    for service, component in components.items():
+        if component not in COMPONENTS:
+            raise ValueError(f"{service}: {component} is no component; use one of {', '.join(COMPONENTS)}")
+    return components
+
+
 class ScopeRule(Section):
     """Which charges are of a scope that a meter measures: a model provider's account, say, `openai/acme-org`."""
 
@@ -51,10 +59,4 @@ class FocusSettings(Settings):
         mine = self.model_dump(mode="json", exclude={"type", "required", "path", "components", "scopes"})
         return [mine, context.tenant_keys, context.fold, context.dimensions]
 
-    @field_validator("components")
-    @classmethod
-    def _known_components(cls, components: Mapping[str, str]) -> Mapping[str, str]:
-        for service, component in components.items():
-            if component not in COMPONENTS:
-                raise ValueError(f"{service}: {component} is no component; use one of {', '.join(COMPONENTS)}")
-        return components
+    _known_components = field_validator("components")(known_components)

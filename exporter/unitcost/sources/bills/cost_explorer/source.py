@@ -1,0 +1,201 @@
+"""Asks AWS Cost Explorer: a batch per UTC day, and nothing that costs money twice.
+
+What was asked and when stands in the ledger with each day, so that a restart asks for nothing anew. A span of days is
+asked for page by page; only a whole answer is stored. If a page fails, those before it are kept in memory for a while,
+and the next try goes on from there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from datetime import date, datetime, timedelta
+from typing import ClassVar
+
+from unitcost.errors import SourceError
+from unitcost.facts import COST, Asked, Batch, Note, Problem
+from unitcost.sources.base import Context, SourceKind
+from unitcost.sources.bills.cost_explorer.answer import Answer, Day, together
+from unitcost.sources.bills.cost_explorer.api import Api, StartOverError, over_budget
+from unitcost.sources.bills.cost_explorer.due import NO_INVOICE, Span, due, earliest, resumed
+from unitcost.sources.bills.cost_explorer.settings import CostExplorerSettings
+from unitcost.sources.bills.cost_explorer.tags import explain
+from unitcost.sources.bills.cost_explorer.views import View, views
+from unitcost.sources.daily import is_closed
+
+TRIES = 4
+BACKOFF = 1.0
+PAUSE = timedelta(minutes=15)
+"""How long nothing is asked after a failure; it doubles with each in a row, up to `every`."""
+RESUMED = timedelta(hours=2)
+"""How old the first page may be when an answer goes on: later ones may tell of what AWS has computed anew meanwhile."""
+
+
+@dataclass
+class _Exchange:
+    """A span that is being asked for: the answers so far, and the token of the next page of the last of them."""
+
+    span: Span
+    begun: datetime
+    answers: list[Answer] = field(default_factory=list)
+    token: str = ""
+    complete: int = 0
+    """How many of the questions are answered whole."""
+
+
+class CostExplorer:
+    """AWS Cost Explorer; see CostExplorerSettings."""
+
+    kind: ClassVar[SourceKind] = "bill"
+
+    def __init__(
+        self,
+        name: str,
+        settings: CostExplorerSettings,
+        context: Context,
+        *,
+        tries: int = TRIES,
+        backoff: float = BACKOFF,
+    ) -> None:
+        self.name = name
+        self.settings = settings
+        self._waiting = context.waiting
+        self._tries = tries
+        self._backoff = backoff
+        self._tenant = settings.tenant_tag(context)
+        self._views = views(self._tenant, settings.cluster_tag, apart=settings.record_types == "apart")
+        self._unfinished: _Exchange | None = None
+        self._failures = 0
+        self._asks_from: datetime | None = None
+        self._told: list[Problem | Note] = []
+
+    def batches(self, asked: Asked) -> Iterator[Batch | Problem | Note]:
+        """Yield a batch per day that is due, newest span first; what was last said of the source where none is.
+
+        A day whose values cannot be counted is a Problem of its own; what is stored of it stays. Raises SourceError
+        when a page fails: no day of its span is stored, those of others are.
+        """
+        if self._asks_from is not None and asked.now < self._asks_from:
+            yield from self._told
+            return
+        spans = resumed(self._begun(asked.now), due(asked, self.settings))
+        if not spans:
+            yield from self._told
+            return
+        self._told = []
+        try:
+            for item in self._ask(asked, spans):
+                if not isinstance(item, Batch):
+                    self._told.append(item)
+                yield item
+        except SourceError as error:
+            self._told.append(Problem.of(error))
+            if error.reason != "budget":  # asking for it costs nothing
+                self._failures += 1
+                self._asks_from = asked.now + min(PAUSE * 2 ** min(self._failures - 1, 10), self.settings.every)
+            raise
+        self._failures, self._asks_from = 0, None
+
+    def _ask(self, asked: Asked, spans: list[Span]) -> Iterator[Batch | Problem | Note]:
+        if asked.paid is None:
+            text = "requests cost money and cannot be counted here, so none is sent"
+            raise SourceError("budget", self.name, text)
+        month, spent = asked.paid.spent()
+        if spent >= self.settings.request_budget:
+            raise over_budget(self.name, self.settings.request_budget, month, spent)
+        api = Api(
+            self.name, self.settings, asked.paid, self._waiting, tries=self._tries, backoff=self._backoff
+        )  # fmt: skip
+        told: list[Day] = []
+        for span in spans:
+            answers = self._whole(api, span, asked.now)
+            for day in span.days():
+                said = together(day, answers)
+                told.append(said)
+                yield from self._settled(day, said, asked)
+        yield from self._untagged(api, told)
+        if asked.first_day < earliest(asked.today):
+            yield Note(f"{self.name}: Cost Explorer tells of no day before {earliest(asked.today)}")
+        month, spent = asked.paid.spent()
+        yield Note(
+            f"{self.name}: {spent:,} of the {self.settings.request_budget:,} paid requests that request_budget allows"
+            f" in {month:%Y-%m} are sent"
+        )
+
+    def _begun(self, now: datetime) -> Span | None:
+        """Return the span whose answer may still go on; what is older is forgotten."""
+        if self._unfinished is not None and now - self._unfinished.begun > RESUMED:
+            self._unfinished = None
+        return None if self._unfinished is None else self._unfinished.span
+
+    def _whole(self, api: Api, span: Span, now: datetime) -> list[Answer]:
+        """Return the answers to all questions about a span, going on where the last try was stopped."""
+        exchange = self._unfinished
+        if exchange is None or exchange.span != span:
+            exchange = self._unfinished = _Exchange(span, now)
+        started_over = False
+        while exchange.complete < len(self._views):
+            view = self._views[exchange.complete]
+            if len(exchange.answers) == exchange.complete:
+                exchange.answers.append(Answer(span, self.settings.metric, view, f"{self.name}, {span}"))
+            try:
+                self._page(api, exchange, view)
+            except StartOverError:
+                if started_over:
+                    text = "the answer's pages changed while they were read, twice"
+                    raise SourceError("partial", f"{self.name}, {span}", text, "It is asked again later") from None
+                started_over = True
+                exchange = self._unfinished = _Exchange(span, now)
+        self._unfinished = None
+        return exchange.answers
+
+    def _page(self, api: Api, exchange: _Exchange, view: View) -> None:
+        """Take one more page of a question's answer."""
+        request = {
+            "TimePeriod": {"Start": str(exchange.span.first), "End": str(exchange.span.end)},
+            "Granularity": "DAILY",
+            "Metrics": [self.settings.metric],
+            "GroupBy": view.grouped,
+        }
+        if view.filter is not None:
+            request["Filter"] = dict(view.filter)
+        if exchange.token:
+            request["NextPageToken"] = exchange.token
+        page = api.ask("get_cost_and_usage", request)
+        token = page.get("NextPageToken") or ""
+        if token and token == exchange.token:
+            where = f"{self.name}, {exchange.span}"
+            raise SourceError(
+                "format", where, "the token of the next page is that of this one", "It is asked again later"
+            )
+        exchange.answers[-1].take(page)
+        exchange.token = token
+        exchange.complete += not token
+
+    def _settled(self, day: date, said: Day, asked: Asked) -> Iterator[Batch | Problem]:
+        """Yield what a day that was asked for means for what is stored of it."""
+        key, where = day.isoformat(), f"{self.name}, {day}"
+        nothing = Batch(key, [])  # is remembered, so that it is not asked for again at once
+        final = is_closed(day, asked) and not said.estimated
+        if said.wrong:
+            yield Problem("value", where, said.wrong, "What is stored of the day stays; it is asked for again later")
+            yield nothing
+        elif said.groups or (final and asked.stored.batch(key) is None):
+            costs, digest = said.facts(day)
+            yield Batch(key, [day], digest, cost=costs, says=COST, lacks=NO_INVOICE if said.estimated else "")
+        else:
+            if asked.stored.batch(key) is not None:
+                text = "has no costs any more; what is stored stays"
+                yield Problem("no_data", where, text, "See Cost Explorer in the console; it is asked for again later")
+            yield nothing
+
+    def _untagged(self, api: Api, told: list[Day]) -> Iterator[Problem | Note]:
+        """Say why a tag is on no charge of all that was asked for."""
+        said = [whose for day in told for whose, _ in day.amounts]
+        tags = []
+        if self._tenant is not None and not any(whose.tenant for whose in said):
+            tags.append((self._tenant, f"sources.{self.name}.tenant"))
+        if self.settings.cluster_tag is not None and not any(whose.scope not in {None, "k8s/"} for whose in said):
+            tags.append((self.settings.cluster_tag, f"sources.{self.name}.cluster_tag"))
+        if said and tags:
+            yield from explain(api, self.name, tags)

@@ -87,7 +87,7 @@ class CostExplorerFake:
         answered = self.fault(operation, number)
         if answered is not None:
             return answered
-        return self._costs(body) if operation == "GetCostAndUsage" else self._tags(body)
+        return self.costs(body) if operation == "GetCostAndUsage" else self._tags(body)
 
     def _tags(self, body: Mapping[str, Any]) -> Reply:
         active = [{"TagKey": key, "Status": "Active", "LastUpdatedDate": since} for key, since in self.active.items()]
@@ -95,7 +95,8 @@ class CostExplorerFake:
         found = [{"Type": "UserDefined", **one} for one in (*active, *inactive) if one["TagKey"] in body["TagKeys"]]
         return Reply(json.dumps({"CostAllocationTags": found}))
 
-    def _costs(self, body: Mapping[str, Any]) -> Reply:
+    def costs(self, body: Mapping[str, Any]) -> Reply:
+        """Answer GetCostAndUsage."""
         first, end = (date.fromisoformat(body["TimePeriod"][name]) for name in ("Start", "End"))
         if first >= end or end > TODAY + DAY * 400 or body["Granularity"] != "DAILY" or len(body["GroupBy"]) > 2:
             return refusal("ValidationException", "Start date (and hour) should be before end date (and hour)")

@@ -21,23 +21,28 @@ import duckdb
 
 from tests.fakes.ai_accounts import anthropic_account, openai_account, source
 from tests.fakes.ai_providers import answered
+from tests.fakes.cost_explorer import KEY_ID, SECRET, CostExplorerFake, Paying
+from tests.fakes.cost_explorer import account as aws_account
 from tests.fakes.mutations import HALF, flip, mutated
 from tests.fakes.opencost import DATA, REAL, by_cluster
 from tests.fakes.server import Reply, Request, serve
-from tests.fakes.stored import utc
+from tests.fakes.stored import MemoryStored, utc
 from unitcost.config.directory import Directory
 from unitcost.config.load import load
 from unitcost.config.model import Config, settings_digest
 from unitcost.days import window
 from unitcost.economics.windows import look
 from unitcost.errors import ConfigError, UnitcostError, describe
-from unitcost.facts import Asked, Batch, Problem
+from unitcost.facts import Asked, Batch, Problem, Stored
 from unitcost.ledger.derive import Model, derive
+from unitcost.ledger.paid import PaidRequests
 from unitcost.ledger.store import Ledger
 from unitcost.metrics.families import families
 from unitcost.metrics.state import ExporterState
 from unitcost.run.setup import Setup, terms
 from unitcost.sources.base import Context, Source
+from unitcost.sources.bills.cost_explorer.settings import CostExplorerSettings
+from unitcost.sources.bills.cost_explorer.source import CostExplorer
 from unitcost.sources.bills.focus.settings import FocusSettings
 from unitcost.sources.bills.focus.source import Focus
 from unitcost.sources.cluster.opencost.settings import OpenCostSettings
@@ -72,10 +77,13 @@ class Books:
             dimensions=["feature"],
         )
 
-    def take(self, source: Source, *, whole: bool) -> None:
-        """Store what a source says; whole: derive and render it too. Raises UnitcostError, or what should not be."""
-        stored = self.ledger.stored(source.kind, "")
-        question = Asked(now=NOW, first_day=FIRST, restate_days=3, stored=stored)
+    def take(self, source: Source, *, whole: bool, stored: Stored | None = None) -> None:
+        """Store what a source says; whole: derive and render it too. Raises UnitcostError, or what should not be.
+
+        stored: what it is told of before, None: what there is.
+        """
+        stored = stored or self.ledger.stored(source.kind, "")
+        question = Asked(NOW, FIRST, 3, stored, Paying(PaidRequests(None)))
         for item in source.batches(question):
             if isinstance(item, Batch):
                 self.ledger.put(source.kind, "", item, NOW, RATES, ["cluster"])
@@ -140,6 +148,8 @@ sources:
   usage: {type: prometheus, url: "http://u:p@prometheus:9090/x?key=value", headers: {X-Scope-OrgID: a},
           measures: {requests: 'sum by (tenant) (increase(http_requests_total[$window]))'}}
   product: {type: csv_usage, path: usage.csv}
+  aws: {type: aws_cost_explorer, tenant: customer, cluster_tag: "aws:eks:cluster-name", every: 8h, request_budget: 50,
+        role_arn: "arn:aws:iam::123456789012:role/x", components: {AWS Lambda: compute}, record_types: apart}
   ai: {type: openai, admin_key: sk-admin-x, account: acme, tenants: {proj_a: acme}, tenant_pattern: "c-(?P<tenant>.+)"}
 sharing:
   - {match: {component: database}, by: requests}
@@ -236,6 +246,16 @@ REPORTS = {
 UNUSED = ("embeddings", "images", "audio_speeches", "audio_transcriptions", "web_search_calls")
 
 
+def explored(fake: CostExplorerFake) -> bytes:
+    """Return what a fake of Cost Explorer says of the days that are asked for, on one page."""
+    fake.per_page = 1000
+    tenant = {"Type": "TAG", "Key": "customer"}, {"Type": "DIMENSION", "Key": "SERVICE"}
+    span = {"Start": str(FIRST), "End": str(NOW.date())}
+    asked = {"TimePeriod": span, "Granularity": "DAILY", "Metrics": ["AmortizedCost"], "GroupBy": [*tenant]}
+    body = fake.costs(asked).body
+    return body if isinstance(body, bytes) else body.encode()
+
+
 def bill() -> bytes:
     """Return real rows, moved into the days that are asked for."""
     lines = (DATA / "focus-1.0-sample.csv").read_text(encoding="utf-8").splitlines(keepends=True)
@@ -272,6 +292,7 @@ class SourceRunner:
         for name, paths in REPORTS.items():
             seeds = [answered(BILLS[name], path, FIRST, NOW.date()) for path in paths]
             yield Parser(name, "json", seeds, partial(self._provider, name, dict(zip(paths, seeds, strict=True))))
+        yield Parser("aws_cost_explorer", "json", [explored(aws_account(FIRST, NOW.date()))], self._explorer)
         yield Parser("accept", "text", [ACCEPT], self._accept)
 
     def _written(self, name: str, data: bytes) -> Path:
@@ -357,6 +378,13 @@ class SourceRunner:
             amounts = b"amount" in answer
             self.answers[path.rpartition("/")[2]] = data if amounts == (b"amount" in data) else answer
         self._take(source(BILLS[name], self.url, timeout=30), rng)
+
+    def _explorer(self, data: bytes, rng: random.Random) -> None:
+        self.answers[""] = data
+        given = {"tenant": "customer", "endpoint": self.url, "access_key_id": KEY_ID, "secret_access_key": SECRET}
+        settings = CostExplorerSettings.model_validate({"type": "aws_cost_explorer", "request_budget": 1000, **given})
+        source = CostExplorer("bill", settings, CONTEXT, tries=1)
+        self.books.take(source, whole=rng.random() < DERIVED, stored=MemoryStored(NOW))
 
     def _accept(self, data: bytes, _: random.Random) -> None:
         text = data.decode("latin-1")

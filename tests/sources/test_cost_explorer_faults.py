@@ -317,7 +317,7 @@ Edit = Callable[[dict[str, Any]], None]
 
 def edited(fake: CostExplorerFake, edit: Edit) -> None:
     """Change the first group of the second day on its way."""
-    answer = fake._costs  # noqa: SLF001
+    answer = fake.costs
 
     def changed(body: Any) -> Reply:
         said = json.loads(answer(body).body)
@@ -326,7 +326,7 @@ def edited(fake: CostExplorerFake, edit: Edit) -> None:
                 edit(result)
         return Reply(json.dumps(said))
 
-    fake._costs = changed  # type: ignore[method-assign]  # noqa: SLF001
+    fake.costs = changed  # type: ignore[method-assign]
 
 
 def amount(value: object, unit: object = "USD") -> Edit:
@@ -386,14 +386,14 @@ def test_a_value_that_cannot_be_counted_is_a_problem_of_its_day_only(edit: Edit,
 
 def test_a_day_that_the_answer_leaves_out_is_a_problem_and_not_a_day_of_zero_dollars() -> None:
     fake = account(FIRST, TODAY)
-    answer = fake._costs  # noqa: SLF001
+    answer = fake.costs
 
     def without(body: Any) -> Reply:
         said = json.loads(answer(body).body)
         kept = [one for one in said["ResultsByTime"] if one["TimePeriod"]["Start"] != str(FIRST + DAY)]
         return Reply(json.dumps({**said, "ResultsByTime": kept}))
 
-    fake._costs = without  # type: ignore[method-assign]  # noqa: SLF001
+    fake.costs = without  # type: ignore[method-assign]
     with exploring(fake) as given:
         [problem] = given.ask(FIRST)
     assert problem.text == "the answer does not tell of the day"

@@ -13,7 +13,9 @@ from tests.fakes.parsers import Parser, parsers
 
 NAMES = (
     *("unitcost.yaml", "web.yml", "directory", "csv_usage", "csv_revenue", "focus_csv", "focus_parquet"),
-    *("opencost", "opencost_assets", "opencost_recorded", "prometheus", "openai", "anthropic", "accept"),
+    *("opencost", "opencost_assets", "opencost_recorded", "prometheus", "openai", "anthropic"),
+    "aws_cost_explorer",
+    "accept",
 )
 INPUTS = {"focus_csv": 12, "focus_parquet": 12}
 

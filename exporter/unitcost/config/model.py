@@ -108,7 +108,7 @@ class Config(Section):
             fold=self.tenants.fold == "case",
             dimensions=self.dimensions,
             currency=self.currency.code,
-            billed=bool(self.bills_of_clusters()),
+            billed=any(self.settings(name).names_resources for name in self.bills_of_clusters()),
             metered="cluster" in self.kinds().values(),
         )
 

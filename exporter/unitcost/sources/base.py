@@ -66,7 +66,8 @@ class Context:
     tenant_keys: pod labels or tag keys that name the tenant; of several, the first that a cost has counts. fold:
     whether names that differ only by case, Unicode form or white space are one. dimensions: further keys whose
     values are kept. currency: the configured code, the default for sources that say none. billed, metered: whether any
-    source is a bill, so that provider ids are worth asking for, or a meter of resources, so that a bill's are. names:
+    source is a bill that names resources, so that provider ids are worth asking for, or a meter of them, so that a
+    bill's are. names:
     gives which tenant a spelling means, as the directory says now. waiting: where the source says what it waits for.
     """
 
@@ -95,11 +96,13 @@ class Settings(Section):
     """Settings of one source. type: its line in the table of sources.
 
     required: whether a window that lacks a day of this source is incomplete. of_clusters: of a bill, whether it may
-    charge for what a cluster runs on. paid: whether requests cost money. services: of a bill, how its services are
-    counted unless the configuration says otherwise, service → component.
+    charge for what a cluster runs on. names_resources: of a bill, whether it tells what it charges for by the cloud's
+    ids. services: of a bill, how its services are counted unless the configuration says otherwise, service → component.
+    paid: whether requests cost money.
     """
 
     of_clusters: ClassVar[bool] = True
+    names_resources: ClassVar[bool] = True
     paid: ClassVar[bool] = False
     services: ClassVar[Mapping[str, str]] = {}
     type: str

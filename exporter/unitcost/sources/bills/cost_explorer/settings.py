@@ -29,6 +29,7 @@ class CostExplorerSettings(AwsSettings):
     the built-in table. scopes: as of a FOCUS bill.
     """
 
+    names_resources: ClassVar[bool] = False
     paid: ClassVar[bool] = True
     services: ClassVar[Mapping[str, str]] = SERVICES
     type: Literal["aws_cost_explorer"]

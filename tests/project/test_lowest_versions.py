@@ -11,12 +11,14 @@ import sys
 import tomllib
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 
 import bcrypt
 import pytest
 import requests
 
+from tests.fakes.cost_explorer import DAY, KEY_ID, SECRET, account
 from tests.fakes.processes import free_port, wait_for
 from tests.fakes.server import Reply, Request, serve
 
@@ -95,17 +97,22 @@ def answer(request: Request) -> Reply:
 
 @contextmanager
 def company(folder: Path) -> Iterator[Path]:
-    """Write a configuration that uses every dependency: YAML, HTTP, files, basic authentication."""
+    """Write a configuration that uses every dependency: YAML, HTTP, AWS, files, basic authentication."""
     hashed = bcrypt.hashpw(b"right", bcrypt.gensalt(4)).decode()
     (folder / "web.yml").write_text(f"basic_auth_users: {{me: {hashed}}}", encoding="utf-8")
     (folder / "mrr.csv").write_text("tenant,mrr\nacme,50\n", encoding="utf-8")
-    with serve(answer) as server:
+    today = datetime.now(UTC).date()
+    with serve(answer) as server, serve(account(today - 4 * DAY, today + DAY)) as explorer:
+        aws = (
+            f"{{type: aws_cost_explorer, endpoint: '{explorer.url}', access_key_id: {KEY_ID},"
+            f" secret_access_key: {SECRET}, tenant: customer}}"
+        )
         usage = (
             f"{{type: prometheus, url: '{server.url}', bearer_token: a-token, measures: {{requests: 'x[$window]'}}}}"
         )
         (folder / "unitcost.yaml").write_text(
             "history: 3d\nweb: {config_file: web.yml}\n"
-            f"sources: {{usage: {usage}, revenue: {{type: csv_revenue, path: mrr.csv}}}}",
+            f"sources: {{aws: {aws}, usage: {usage}, revenue: {{type: csv_revenue, path: mrr.csv}}}}",
             encoding="utf-8",
         )
         yield folder / "unitcost.yaml"
@@ -118,6 +125,7 @@ def test_the_lowest_versions_ask_a_server_and_serve_with_a_password(lowest: Path
         )
         assert (checked.returncode, checked.stderr) == (0, "")
         assert "usage (prometheus): fine" in checked.stdout
+        assert "aws (aws_cost_explorer): fine" in checked.stdout
         url = f"http://127.0.0.1:{free_port()}"
         listen = ("serve", "--config", str(config), "--listen", url.removeprefix("http://"))
         with subprocess.Popen(command(lowest, *listen), env=ENV, stderr=subprocess.PIPE) as process:

@@ -51,13 +51,13 @@ def due(asked: Asked, settings: CostExplorerSettings) -> list[Span]:
         day = asked.today - back * DAY
         if asked.now - midnight(day + DAY) < settings.delay:
             continue
-        said = _last_said(day, asked)
+        said, final = _last_said(day, asked)
         if not is_closed(day, asked):
             recent.append(day)
             recent_due = recent_due or said is None or asked.now - said >= settings.every
         elif said is None:
             missing.append(day)
-        elif _changes(day, asked):
+        elif not final:
             estimated.append(day)
             estimated_due = estimated_due or asked.now - said >= settings.every_estimated
     return [*_spans([*(recent if recent_due else []), *missing, *(estimated if estimated_due else [])])]
@@ -71,17 +71,12 @@ def resumed(begun: Span | None, spans: Sequence[Span]) -> list[Span]:
     return [begun, *_spans([*rest])]
 
 
-def _last_said(day: date, asked: Asked) -> datetime | None:
-    """Return when Cost Explorer last said what it had of a day, something or nothing; None where it never did."""
-    stored = asked.stored.batch(day.isoformat())
-    times = (None if stored is None else stored.loaded_at, asked.stored.asked_empty(day.isoformat()))
-    return max((time for time in times if time is not None), default=None)
-
-
-def _changes(day: date, asked: Asked) -> bool:
-    """Whether an older day can still change: it had nothing, or there is no invoice of it."""
-    stored = asked.stored.batch(day.isoformat())
-    return stored is None or stored.lacks == NO_INVOICE
+def _last_said(day: date, asked: Asked) -> tuple[datetime | None, bool]:
+    """Return when Cost Explorer last said what it had of a day, if ever, and whether an invoice was behind it."""
+    key = day.isoformat()
+    stored = asked.stored.batch(key)
+    times = [time for time in (stored and stored.loaded_at, asked.stored.asked_empty(key)) if time is not None]
+    return max(times, default=None), stored is not None and stored.lacks != NO_INVOICE
 
 
 def _spans(days: Sequence[date]) -> Iterator[Span]:

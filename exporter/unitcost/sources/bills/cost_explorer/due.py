@@ -75,8 +75,9 @@ def _last_said(day: date, asked: Asked) -> tuple[datetime | None, bool]:
     """Return when Cost Explorer last said what it had of a day, if ever, and whether an invoice was behind it."""
     key = day.isoformat()
     stored = asked.stored.batch(key)
-    times = [time for time in (stored and stored.loaded_at, asked.stored.asked_empty(key)) if time is not None]
-    return max(times, default=None), stored is not None and stored.lacks != NO_INVOICE
+    times = (None if stored is None else stored.loaded_at, asked.stored.asked_empty(key))
+    said = max((time for time in times if time is not None), default=None)
+    return said, stored is not None and stored.lacks != NO_INVOICE
 
 
 def _spans(days: Sequence[date]) -> Iterator[Span]:

@@ -13,7 +13,9 @@ from typing import Any
 import pytest
 import yaml
 
+from tests.fakes.company import NOW as RELOADED
 from tests.fakes.cost_explorer import DAY, EC2, KEY_ID, NOW, SECRET, TODAY, Charged, CostExplorerFake, account, days
+from tests.fakes.reloaded import running, until
 from tests.fakes.server import serve
 from tests.run.test_refresh import opencost
 from unitcost.cli.main import main
@@ -107,6 +109,20 @@ def test_the_budget_holds_over_restarts_and_for_check_beside_the_exporter(
         r"! aws: 6 paid requests were sent in \d{4}-\d\d, request_budget allows 6; none is sent before", out
     )
     assert "Raise sources.aws.request_budget" in out
+
+
+def test_a_budget_that_is_raised_counts_from_the_next_reload_on(tmp_path: Path) -> None:
+    fake = account(RELOADED.date() - 9 * DAY, RELOADED.date())
+    with serve(fake) as server:
+        config = yaml.safe_load(written(tmp_path, server.url, request_budget=2).read_text())
+        with running(tmp_path, config) as given:
+            until(given.settled, "the first refresh")
+            assert given.value('unitcost_source_up{source="aws"}') == 0
+            assert len(fake.asked) == 2
+            aws = config["sources"]["aws"]
+            assert given.reload(sources={"aws": {**aws, "request_budget": 100}}).successful
+            until(lambda: given.value('unitcost_source_up{source="aws"}') == 1, "it goes on")
+            assert given.value(PAID) == len(fake.asked) == 2 + 15
 
 
 def test_check_says_which_command_activates_the_tag_and_what_asking_cost(

@@ -92,7 +92,7 @@ def test_record_types_apart_name_credits_exactly_and_the_sum_stays() -> None:
 
 def test_without_a_tenant_the_record_type_is_told_in_the_same_request() -> None:
     fake = account(TODAY - DAY, TODAY)
-    fake.books.append(Charged(TODAY - DAY, Decimal(7), "AWS Support (Business)", {}, "Recurring fee"))
+    fake.books.append(Charged(TODAY - DAY, Decimal(7), "AWS Support (Business)", {}, "Fee"))
     with exploring(fake, tenant="none") as given:
         assert given.ask(TODAY - DAY) == []
         found = costs(given, TODAY - DAY)
@@ -106,6 +106,39 @@ def test_without_a_tenant_the_record_type_is_told_in_the_same_request() -> None:
     }
     assert fake.days_asked() == [TODAY - DAY], "one question"
     assert {name for name, _ in fake.asked} == {"GetCostAndUsage"}
+
+
+@pytest.mark.parametrize(
+    ("cost", "record", "charge"),
+    [
+        ("amortized", "SavingsPlanRecurringFee", "unused"),
+        ("net_amortized", "Savings Plan Upfront Fee", "unused"),
+        ("amortized", "RIFee", "unused"),
+        ("amortized", "Recurring reservation fee", "unused"),
+        ("unblended", "RIFee", "purchase"),
+        ("amortized", "Fee", "purchase"),
+        ("amortized", "SavingsPlanCoveredUsage", "usage"),
+        ("amortized", "SavingsPlanNegation", "usage"),
+        ("amortized", "Reservation applied usage", "usage"),
+    ],
+)
+def test_what_of_a_commitment_was_not_used_is_told_apart_where_the_metric_spreads_it(
+    cost: str, record: str, charge: str
+) -> None:
+    fake = CostExplorerFake([Charged(TODAY - DAY, Decimal(7), EC2, {}, record)])
+    with exploring(fake, cost=cost, tenant="none") as given:
+        given.ask(TODAY - DAY)
+        assert costs(given, TODAY - DAY) == {(None, EC2, charge): 7}
+
+
+@pytest.mark.parametrize(("cost", "charge"), [("amortized", "unused"), ("unblended", "purchase")])
+def test_a_savings_plan_is_known_by_its_service_where_tenants_are_asked_for(cost: str, charge: str) -> None:
+    plan = "Savings Plans for AWS Compute usage"
+    fake = account(TODAY - DAY, TODAY)
+    fake.books.append(Charged(TODAY - DAY, Decimal(7), plan, {}, "SavingsPlanRecurringFee"))
+    with exploring(fake, cost=cost) as given:
+        given.ask(TODAY - DAY)
+        assert costs(given, TODAY - DAY)[None, plan, charge] == 7
 
 
 @pytest.mark.parametrize(

@@ -19,6 +19,7 @@ _BY_COMPONENT: Mapping[str, tuple[str, ...]] = {
         "AWS Fargate",
         "AWS Lambda",
         "Amazon WorkSpaces",
+        "Savings Plans for AWS Compute usage",
     ),
     "database": (
         "Amazon Aurora DSQL",
@@ -33,6 +34,7 @@ _BY_COMPONENT: Mapping[str, tuple[str, ...]] = {
         "Amazon SimpleDB",
         "Amazon Timestream",
         "AWS Database Migration Service",
+        "Savings Plans for AWS Database usage",
     ),
     "storage": (
         "Amazon Elastic Block Store",
@@ -71,6 +73,7 @@ _BY_COMPONENT: Mapping[str, tuple[str, ...]] = {
         "Amazon Textract",
         "Amazon Transcribe",
         "Amazon Translate",
+        "Savings Plans for AWS Machine Learning usage",
     ),
     "support": (
         "AWS Premium Support",

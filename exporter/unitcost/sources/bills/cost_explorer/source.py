@@ -63,7 +63,12 @@ class CostExplorer:
         self._tries = tries
         self._backoff = backoff
         self._tenant = settings.tenant_tag(context)
-        self._views = views(self._tenant, settings.cluster_tag, apart=settings.record_types == "apart")
+        self._views = views(
+            self._tenant,
+            settings.cluster_tag,
+            apart=settings.record_types == "apart",
+            spread=settings.cost in {"amortized", "net_amortized"},
+        )
         self._unfinished: _Exchange | None = None
         self._failures = 0
         self._asks_from: datetime | None = None

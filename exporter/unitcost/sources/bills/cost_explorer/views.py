@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from unitcost.facts import cluster_scope
+from unitcost.facts import UNUSED, cluster_scope
 from unitcost.sources import values
 from unitcost.sources.bills.cost_explorer.services import KUBERNETES
 
@@ -20,6 +20,10 @@ CREDITED: Mapping[str, str] = {"Credit": "credit", "Refund": "adjustment", "Tax"
 """RECORD_TYPE → what kind of charge it is. The others are usage, or what was bought: fees of reservations, say."""
 PURCHASED = ("fee", "upfront", "recurring")
 """What is in the names of record types that are purchases."""
+COMMITTED = ("savingsplan", "reservation", "rifee", "upfront", "recurring")
+"""What is in those of purchases that commit to use. A metric that spreads them leaves there what was not used."""
+PLANS = "Savings Plans for "
+"""What the services begin with that savings plans are bought as."""
 
 
 class Whose(NamedTuple):
@@ -33,10 +37,14 @@ class Whose(NamedTuple):
 
 @dataclass(frozen=True)
 class View:
-    """One question: what it filters by, and by what it groups (type and key), as Cost Explorer spells it."""
+    """One question: what it filters by, and by what it groups (type and key), as Cost Explorer spells it.
+
+    spread: whether it is about a metric that spreads commitments over what they were used for.
+    """
 
     groups: tuple[tuple[str, str], ...]
     filter: Expression | None = None
+    spread: bool = True
 
     @property
     def grouped(self) -> list[dict[str, str]]:
@@ -62,9 +70,18 @@ class View:
         service = values.plain(told.get("SERVICE", record or ""))
         if not service:
             raise ValueError("a group has no service")
-        charge = _charge(record, service, negative=negative)
+        charge = "credit" if negative and record is None else self._charge(record, service)
         named = values.tenant_or_nobody(told["TAG"]) if "TAG" in told else None
         return Whose(named, service, charge, None)
+
+    def _charge(self, record: str | None, service: str) -> str:
+        """Return the kind of a charge, as far as its record type or else its service says it."""
+        if (record or service) in CREDITED:
+            return CREDITED[record or service]
+        spelt = "" if record is None else record.lower().replace(" ", "")
+        bought = service.startswith(PLANS) if record is None else any(word in spelt for word in PURCHASED)
+        committed = record is None or any(word in spelt for word in COMMITTED)
+        return (UNUSED if committed and self.spread else "purchase") if bought else "usage"
 
 
 @dataclass(frozen=True)
@@ -77,19 +94,10 @@ class ClusterView(View):
         return found._replace(tenant=None, scope=cluster_scope(found.tenant or ""))
 
 
-def _charge(record: str | None, service: str, *, negative: bool) -> str:
-    if record is not None:
-        bought = any(word in record.lower() for word in PURCHASED)
-        return CREDITED.get(record, "purchase" if bought else "usage")
-    if service == "Tax":
-        return "tax"
-    return "credit" if negative else "usage"
-
-
-def views(tenant: str | None, cluster_tag: str | None, *, apart: bool) -> list[View]:
+def views(tenant: str | None, cluster_tag: str | None, *, apart: bool, spread: bool) -> list[View]:
     """Return the questions. tenant: the tag, None for none. apart: whether record types of CREDITED are told apart.
 
-    Without a tenant the record type takes its place, so that it costs no request of its own.
+    Without a tenant the record type takes its place, so that it costs no request of its own. spread: as of a View.
     """
     credited: Expression = {"Dimensions": {"Key": "RECORD_TYPE", "Values": [*CREDITED]}}
     apart = apart and tenant is not None
@@ -97,17 +105,17 @@ def views(tenant: str | None, cluster_tag: str | None, *, apart: bool) -> list[V
     service = ("DIMENSION", "SERVICE")
     plain = (service, ("DIMENSION", "RECORD_TYPE")) if tenant is None else (("TAG", tenant), service)
     if cluster_tag is None:
-        found = [View(plain, _all(usage))]
+        found = [View(plain, _all(usage), spread)]
     else:
         untagged: Expression = {"Tags": {"Key": cluster_tag, "MatchOptions": ["ABSENT"]}}
         kubernetes: Expression = {"Dimensions": {"Key": "SERVICE", "Values": [*KUBERNETES]}}
         clusters: Expression = {"Or": [{"Not": untagged}, kubernetes]}
         found = [
-            View(plain, _all([untagged, {"Not": kubernetes}, *usage])),
-            ClusterView((("TAG", cluster_tag), service), _all([clusters, *usage])),
+            View(plain, _all([untagged, {"Not": kubernetes}, *usage]), spread),
+            ClusterView((("TAG", cluster_tag), service), _all([clusters, *usage]), spread),
         ]
     if apart and tenant is not None:
-        found.append(View((("TAG", tenant), ("DIMENSION", "RECORD_TYPE")), credited))
+        found.append(View((("TAG", tenant), ("DIMENSION", "RECORD_TYPE")), credited, spread))
     return found
 
 

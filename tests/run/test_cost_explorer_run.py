@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
+from dataclasses import replace
 from datetime import datetime
 from decimal import Decimal
 from pathlib import Path
@@ -123,6 +124,32 @@ def test_a_budget_that_is_raised_counts_from_the_next_reload_on(tmp_path: Path) 
             assert given.reload(sources={"aws": {**aws, "request_budget": 100}}).successful
             until(lambda: given.value('unitcost_source_up{source="aws"}') == 1, "it goes on")
             assert given.value(PAID) == len(fake.asked) == 2 + 15
+
+
+def test_a_currency_without_a_rate_is_told_and_costs_nothing_again_until_there_is_one(tmp_path: Path) -> None:
+    fake = account(RELOADED.date() - 9 * DAY, RELOADED.date())
+    fake.books = [replace(one, unit="EUR") for one in fake.books]
+    with serve(fake) as server:
+        config = yaml.safe_load(written(tmp_path, server.url).read_text())
+        config["refresh"] = {"every": "1s"}
+        with running(tmp_path, config) as given:
+            until(
+                lambda: (given.value('unitcost_source_errors_total{source="aws",reason="currency"}') or 0) > 20, "told"
+            )
+            assert given.value(PAID) == len(fake.asked) == 15
+            assert given.reload(currency={"rates": {"EUR": 2}, "as_of": "2026-11-01"}).successful
+            until(lambda: given.value('unitcost_source_up{source="aws"}') == 1, "it is stored")
+            assert given.ledger.known("aws").days == 9
+            assert given.value(PAID) == len(fake.asked) == 15
+
+
+def test_a_ledger_that_is_gone_is_paid_for_by_nobody(tmp_path: Path) -> None:
+    fake = account(FIRST, TODAY)
+    with serve(fake) as server, exporter(written(tmp_path, server.url)) as (given, _):
+        (tmp_path / "state").rename(tmp_path / "elsewhere")
+        assert not given.refresh()
+        assert fake.asked == []
+        assert not (tmp_path / "state").exists()
 
 
 def test_check_says_which_command_activates_the_tag_and_what_asking_cost(

@@ -263,6 +263,22 @@ def test_no_day_is_asked_for_that_cost_explorer_does_not_keep() -> None:
     ]
 
 
+def test_a_day_that_could_not_be_stored_is_handed_over_again_and_not_paid_for_again() -> None:
+    fake = account(FIRST, TODAY)
+    with exploring(fake) as given:
+        for taken in (None, 3, 2):  # a full disk: nothing is stored, and what comes next is not even taken
+            handed = given.items(FIRST)
+            found = [next(handed) for _ in range(taken)] if taken else list(handed)
+            assert [one.key for one in found[:2] if isinstance(one, Batch)] == [str(TODAY - DAY), str(TODAY - 2 * DAY)]
+            handed.close()  # type: ignore[attr-defined]
+        assert given.paid.count == len(fake.asked) == 64
+        assert given.ask(FIRST) == []
+        assert given.ask(FIRST) == []
+        assert len(fake.asked) == 64
+        assert given.stored.total() == fake.total(days(FIRST, TODAY))
+        assert not [one for one in given.items(FIRST) if isinstance(one, Batch)], "they are stored"
+
+
 @pytest.mark.parametrize(
     ("today", "first"),
     [

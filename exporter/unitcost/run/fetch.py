@@ -244,7 +244,7 @@ class Fetcher:
             first_day=now.date() - config.history,
             restate_days=config.refresh.restate_days,
             stored=self._ledger.stored(runner.name, runner.settings),
-            paid=_Paid(self._paid, runner),
+            paid=_Paid(self._ledger, self._paid, runner),
         )
         for item in runner.source.batches(asked):
             if self.stopping:
@@ -286,12 +286,17 @@ class Fetcher:
 
 @dataclass(frozen=True)
 class _Paid:
-    """Counts the paid requests of one source: durably for its budget, and since the start; satisfies facts.Paid."""
+    """Counts the paid requests of one source: durably for its budget, and since the start; satisfies facts.Paid.
 
+    Raises LedgerLostError where the ledger could not hold what is paid for.
+    """
+
+    ledger: Ledger
     requests: PaidRequests
     runner: SourceRunner
 
     def spend(self, budget: int) -> bool:
+        self.ledger.refuse_lost()
         if not self.requests.spend(self.runner.name, budget):
             return False
         self.runner.paid = (self.runner.paid or 0) + 1

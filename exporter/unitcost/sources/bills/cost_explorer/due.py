@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import date, datetime, timedelta
 from typing import NamedTuple
 
@@ -37,8 +37,10 @@ def earliest(today: date) -> date:
     return date(months // 12, months % 12 + 1, 1)
 
 
-def due(asked: Asked, settings: CostExplorerSettings) -> list[Span]:
+def due(asked: Asked, settings: CostExplorerSettings, paid: Mapping[date, datetime]) -> list[Span]:
     """Return the spans of days to ask for, newest first; days that follow each other are asked for at once.
+
+    paid: days that Cost Explorer told of, and when, that could not be stored.
 
     A day is asked for once it is over for `delay`. The last restate_days are asked for together as soon as one of them
     is missing or `every` old, and so are older days without an invoice, after `every_estimated`. Any other older day is
@@ -51,7 +53,8 @@ def due(asked: Asked, settings: CostExplorerSettings) -> list[Span]:
         day = asked.today - back * DAY
         if asked.now - midnight(day + DAY) < settings.delay:
             continue
-        said, final = _last_said(day, asked)
+        said, final = last_said(day, asked)
+        said = max(said or paid[day], paid[day]) if day in paid else said
         if not is_closed(day, asked):
             recent.append(day)
             recent_due = recent_due or said is None or asked.now - said >= settings.every
@@ -71,7 +74,7 @@ def resumed(begun: Span | None, spans: Sequence[Span]) -> list[Span]:
     return [begun, *_spans([*rest])]
 
 
-def _last_said(day: date, asked: Asked) -> tuple[datetime | None, bool]:
+def last_said(day: date, asked: Asked) -> tuple[datetime | None, bool]:
     """Return when Cost Explorer last said what it had of a day, if ever, and whether an invoice was behind it."""
     key = day.isoformat()
     stored = asked.stored.batch(key)

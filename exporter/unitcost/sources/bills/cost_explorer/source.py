@@ -2,7 +2,8 @@
 
 What was asked and when stands in the ledger with each day, so that a restart asks for nothing anew. A span of days is
 asked for page by page; only a whole answer is stored. If a page fails, those before it are kept in memory for a while,
-and the next try goes on from there.
+and the next try goes on from there. So are days that cannot be stored (a currency without a rate, a full disk): the
+next refresh hands them over again.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from unitcost.facts import COST, Asked, Batch, Note, Problem
 from unitcost.sources.base import Context, SourceKind
 from unitcost.sources.bills.cost_explorer.answer import Answer, Day, together
 from unitcost.sources.bills.cost_explorer.api import Api, StartOverError, over_budget
-from unitcost.sources.bills.cost_explorer.due import NO_INVOICE, Span, due, earliest, resumed
+from unitcost.sources.bills.cost_explorer.due import NO_INVOICE, Span, due, earliest, last_said, resumed
 from unitcost.sources.bills.cost_explorer.settings import CostExplorerSettings
 from unitcost.sources.bills.cost_explorer.tags import explain
 from unitcost.sources.bills.cost_explorer.views import View, views
@@ -27,6 +28,8 @@ TRIES = 4
 BACKOFF = 1.0
 PAUSE = timedelta(minutes=15)
 """How long nothing is asked after a failure; it doubles with each in a row, up to `every`."""
+MOMENT = timedelta(seconds=1)
+"""By so much the ledger may round the time of a batch."""
 RESUMED = timedelta(hours=2)
 """How old the first page may be when an answer goes on: later ones may tell of what AWS has computed anew meanwhile."""
 
@@ -70,6 +73,7 @@ class CostExplorer:
             spread=settings.cost in {"amortized", "net_amortized"},
         )
         self._unfinished: _Exchange | None = None
+        self._unstored: dict[date, tuple[Batch, datetime]] = {}
         self._failures = 0
         self._asks_from: datetime | None = None
         self._told: list[Problem | Note] = []
@@ -80,18 +84,16 @@ class CostExplorer:
         A day whose values cannot be counted is a Problem of its own; what is stored of it stays. Raises SourceError
         when a page fails: no day of its span is stored, those of others are.
         """
-        if self._asks_from is not None and asked.now < self._asks_from:
-            yield from self._told
-            return
-        spans = resumed(self._begun(asked.now), due(asked, self.settings))
-        if not spans:
+        yield from self._handed_over(asked)
+        paid = {day: told_at for day, (_, told_at) in self._unstored.items()}
+        spans = resumed(self._begun(asked.now), due(asked, self.settings, paid))
+        if not spans or (self._asks_from is not None and asked.now < self._asks_from):
             yield from self._told
             return
         self._told = []
         try:
             for item in self._ask(asked, spans):
-                if not isinstance(item, Batch):
-                    self._told.append(item)
+                self._told += [] if isinstance(item, Batch) else [item]
                 yield item
         except SourceError as error:
             self._told.append(Problem.of(error))
@@ -117,7 +119,10 @@ class CostExplorer:
             for day in span.days():
                 said = together(day, answers)
                 told.append(said)
-                yield from self._settled(day, said, asked)
+                batch, problem = self._settled(day, said, asked)
+                self._unstored[day] = batch, asked.now
+                yield from [problem] if problem else []
+            yield from self._handed_over(asked)
         yield from self._untagged(api, told)
         if asked.first_day < earliest(asked.today):
             yield Note(f"{self.name}: Cost Explorer tells of no day before {earliest(asked.today)}")
@@ -132,6 +137,14 @@ class CostExplorer:
         if self._unfinished is not None and now - self._unfinished.begun > RESUMED:
             self._unfinished = None
         return None if self._unfinished is None else self._unfinished.span
+
+    def _handed_over(self, asked: Asked) -> Iterator[Batch]:
+        """Yield the days that are not stored yet, newest first; forget those that are then."""
+        for day in sorted(self._unstored, reverse=True):
+            yield self._unstored[day][0]
+            said, _ = last_said(day, asked)
+            if said is not None and said > asked.now - MOMENT:
+                del self._unstored[day]
 
     def _whole(self, api: Api, span: Span, now: datetime) -> list[Answer]:
         """Return the answers to all questions about a span, going on where the last try was stopped."""
@@ -177,22 +190,21 @@ class CostExplorer:
         exchange.token = token
         exchange.complete += not token
 
-    def _settled(self, day: date, said: Day, asked: Asked) -> Iterator[Batch | Problem]:
-        """Yield what a day that was asked for means for what is stored of it."""
+    def _settled(self, day: date, said: Day, asked: Asked) -> tuple[Batch, Problem | None]:
+        """Return what a day that was asked for means for what is stored of it, and what is wrong with it."""
         key, where = day.isoformat(), f"{self.name}, {day}"
         nothing = Batch(key, [])  # is remembered, so that it is not asked for again at once
         final = is_closed(day, asked) and not said.estimated
         if said.wrong:
-            yield Problem("value", where, said.wrong, "What is stored of the day stays; it is asked for again later")
-            yield nothing
-        elif said.groups or (final and asked.stored.batch(key) is None):
+            hint = "What is stored of the day stays; it is asked for again later"
+            return nothing, Problem("value", where, said.wrong, hint)
+        if said.groups or (final and asked.stored.batch(key) is None):
             costs, digest = said.facts(day)
-            yield Batch(key, [day], digest, cost=costs, says=COST, lacks=NO_INVOICE if said.estimated else "")
-        else:
-            if asked.stored.batch(key) is not None:
-                text = "has no costs any more; what is stored stays"
-                yield Problem("no_data", where, text, "See Cost Explorer in the console; it is asked for again later")
-            yield nothing
+            return Batch(key, [day], digest, cost=costs, says=COST, lacks=NO_INVOICE if said.estimated else ""), None
+        if asked.stored.batch(key) is None:
+            return nothing, None
+        text, hint = "has no costs any more; what is stored stays", "See Cost Explorer in the console"
+        return nothing, Problem("no_data", where, text, hint)
 
     def _untagged(self, api: Api, told: list[Day]) -> Iterator[Problem | Note]:
         """Say why a tag is on no charge of all that was asked for."""

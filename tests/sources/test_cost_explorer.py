@@ -26,6 +26,7 @@ from tests.fakes.stored import utc
 from unitcost.errors import SourceError
 from unitcost.facts import Batch, Cost, Note, Problem
 from unitcost.sources.bills.cost_explorer.due import earliest
+from unitcost.sources.bills.cost_explorer.tags import command
 
 FIRST = TODAY - 40 * DAY
 S3 = "Amazon Simple Storage Service"
@@ -388,7 +389,11 @@ def test_a_cluster_tag_that_no_charge_has_is_told_as_the_tenants_is() -> None:
     with exploring(fake, cluster_tag="aws:eks:cluster-name") as given:
         [problem] = given.ask(TODAY - DAY)
     assert "TagKey=aws:eks:cluster-name,Status=Active" in problem.line
-    assert "sources.aws.cluster_tag" in problem.line
+    assert problem.line.endswith("; or correct sources.aws.cluster_tag")
+
+
+def test_the_command_can_be_pasted_whatever_the_key() -> None:
+    assert command("Cost Center").endswith(" 'TagKey=Cost Center,Status=Active'")
 
 
 # ------------------------------------------------------------------------------------------- the budget

@@ -25,7 +25,7 @@ START_OVER = ("RequestChangedException", "InvalidNextTokenException", "ExpiredNe
 """Codes after which the pages have to be asked for from the first."""
 
 
-class StartOverError(Exception):
+class StartOverError(SourceError):
     """The token of the next page is good no more."""
 
 
@@ -47,14 +47,13 @@ class Api:
     def ask(self, operation: str, request: Mapping[str, Any]) -> dict[str, Any]:
         """Return a page of an answer.
 
-        Raises StartOverError, and SourceError: `budget` where it would be one request too many, `auth`, `retry_later`,
-        `no_data`, `timeout`, `unreachable`, `truncated`, `format`, `http` and `request`.
+        Raises SourceError: `budget` where it would be one request too many, `partial` (StartOverError), `auth`,
+        `retry_later`, `no_data`, `timeout`, `unreachable`, `truncated`, `format`, `http` and `request`.
         """
         from botocore.exceptions import BotoCoreError, ClientError  # noqa: PLC0415 - as boto3
 
         limit = self._settings.timeout
         where = f"{self._name}, {operation}"
-
         try:
             with self._waiting.on(where):
                 return within(limit, lambda exchange: self._exchange(exchange, operation, request))
@@ -62,9 +61,10 @@ class Api:
             hint = "Raise timeout; it is asked again later"
             raise SourceError("timeout", where, f"no complete answer within {limit:g} s", hint) from None
         except ClientError as error:
+            found = _of_cost_explorer(error, where, limit)
             if code(error) in START_OVER:
-                raise StartOverError from error
-            raise _of_cost_explorer(error, where, limit) from None
+                raise StartOverError("partial", where, found.text, "It is asked again later") from None
+            raise found from None
         except UNREADABLE:
             hint = "See what changes the answer on its way"
             raise SourceError("format", where, "the answer is not of the shape that AWS says", hint) from None

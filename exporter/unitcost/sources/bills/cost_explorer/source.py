@@ -160,8 +160,7 @@ class CostExplorer:
                 self._page(api, exchange, view)
             except StartOverError:
                 if started_over:
-                    text = "the answer's pages changed while they were read, twice"
-                    raise SourceError("partial", f"{self.name}, {span}", text, "It is asked again later") from None
+                    raise
                 started_over = True
                 exchange = self._unfinished = _Exchange(span, now)
         self._unfinished = None
@@ -211,8 +210,8 @@ class CostExplorer:
         said = [whose for day in told for whose, _ in day.amounts]
         tags = []
         if self._tenant is not None and not any(whose.tenant for whose in said):
-            tags.append((self._tenant, f"sources.{self.name}.tenant"))
+            tags.append((self._tenant, "tenant"))
         if self.settings.cluster_tag is not None and not any(whose.scope not in {None, "k8s/"} for whose in said):
-            tags.append((self.settings.cluster_tag, f"sources.{self.name}.cluster_tag"))
+            tags.append((self.settings.cluster_tag, "cluster_tag"))
         if said and tags:
             yield from explain(api, self.name, tags)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from shlex import quote
 from typing import Any
 
 from unitcost.errors import SourceError
@@ -15,7 +16,7 @@ NOT_TOLD = ("auth", "retry_later", "request", "http")
 
 
 def explain(api: Api, name: str, tags: Sequence[tuple[str, str]]) -> Iterator[Problem | Note]:
-    """Say of each tag (key, the setting it is from) that no charge carries it, and why, which takes one paid request.
+    """Say of each tag (key, the setting that names it) that no charge has it, and why, which takes one paid request.
 
     Raises SourceError where it cannot be asked for a reason that concerns every other question too.
     """
@@ -32,14 +33,14 @@ def explain(api: Api, name: str, tags: Sequence[tuple[str, str]]) -> Iterator[Pr
         )
     for key, setting in tags:
         text, hint = _state(key, answer)
-        yield Problem(
-            "untagged", name, f"no charge has the tag {key}{text}", f"{hint}; or correct {setting}, {OR_NONE}"
-        )
+        other = f"sources.{name}.{setting}{f', {OR_NONE}' if setting == 'tenant' else ''}"
+        yield Problem("untagged", name, f"no charge has the tag {key}{text}", f"{hint}; or correct {other}")
 
 
 def command(key: str) -> str:
     """Return the command that activates a cost allocation tag."""
-    return f"aws ce update-cost-allocation-tags-status --cost-allocation-tags-status TagKey={key},Status=Active"
+    status = quote(f"TagKey={key},Status=Active")
+    return f"aws ce update-cost-allocation-tags-status --cost-allocation-tags-status {status}"
 
 
 def _state(key: str, answer: dict[str, Any] | None) -> tuple[str, str]:

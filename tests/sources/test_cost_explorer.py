@@ -258,7 +258,10 @@ def test_no_day_is_asked_for_that_cost_explorer_does_not_keep() -> None:
     fake.per_page = 1000
     with exploring(fake) as given:
         found = list(given.items(date(2024, 1, 1)))
-    assert [body["TimePeriod"]["Start"] for _, body in fake.asked] == ["2025-10-01"]
+    assert [body["TimePeriod"] for _, body in fake.asked] == [
+        {"Start": "2026-11-11", "End": "2026-11-18"},
+        {"Start": "2025-10-01", "End": "2026-11-11"},
+    ]
     assert "aws: Cost Explorer tells of no day before 2025-10-01" in [
         one.text for one in found if isinstance(one, Note)
     ]
@@ -448,6 +451,26 @@ def test_what_is_spent_is_noted() -> None:
         notes = [one.text for one in given.items(TODAY - DAY) if isinstance(one, Note)]
         assert notes == ["aws: 2 of the 100 paid requests that request_budget allows in 2026-11 are sent"]
         assert [type(one) for one in given.items(TODAY - DAY)] == [Batch, Note], "nothing was stored"
+
+
+def test_a_history_of_more_pages_than_the_budget_allows_comes_month_by_month(tmp_path: Path) -> None:
+    """What was paid for is stored now and then, so that no month is paid for nothing."""
+    first = TODAY - 90 * DAY
+    fake = account(first, TODAY + 40 * DAY)
+    fake.per_page, fake.estimated_from = 2, TODAY
+    with exploring(fake, tmp_path, request_budget=150) as given:
+        with pytest.raises(SourceError, match="150 paid requests"):
+            given.ask(first)
+        loaded = len(given.stored.keys())
+        assert loaded == 7 + 6 * 5, "a week in 28 pages, then 5 days at a time"
+        given.now = utc(2026, 12, 1, 12)
+        given.restart()
+        with pytest.raises(SourceError, match="150 paid requests"):
+            given.ask(first)
+        assert len(given.stored.keys()) > loaded + 25
+        assert given.paid.count == len(fake.asked) == 300
+    for key in given.stored.batches:
+        assert given.stored.totals(key)["USD"] == fake.total([date.fromisoformat(key)])
 
 
 def test_days_are_in_several_currencies_as_the_books_are() -> None:

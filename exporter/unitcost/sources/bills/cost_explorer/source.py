@@ -18,7 +18,7 @@ from unitcost.facts import COST, Asked, Batch, Note, Problem
 from unitcost.sources.base import Context, SourceKind
 from unitcost.sources.bills.cost_explorer.answer import Answer, Day, together
 from unitcost.sources.bills.cost_explorer.api import Api, StartOverError, over_budget
-from unitcost.sources.bills.cost_explorer.due import NO_INVOICE, Span, due, earliest, last_said, resumed
+from unitcost.sources.bills.cost_explorer.due import DAY, NO_INVOICE, Span, due, earliest, last_said, resumed
 from unitcost.sources.bills.cost_explorer.settings import CostExplorerSettings
 from unitcost.sources.bills.cost_explorer.tags import explain
 from unitcost.sources.bills.cost_explorer.views import View, views
@@ -28,6 +28,10 @@ TRIES = 4
 BACKOFF = 1.0
 PAUSE = timedelta(minutes=15)
 """How long nothing is asked after a failure; it doubles with each in a row, up to `every`."""
+KNOWN_SHORT, PROBE = 45, 7
+"""Days that are asked for at once without knowing how many pages they take, and of a longer span the first ones."""
+AT_ONCE = 20
+"""Pages that a question about several days should take at the most."""
 MOMENT = timedelta(seconds=1)
 """By so much the ledger may round the time of a batch."""
 RESUMED = timedelta(hours=2)
@@ -44,6 +48,7 @@ class _Exchange:
     token: str = ""
     complete: int = 0
     """How many of the questions are answered whole."""
+    pages: int = 0
 
 
 class CostExplorer:
@@ -73,6 +78,7 @@ class CostExplorer:
             spread=settings.cost in {"amortized", "net_amortized"},
         )
         self._unfinished: _Exchange | None = None
+        self._seen: _Exchange | None = None
         self._unstored: dict[date, tuple[Batch, datetime]] = {}
         self._failures = 0
         self._asks_from: datetime | None = None
@@ -110,11 +116,12 @@ class CostExplorer:
         month, spent = asked.paid.spent()
         if spent >= self.settings.request_budget:
             raise over_budget(self.name, self.settings.request_budget, month, spent)
-        api = Api(
-            self.name, self.settings, asked.paid, self._waiting, tries=self._tries, backoff=self._backoff
-        )  # fmt: skip
+        api = Api(self.name, self.settings, asked.paid, self._waiting, tries=self._tries, backoff=self._backoff)
         told: list[Day] = []
-        for span in spans:
+        todo = [*spans]
+        while todo:
+            span, rest = self._at_once(todo.pop(0))
+            todo[:0] = rest
             answers = self._whole(api, span, asked.now)
             for day in span.days():
                 said = together(day, answers)
@@ -131,6 +138,27 @@ class CostExplorer:
             f"{self.name}: {spent:,} of the {self.settings.request_budget:,} paid requests that request_budget allows"
             f" in {month:%Y-%m} are sent"
         )
+
+    def _at_once(self, span: Span) -> tuple[Span, list[Span]]:
+        """Return the newest part of a span that is asked for at once, and what is left.
+
+        As much as may be, but what takes many pages is stored now and then, so that a budget that is spent in the
+        middle of a long history does not bring all of it to nothing. How many a day takes is not known at first.
+        """
+        days = (span.end - span.first).days
+        if self._unfinished is not None and self._unfinished.span == span:
+            return span, []
+        if self._seen is None:
+            longest = PROBE if days > KNOWN_SHORT else days
+        elif self._seen.pages <= len(self._views):
+            longest = days
+        else:
+            seen = self._seen.span
+            longest = max(1, AT_ONCE * (seen.end - seen.first).days // self._seen.pages)
+        if longest >= days:
+            return span, []
+        middle = span.end - longest * DAY
+        return Span(middle, span.end), [Span(span.first, middle)]
 
     def _begun(self, now: datetime) -> Span | None:
         """Return the span whose answer may still go on; what is older is forgotten."""
@@ -163,7 +191,7 @@ class CostExplorer:
                     raise
                 started_over = True
                 exchange = self._unfinished = _Exchange(span, now)
-        self._unfinished = None
+        self._unfinished, self._seen = None, exchange
         return exchange.answers
 
     def _page(self, api: Api, exchange: _Exchange, view: View) -> None:
@@ -188,6 +216,7 @@ class CostExplorer:
         exchange.answers[-1].take(page)
         exchange.token = token
         exchange.complete += not token
+        exchange.pages += 1
 
     def _settled(self, day: date, said: Day, asked: Asked) -> tuple[Batch, Problem | None]:
         """Return what a day that was asked for means for what is stored of it, and what is wrong with it."""

@@ -15,7 +15,8 @@ from dashboards.panels import DAILY, Json
 from dashboards.queries import TENANT
 from dashboards.style import BLUE, GREEN, ORANGE, PURPLE, RED
 from rules.promql import matches, one_of, over, select
-from unitcost.metrics.catalogue import EVENT, SOURCE_UP
+from unitcost.metrics.catalogue import EVENT
+from unitcost.metrics.catalogue_exporter import SOURCE_UP
 
 END = "${__to:date:seconds}"
 """The range's end, written into the query: Grafana asks for steps of a day from midnight to midnight."""

@@ -10,6 +10,7 @@ from unitcost.config.model import Config
 from unitcost.durations import seconds
 from unitcost.facts import OTHER
 from unitcost.metrics import catalogue as c
+from unitcost.metrics import catalogue_exporter as x
 
 PAGE = "unitcost-data"
 EVER = "1e9"
@@ -31,9 +32,9 @@ def alerts(config: Config) -> tuple[Alert, ...]:
 def _source_stale(config: Config) -> Alert:
     settings = config.alerts.data
     # A source that was never read has `up` but no time of a success: its age counts from 1970.
-    succeeded = f"{select(c.SOURCE_LAST_SUCCESS)} or {select(c.SOURCE_UP)} * 0"
+    succeeded = f"{select(x.SOURCE_LAST_SUCCESS)} or {select(x.SOURCE_UP)} * 0"
     oldest = over("min", ("source",), succeeded)
-    errors = over("sum", ("reason",), select(c.SOURCE_ERRORS, source="%q")).replace('"%q"', "%q")
+    errors = over("sum", ("reason",), select(x.SOURCE_ERRORS, source="%q")).replace('"%q"', "%q")
     kind = '{{ . | first | label "reason" }}'
     reasons = phrase(
         f"topk(1, {errors} > 0)",
@@ -96,7 +97,7 @@ def _snapshot_old(config: Config) -> Alert:
     return Alert(
         "UnitcostSnapshotOld",
         "an exporter serves old numbers",
-        f"time() - min({select(c.SNAPSHOT_TIMESTAMP)}) > {seconds(settings.snapshot_old)}",
+        f"time() - min({select(x.SNAPSHOT_TIMESTAMP)}) > {seconds(settings.snapshot_old)}",
         "warning",
         config.alerts.owners.data,
         "An exporter serves numbers that are {{ $value | humanizeDuration }} old: its refresh is stuck.",
@@ -111,7 +112,7 @@ def _config_reload_failed(config: Config) -> Alert:
     return Alert(
         "UnitcostConfigReloadFailed",
         "a changed configuration is wrong and not in use",
-        f"min({select(c.CONFIG_RELOAD_SUCCESSFUL)}) == 0",
+        f"min({select(x.CONFIG_RELOAD_SUCCESSFUL)}) == 0",
         "warning",
         config.alerts.owners.data,
         "An exporter could not take over its configuration as the file says now: it goes on with the one of before.",
@@ -128,7 +129,7 @@ def _exporter_down(config: Config) -> Alert:
     return Alert(
         "UnitcostExporterDown",
         "there is no exporter",
-        f"absent({select(c.BUILD_INFO)})",
+        f"absent({select(x.BUILD_INFO)})",
         "critical",
         config.alerts.owners.data,
         f"No unitcost exporter has been scraped for {settings.exporter_down}: nothing is known of costs, and no other"

@@ -10,6 +10,7 @@ from dashboards.style import GREEN, ORANGE, RED, YELLOW
 from dashboards.words import NO_COSTS, NO_EXPORTER
 from rules.promql import over, select
 from unitcost.metrics import catalogue as c
+from unitcost.metrics import catalogue_exporter as x
 from unitcost.metrics.external import UP
 from unitcost.metrics.metric import Metric
 
@@ -27,7 +28,7 @@ def exporter_rows() -> list[Row]:
 
 def errors_of_a_day() -> str:
     """Return errors by source and reason; a counter that is new within the day counts from 0."""
-    errors = select(c.SOURCE_ERRORS)
+    errors = select(x.SOURCE_ERRORS)
     recent = f"max_over_time({errors}[1d]) unless {errors} offset 1d"
     return over("max", ("source", "reason"), f"({recent} or increase({errors}[1d]))")
 
@@ -41,7 +42,7 @@ def _ages() -> Panel:
     return _seconds(
         "Age of each source",
         "How long ago each source was last read without an error. A rising line is a source that fails.",
-        f"time() - {_of_sources(c.SOURCE_LAST_SUCCESS)}",
+        f"time() - {_of_sources(x.SOURCE_LAST_SUCCESS)}",
     )
 
 
@@ -49,7 +50,7 @@ def _durations() -> Panel:
     return _seconds(
         "How long refreshes take",
         "Seconds the last refresh of each source took.",
-        _of_sources(c.SOURCE_DURATION),
+        _of_sources(x.SOURCE_DURATION),
     )
 
 
@@ -73,7 +74,7 @@ def _errors() -> Panel:
         "Errors of each source by reason, within the 24 hours before each point.",
         [
             Query(errors_of_a_day(), "{{source}}: {{reason}}"),
-            Query(f"0 * {_of_sources(c.SOURCE_UP)} unless on (source) {errors_of_a_day()}", "{{source}}"),
+            Query(f"0 * {_of_sources(x.SOURCE_UP)} unless on (source) {errors_of_a_day()}", "{{source}}"),
         ],
         unit="short",
         decimals=0,
@@ -87,9 +88,9 @@ def _errors() -> Panel:
 
 def _exporter() -> list[Panel]:
     """Return what tells of the exporter itself."""
-    version = now(c.BUILD_INFO, ("version",))
+    version = now(x.BUILD_INFO, ("version",))
     folded, unknown = now(c.TENANTS_FOLDED), now(c.UNKNOWN_TENANTS)
-    known = f"last_over_time({select(c.BUILD_INFO)}[1d])"
+    known = f"last_over_time({select(x.BUILD_INFO)}[1d])"
     down = f"count({UP.name} and on (job, instance) {known}) - sum({UP.name} and on (job, instance) {known})"
     return [
         figure(
@@ -111,7 +112,7 @@ def _exporter() -> list[Panel]:
         figure(
             "Age of the figures",
             "How long ago the figures that are served were derived.",
-            f"time() - {now(c.SNAPSHOT_TIMESTAMP)}",
+            f"time() - {now(x.SNAPSHOT_TIMESTAMP)}",
             NO_EXPORTER,
             unit="s",
             thresholds=AGE_STEPS,

@@ -36,6 +36,7 @@ from dashboards.words import NO_COSTS, NO_EXPORTER, NOT_COMPARED
 from rules.promql import labelled, matches, over
 from unitcost.days import DAY
 from unitcost.metrics import catalogue as c
+from unitcost.metrics import catalogue_exporter as x
 from unitcost.metrics.metric import Metric
 
 UID = "unitcost-data"
@@ -81,7 +82,7 @@ def _part(metric: Metric, window: str) -> tuple[str, str]:
 
 def _figures() -> list[Panel]:
     """Return what tells at a glance whether something is wrong."""
-    up = now(c.SOURCE_UP, BY_SOURCE)
+    up = now(x.SOURCE_UP, BY_SOURCE)
     agreed = now(c.RECONCILIATION, ("source", "scope"), window=PERIOD)
     return [
         figure(
@@ -94,7 +95,7 @@ def _figures() -> list[Panel]:
         figure(
             "Oldest source",
             "The longest time since a source was last read without an error.",
-            f"time() - min({now(c.SOURCE_LAST_SUCCESS, BY_SOURCE)})",
+            f"time() - min({now(x.SOURCE_LAST_SUCCESS, BY_SOURCE)})",
             NO_EXPORTER,
             unit="s",
             decimals=1,
@@ -177,11 +178,11 @@ def _sources(settings: Settings) -> Panel:
         " before; nothing where a bill tells its costs.",
         "source",
         [
-            Figure("State", told(c.SOURCE_UP), state | wide(60)),
-            Figure("Last success", f"time() - {told(c.SOURCE_LAST_SUCCESS)}", age | wide(95)),
-            Figure("Refresh", told(c.SOURCE_DURATION), {"unit": "s", "decimals": 1, "noValue": "-"} | wide(75)),
-            Figure("Rows", told(c.SOURCE_ROWS), COUNT | wide(75)),
-            Figure("Errors, 1 day", f"{failed} or 0 * {told(c.SOURCE_UP)}", errors | wide(95)),
+            Figure("State", told(x.SOURCE_UP), state | wide(60)),
+            Figure("Last success", f"time() - {told(x.SOURCE_LAST_SUCCESS)}", age | wide(95)),
+            Figure("Refresh", told(x.SOURCE_DURATION), {"unit": "s", "decimals": 1, "noValue": "-"} | wide(75)),
+            Figure("Rows", told(x.SOURCE_ROWS), COUNT | wide(75)),
+            Figure("Errors, 1 day", f"{failed} or 0 * {told(x.SOURCE_UP)}", errors | wide(95)),
             Figure(f"Billed {settings.sign}", billed(PERIOD), MONEY | wide(80)),
             Figure(f"Before {settings.sign}", billed(BEFORE), MONEY | wide(85)),
         ],

@@ -227,6 +227,7 @@ def test_the_file_is_strict_openmetrics_with_a_sample_a_day(told: Path) -> None:
         ),
         "unitcost_source_refresh_duration_seconds",
         "unitcost_snapshot_timestamp_seconds",
+        "restated_cost_dollars",
         "unitcost_config_last_reload_successful",
         "unitcost_config_last_reload_success_timestamp_seconds",
         "unitcost_unknown_tenants",

@@ -21,7 +21,8 @@ from rules.__main__ import main as write_rules
 from rules.promql import select
 from tests.fakes.opencost import record
 from tests.fakes.processes import alertmanager, exporter, free_port, prometheus, wait_for
-from unitcost.metrics.catalogue import SOURCE_LAST_SUCCESS, SOURCE_UP, TENANT_BUDGET, TENANT_BUDGET_USED
+from unitcost.metrics.catalogue import TENANT_BUDGET, TENANT_BUDGET_USED
+from unitcost.metrics.catalogue_exporter import SOURCE_LAST_SUCCESS, SOURCE_UP
 from unitcost.metrics.external import ALERTS
 
 TENANT, NAME = "maple-homes", "Maple Homes GmbH"

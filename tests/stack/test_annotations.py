@@ -19,6 +19,7 @@ from tests.stack.test_pages_on_prometheus import backfilled, lived_through, noon
 from unitcost.config.directory import Directory, Tenant
 from unitcost.facts import Usage
 from unitcost.metrics import catalogue as c
+from unitcost.metrics import catalogue_exporter as x
 from unitcost.metrics.exposition import Family
 from unitcost.metrics.history import Past
 from unitcost.run.setup import terms
@@ -112,8 +113,8 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PrometheusServe
         for quarter in range(-48, 48 if day < NOW.date() else 1):
             at = noon(day) + timedelta(minutes=15 * quarter)
             down = any(begins <= at <= ends for begins, ends in OUTAGES)
-            up = Family(c.SOURCE_UP, [("bill", float(not down)), ("usage", 1.0)])
-            pages.append((at.timestamp(), [*events, up, Family(c.BUILD_INFO, [("1", 1.0)])]))
+            up = Family(x.SOURCE_UP, [("bill", float(not down)), ("usage", 1.0)])
+            pages.append((at.timestamp(), [*events, up, Family(x.BUILD_INFO, [("1", 1.0)])]))
     lived_through(pages, folder)
     with prometheus(folder, {}) as running:
         yield running

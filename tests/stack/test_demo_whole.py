@@ -26,7 +26,8 @@ from demo.settings import Ports
 from rules.promql import select
 from tests.fakes.pages import DAY, UIDS, Json, expressions, filled, page, panel, panels
 from tests.fakes.processes import PrometheusServer
-from unitcost.metrics.catalogue import SOURCE_DURATION, TENANT_COST
+from unitcost.metrics.catalogue import TENANT_COST
+from unitcost.metrics.catalogue_exporter import SOURCE_DURATION
 from unitcost.metrics.external import ALERTS
 from unitcost.metrics.metric import Metric
 from unitcost.metrics.recorded import LIVE_ALLOCATED, LIVE_COMPUTE, LIVE_CPU, LIVE_CPU_USED, LIVE_NODES

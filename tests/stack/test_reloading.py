@@ -14,7 +14,7 @@ import requests
 
 from tests.fakes.processes import Exporter, exporter, wait_for
 from tests.stack.test_ending import ENDED, command, handles
-from unitcost.metrics import catalogue
+from unitcost.metrics import catalogue, catalogue_exporter
 
 COMPANY = """
 history: 5d
@@ -34,7 +34,7 @@ def write(folder: Path, windows: str = "1d", web: str = "", more: str = "") -> N
 
 
 def good(unitcost: Exporter) -> float:
-    return unitcost.value(catalogue.CONFIG_RELOAD_SUCCESSFUL)
+    return unitcost.value(catalogue_exporter.CONFIG_RELOAD_SUCCESSFUL)
 
 
 def windows(unitcost: Exporter) -> set[str]:
@@ -46,20 +46,20 @@ def test_sighup_has_the_file_read_again_and_a_wrong_one_is_told_and_changes_noth
     with exporter(tmp_path) as unitcost:
         wait_for(unitcost.ready, "the first snapshot")
         assert (good(unitcost), windows(unitcost)) == (1, {"1d", "prev_1d"})
-        began = unitcost.value(catalogue.CONFIG_RELOAD_SUCCESS)
+        began = unitcost.value(catalogue_exporter.CONFIG_RELOAD_SUCCESS)
         assert abs(began - time.time()) < 60
 
         write(tmp_path, windows="1d, 2d")
         unitcost.process.send_signal(signal.SIGHUP)
         wait_for(lambda: "2d" in windows(unitcost), "the new window")
-        since = unitcost.value(catalogue.CONFIG_RELOAD_SUCCESS)
+        since = unitcost.value(catalogue_exporter.CONFIG_RELOAD_SUCCESS)
         assert since > began
 
         write(tmp_path, windows="3d", more="bill: {type: focus, path: nowhere, colour: red}")
         unitcost.process.send_signal(signal.SIGHUP)
         wait_for(lambda: good(unitcost) == 0, "it is told")
         assert windows(unitcost) == {"1d", "prev_1d", "2d", "prev_2d"}
-        assert unitcost.value(catalogue.CONFIG_RELOAD_SUCCESS) == since
+        assert unitcost.value(catalogue_exporter.CONFIG_RELOAD_SUCCESS) == since
         log = unitcost.log.read_text()
         assert " ERROR unitcost.yaml was not taken over, what it said before stays in use:" in log
         assert " ERROR unitcost.yaml: sources.bill.colour: unknown key" in log

@@ -5,9 +5,9 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
-import threading
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import closing
 from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
 from pathlib import Path
@@ -483,24 +483,16 @@ def test_a_ledger_of_an_older_version_is_taken_over_and_its_samples_stand_in_the
     again.close()
 
 
-def test_a_ledger_that_never_stands_still_is_not_copied(tmp_path: Path) -> None:
-    ledger = Ledger(tmp_path / "state")
-    stop = threading.Event()
+def test_a_ledger_that_never_stands_still_is_not_copied(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def written_meanwhile(source: Path, target: Path) -> None:
+        target.write_bytes(source.read_bytes())
+        os.utime(source)
 
-    def touch() -> None:
-        while not stop.wait(0.02):
-            os.utime(tmp_path / "state" / FILE_NAME)
-
-    writer = threading.Thread(target=touch)
-    writer.start()
-    try:
-        with (
-            pytest.raises(LedgerError, match="wrote all the time"),
-            copied(tmp_path / "state" / FILE_NAME, tmp_path, 0.5),
-        ):
-            pass
-    finally:
-        stop.set()
-        writer.join()
-        ledger.close()
+    monkeypatch.setattr(shutil, "copyfile", written_meanwhile)
+    with (
+        closing(Ledger(tmp_path / "state")),
+        pytest.raises(LedgerError, match="wrote all the time"),
+        copied(tmp_path / "state" / FILE_NAME, tmp_path, 0.5),
+    ):
+        pass
     assert [path.name for path in tmp_path.iterdir()] == ["state"]

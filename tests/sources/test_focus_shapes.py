@@ -9,17 +9,13 @@ from contextlib import closing
 from datetime import datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
-from typing import Any
 
 import pytest
-import yaml
 
 from tests.fakes.focus_shapes import COSTS, SHAPES, Row, amount, generated, oci, other_month, sums
+from tests.fakes.refreshed import Sources, refreshed, said
 from tests.fakes.stored import utc
-from unitcost.config.load import load
-from unitcost.ledger.derive import derive
 from unitcost.ledger.store import Ledger
-from unitcost.run.fetch import Fetcher
 
 SAMPLE = Path(__file__).parents[1] / "data" / "focus-1.0-sample.csv"
 NOW = utc(2026, 11, 20, 12)
@@ -30,24 +26,11 @@ OWN: Mapping[str, Mapping[str, str]] = {"oci": {"overlapping_files": "sum"}}
 """Oracle's files share days, and say nowhere which of them are of one report."""
 
 
-def stored(
-    folder: Path, sources: Mapping[str, Mapping[str, Any]], key: str = "tenant", now: datetime = NOW
-) -> tuple[Ledger, list[str]]:
+def stored(folder: Path, sources: Sources, key: str = "tenant", now: datetime = NOW) -> tuple[Ledger, list[str]]:
     """Return a ledger with what a refresh brings from these sources, derived, and what was said to be wrong."""
-    made = {
-        "tenants": {"key": key},
-        "history": "1000d",
-        "currency": {"code": "USD", "rates": {"CHF": str(FRANCS)}, "as_of": "2026-05-01"},
-        "sources": sources,
-    }
-    file = folder / "unitcost.yaml"
-    file.write_text(yaml.safe_dump(json.loads(json.dumps(made))))
-    config, directory = load(file)
-    ledger = Ledger(None)
-    fetcher = Fetcher(config, directory, ledger, lambda: now)
-    fetcher.fetch()
-    derive(ledger, fetcher.configured.setup.model, now, config.history)
-    return ledger, [line for runner in fetcher.runners for line in runner.said()]
+    currency = {"code": "USD", "rates": {"CHF": str(FRANCS)}, "as_of": "2026-05-01"}
+    ledger, fetcher = refreshed(folder, now, tenants={"key": key}, history="1000d", currency=currency, sources=sources)
+    return ledger, said(fetcher)
 
 
 def told(ledger: Ledger, of: str) -> dict[object, Decimal]:
@@ -85,9 +68,9 @@ def test_a_generated_bill_comes_in_whole(tmp_path: Path, shape: str, version: st
     path = write(tmp_path / "bill", rows)
     bill = {"type": "focus", "path": str(path), "missing_days": "zero", **OWN.get(shape, {})}
     for cost in COSTS:
-        ledger, said = stored(tmp_path, {"bill": {**bill, "cost": cost}}, key)
+        ledger, wrong = stored(tmp_path, {"bill": {**bill, "cost": cost}}, key)
         with closing(ledger):
-            assert not said
+            assert not wrong
             alike(told(ledger, "NULL"), sums(rows, cost), len(rows))
             alike(told(ledger, "tenant"), sums(rows, cost, lambda row: named(row, key)), len(rows))
             alike(told(ledger, "service"), sums(rows, cost, lambda row: row["ServiceName"]), len(rows))
@@ -119,9 +102,9 @@ def test_a_file_of_oracles_more_is_the_same_bill(tmp_path: Path) -> None:
     settings = {"bill": {"type": "focus", "path": str(path), **OWN["oci"]}}
     for charges in (first, rows):
         oci(path, charges)
-        ledger, said = stored(tmp_path, settings, "Owner", utc(2026, 5, 20))
+        ledger, wrong = stored(tmp_path, settings, "Owner", utc(2026, 5, 20))
         with closing(ledger):
-            assert not said
+            assert not wrong
             alike(told(ledger, "NULL"), sums(charges, "EffectiveCost"), len(charges))
 
 

@@ -69,14 +69,31 @@ def check(
                 say(
                     out,
                     f"  ! no row of the bill is marked as Kubernetes, so OpenCost's cost of {cluster} is not counted;"
-                    f" set sources.{source}.cluster to the bill's cluster name, or billed_by: [] if no bill holds it",
+                    f" set sources.{source}.cluster to the bill's cluster name, billed_by: [] if no bill holds it, or"
+                    " clusters: false at a bill that holds no cluster",
                 )
                 good = False
+        _describe_unbilled(config, ledger, out)
     finally:
         ledger.close()
     if state_dir is not None:
         _describe_ledger(config, state_dir, clock().date() - config.history, out)
     return good
+
+
+def _describe_unbilled(config: Config, ledger: Ledger, out: TextIO) -> None:
+    """Name the clusters that no bill speaks for on any day, though there are bills that might."""
+    bills = ", ".join(config.bills_of_clusters())
+    for source, scope in ledger.rows(
+        "SELECT DISTINCT d.source, d.scope FROM scoped_day d ANTI JOIN billed_day USING (source, scope)"
+        " WHERE is_cluster(d.scope) AND d.source IN (SELECT source FROM billed_by) ORDER BY ALL"
+    ):
+        say(
+            out,
+            f"{source}: no bill speaks for cluster {scope.removeprefix(K8S)}, so what OpenCost says of it counts as an"
+            f" estimate beside {bills}: none of these charges for its nodes, or for any machine; if one holds it, set"
+            f" sources.{source}.billed_by to that one, if none does, to []",
+        )
 
 
 def _describe_similar(config: Config, ledger: Ledger, out: TextIO) -> None:

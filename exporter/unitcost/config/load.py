@@ -92,7 +92,8 @@ def _cross_checks(config: Config) -> list[str]:
             if bill not in broken and kinds.get(bill) != "bill":
                 wrong.append(f"sources.{name}.billed_by: {bill!r} is no bill among the sources")
             elif bill not in broken and kinds.get(name) == "cluster" and bill not in config.bills_of_clusters():
-                wrong.append(f"sources.{name}.billed_by: {bill!r} charges for models, and for no cluster")
+                why = "has clusters: false, for" if config.settings(bill).of_clusters else "charges for models, and for"
+                wrong.append(f"sources.{name}.billed_by: {bill!r} {why} no cluster")
     wrong += _counted_twice(config)
     unfit = {name: config.settings(name).unfit(config.context()) for name in kinds}
     wrong += [f"sources.{name}: {text}" for name, text in unfit.items() if text]

@@ -87,7 +87,12 @@ class Config(Section):
 
     def bills_of_clusters(self) -> list[str]:
         """Return the bills that may charge for what a cluster runs on, as a model provider's never does."""
-        return [name for name, kind in self.kinds().items() if kind == "bill" and self.settings(name).of_clusters]
+        bills = {name: self.settings(name) for name, kind in self.kinds().items() if kind == "bill"}
+        return [
+            name
+            for name, settings in bills.items()
+            if settings.of_clusters and getattr(settings, "clusters", None) is not False
+        ]
 
     def billed_by(self, name: str) -> Sequence[str]:
         """Return the bills that may charge for what a meter measures, as its settings say, or else all that could."""
@@ -141,7 +146,7 @@ def _former_digest(config: Config, name: str) -> str:
         "revenue": (context.currency,),
     }
     skipped = {*HttpSettings.model_fields, "path", "billed_by", "partial_guard", "collector"}
-    skipped |= {"by_node", "scopes"}  # came later, as may others
+    skipped |= {"by_node", "scopes", "clusters"}  # came later, as may others
     mattering = config.settings(name).model_dump(mode="json", exclude=skipped)
     parts = [config.settings(name).type, mattering, uses[config.kinds()[name]]]
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()

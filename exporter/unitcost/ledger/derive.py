@@ -72,6 +72,8 @@ class Model:
     """(source, number, FOCUS ServiceName, ServiceCategory, scope) of bills: of the first that a cost matches it is."""
     folding: bool = False
     """Whether names fold (tenants.fold: case); the aliases are folded then, as names.Names.keys() has them."""
+    unproven: list[tuple[str, str]] = field(default_factory=list)
+    """Those of billed_by of which only the bill itself tells whether it holds machines of the meter's clusters."""
     pricing: Pricing | None = None
     """The price book; another price derives those days again that it is of, and no others."""
 
@@ -81,7 +83,7 @@ class Model:
 
     def counted_digest(self) -> str:
         """Return a digest of what decides what a day comes to, whoever bears it."""
-        return _digest(self.sources, self.billed_by, self.rates)
+        return _digest(self.sources, self.billed_by, self.unproven, self.rates)
 
 
 def _digest(*parts: object) -> str:
@@ -191,7 +193,8 @@ def _prepare(
     if days:
         configured = "source IN (SELECT source FROM source)"
         remember(connection, [*uncountable(connection, dict(model.rates), configured, [], days), *doubts])
-    connection.execute("DELETE FROM scoped_day WHERE day NOT IN (SELECT day FROM derived_day)")
+    for table in ("scoped_day", "machine_day"):
+        connection.execute(f"DELETE FROM {table} WHERE day NOT IN (SELECT day FROM derived_day)")
     _look_at(connection, days)
     _run(connection, LOOKUPS)
     if not _forget_moved_days(connection):
@@ -247,7 +250,11 @@ def _load_model(connection: duckdb.DuckDBPyConnection, model: Model) -> None:
     table = partial(temporary_table, connection)
     table("source", {"source": "VARCHAR", "kind": "VARCHAR", "required": "BOOLEAN"}, [*model.sources])
     table("present", {"source": "VARCHAR", "settings": "VARCHAR"}, [*model.settings])
-    table("billed_by", {"source": "VARCHAR", "bill": "VARCHAR"}, [*model.billed_by])
+    table(
+        "billed_by",
+        {"source": "VARCHAR", "bill": "VARCHAR", "named": "BOOLEAN"},
+        [(*pair, pair not in model.unproven) for pair in model.billed_by],
+    )
     table(
         "rate",
         {"currency": "VARCHAR", "factor": "HUGEINT", "divisor": "HUGEINT", "plain": "BOOLEAN"},

@@ -30,3 +30,4 @@ DELETE FROM restated_day WHERE day < (SELECT day FROM pruned_before);
 DELETE FROM line WHERE day < (SELECT day FROM pruned_before);
 DELETE FROM billed_day WHERE day < (SELECT day FROM pruned_before);
 DELETE FROM scoped_day WHERE day < (SELECT day FROM pruned_before);
+DELETE FROM machine_day WHERE day < (SELECT day FROM pruned_before);

@@ -71,6 +71,9 @@ CREATE TABLE IF NOT EXISTS price (
     end_day DATE NOT NULL, scope VARCHAR, model VARCHAR NOT NULL, factor HUGEINT, divisor HUGEINT,
     dollars VARCHAR, list_dollars VARCHAR, per BIGINT, rule VARCHAR
 );
+-- On which days a bill charged for the use of machines, which clusters run on. Ledgers that were written before this table
+-- was thought of are derived anew.
+CREATE TABLE IF NOT EXISTS machine_day (source VARCHAR NOT NULL, day DATE NOT NULL);
 CREATE TABLE IF NOT EXISTS billed_day (source VARCHAR NOT NULL, scope VARCHAR NOT NULL, day DATE NOT NULL);
 -- Each counted dollar once. tenant: who bears it; NULL: nobody alone. via: 0 directly, else the number (from 1) of the
 -- sharing rule that divides it. basis: billed, or divided by a meter's values (reconciled); of a meter: until a bill

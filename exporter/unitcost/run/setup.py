@@ -41,6 +41,13 @@ def counting(config: Config, names: Names) -> Model:
             billed_by += [(name, bill) for bill in config.billed_by(name)]
         elif kind == "bill" and "usage" in config.brings(name):  # a provider that reports what no counter saw
             billed_by.append((name, name))
+    shown_only = [bill for bill in bills if getattr(config.settings(bill), "clusters", True) is None]
+    unproven = [
+        (name, bill)
+        for name, kind in kinds.items()
+        if kind == "cluster" and getattr(config.settings(name), "billed_by", None) is None
+        for bill in shown_only
+    ]
     rules: list[tuple[int, dict[str, str], str, str | None]] = []
     fixed = []
     for number, rule in enumerate(config.sharing):
@@ -67,6 +74,7 @@ def counting(config: Config, names: Names) -> Model:
             for number, rule in enumerate(getattr(config.settings(bill), "scopes", ()))
         ],
         folding=names.folding,
+        unproven=unproven,
         pricing=pricing(config.ai.prices),
         settings=[(name, settings_digest(config, name)) for name in kinds],
     )

@@ -1,4 +1,4 @@
--- reads: scoped_day, told_day, price, and of this run: source, billed_by, priced_use
+-- reads: scoped_day, machine_day, told_day, price, and of this run: source, billed_by, priced_use
 -- writes: pool_scope (which scope of a meter a bill's rows belong to), billed_now (the days of which the bill, not the
 --         meter, says what a scope cost)
 
@@ -26,11 +26,14 @@ JOIN reachable r ON r.bill = c.source AND (r.scope = c.scope OR (c.scope = r.fam
 -- A day is the bill's where the bill was delivered and has usage of the scope. Delivered, since a charge of a month is
 -- spread over days that are still to come; usage, since a fee says nothing of what else the day cost; and day by day,
 -- since a span has holes. A cluster that the bill never shows is the bill's on every day that was delivered; a provider's
--- account need not be in it at all.
+-- account need not be in it at all. Unless the configuration says which bill holds the clusters, a bill speaks for them on
+-- days that it charges for machines only: a vendor's bill for monitoring was delivered too, and says nothing of nodes.
 CREATE OR REPLACE TEMP TABLE billed_now AS
 WITH
 delivered AS (
-    SELECT DISTINCT b.source, b.bill, k.day FROM billed_by b JOIN told_day k ON k.source = b.bill AND k.says = 'cost'
+    SELECT DISTINCT b.source, b.bill, k.day, b.named OR m.day IS NOT NULL AS of_machines
+    FROM billed_by b JOIN told_day k ON k.source = b.bill AND k.says = 'cost'
+    LEFT JOIN machine_day m ON m.source = b.bill AND m.day = k.day
 ),
 marked AS (
     SELECT DISTINCT b.source, p.scope, d.day
@@ -38,11 +41,13 @@ marked AS (
     JOIN pool_scope p ON p.bill = c.source AND p.bill_scope = c.scope
     JOIN billed_by b ON b.bill = c.source
     JOIN metered_scope o ON o.source = b.source AND o.scope = p.scope
+    LEFT JOIN machine_day m ON m.source = b.bill AND m.day = c.day
     LEFT JOIN delivered d ON d.source = b.source AND d.bill = b.bill AND d.day = c.day
+    WHERE b.named OR m.day IS NOT NULL OR NOT is_cluster(p.scope)
 )
 SELECT source, scope, day FROM marked WHERE day IS NOT NULL
 UNION
 SELECT o.source, o.scope, d.day
 FROM metered_scope o JOIN delivered d USING (source)
 ANTI JOIN marked m ON m.source = o.source AND m.scope = o.scope
-WHERE is_cluster(o.scope);
+WHERE is_cluster(o.scope) AND d.of_machines;

@@ -1,5 +1,6 @@
--- reads: cost, resource, service_component, and of this run: dirty
--- writes: resource_scope (the scope that a bill's resource belongs to, as a meter knows it), scoped_day of the dirty days
+-- reads: cost, resource, service_component, and of this run: source, dirty
+-- writes: resource_scope (the scope that a bill's resource belongs to, as a meter knows it), scoped_day and machine_day of
+--         the dirty days
 
 -- A bill's id is that of a resource where it is the same or ends with it; where it ends with several, the longest is it.
 -- An id means the same resource on any day.
@@ -31,3 +32,11 @@ said AS (
     WHERE coalesce(r.scope, c.scope) IS NULL
 )
 SELECT source, scope, day, bool_or(charge = 'usage') FROM said WHERE scope IS NOT NULL GROUP BY ALL;
+
+DELETE FROM machine_day WHERE day IN (FROM dirty);
+INSERT INTO machine_day
+SELECT DISTINCT c.source, c.day
+FROM cost c SEMI JOIN dirty USING (day)
+JOIN source s ON s.source = c.source AND s.kind = 'bill'
+JOIN service_component n ON n.source = c.source AND n.service = c.service AND n.category IS NOT DISTINCT FROM c.category
+WHERE c.charge = 'usage' AND n.component IN ('compute', 'gpu');

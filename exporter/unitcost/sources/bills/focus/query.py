@@ -156,7 +156,7 @@ def _list_amount(options: Options) -> str:
 
 def _scope() -> str:
     """Return SQL for the cluster that a charge is of; NULL where nothing says that it is of one."""
-    name = f"CASE WHEN cluster IS NULL AND {cluster_service('ServiceName')} THEN '' ELSE cluster END"
+    name = f"CASE WHEN cluster IS NULL AND {cluster_service('ServiceName', 'ServiceCategory')} THEN '' ELSE cluster END"
     return f"'{K8S}' || {name}"
 
 

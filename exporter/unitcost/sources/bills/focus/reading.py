@@ -43,6 +43,7 @@ NO_RESOURCES = (
     "Web",
 )
 """FOCUS ServiceCategory of what is no node, disk or load balancer, so that nobody asks which one it was."""
+_NO_RESOURCES = ", ".join(map(literal, NO_RESOURCES))
 
 
 @dataclass(frozen=True)
@@ -54,9 +55,10 @@ class Sums:
     kept: Copy | None = None
 
 
-def cluster_service(service: str) -> str:
-    """Return SQL that tells whether a service is managed Kubernetes: AmazonEKS, AKS, GKE."""
-    return f"coalesce(contains({service}, 'EKS') OR contains({service}, 'Kubernetes'), false)"
+def cluster_service(service: str, category: str) -> str:
+    """Return SQL that tells whether a service is managed Kubernetes: AmazonEKS, AKS, GKE; security of one is none."""
+    named = f"contains({service}, 'EKS') OR contains({service}, 'Kubernetes')"
+    return f"coalesce(({named}) AND coalesce({category} NOT IN ({_NO_RESOURCES}), true), false)"
 
 
 MEMORY = "800MB"
@@ -214,9 +216,8 @@ def _charges(schema: Schema, options: Options, said: Known, *, trying: bool) -> 
         f"{_found(schema, options, said, values)} AS found",
     ]
     if options.resources:
-        others = ", ".join(map(literal, NO_RESOURCES))
         kind = schema.raw("ServiceCategory")
-        columns.append(f"CASE WHEN {kind} IN ({others}) THEN NULL ELSE {clean(resource)} END AS resource")
+        columns.append(f"CASE WHEN {kind} IN ({_NO_RESOURCES}) THEN NULL ELSE {clean(resource)} END AS resource")
     columns.append(f"{cluster_of(schema, tags, resource)} AS cluster")
     if _tells_unused(schema, options):
         columns.append(f"{_unused(schema)} AS unused")
@@ -231,7 +232,7 @@ def cluster_of(schema: Schema, tags: Tags, resource: str) -> str:
     if not schema.has("ResourceId"):
         return marked
     name = f"nullif(regexp_extract({resource}, 'cluster/([^/]+)$', 1), '')"
-    managed = f"CASE WHEN {cluster_service(schema.raw('ServiceName'))} THEN {name} END"
+    managed = f"CASE WHEN {cluster_service(schema.raw('ServiceName'), schema.raw('ServiceCategory'))} THEN {name} END"
     return f"coalesce(nullif({marked}, ''), {managed}, {marked})"
 
 

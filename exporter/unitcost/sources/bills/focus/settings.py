@@ -42,7 +42,8 @@ class FocusSettings(Settings):
     on the same day are an error, unless they are parts of one export, or are to be added up (`sum`, the very same rows
     excepted). missing_days: what a day without usage is in a closed bill that has usage every day: `unknown`, or
     `zero` where it really cost nothing. scopes: charges of what a meter measures besides clusters; the first that
-    matches by ServiceName or ServiceCategory counts.
+    matches by ServiceName or ServiceCategory counts. clusters: whether the bill holds the machines of clusters, so that
+    its days replace what a meter of these estimates; default: on days that it charges for machines.
     """
 
     type: Literal["focus"]
@@ -53,10 +54,11 @@ class FocusSettings(Settings):
     scopes: tuple[ScopeRule, ...] = ()
     overlapping_files: Literal["error", "sum"] = "error"
     missing_days: Literal["unknown", "zero"] = "unknown"
+    clusters: bool | None = None
 
     def identity(self, context: Context) -> list[object]:
         """Tags are read by the keys of tenants and dimensions."""
-        mine = self.model_dump(mode="json", exclude={"type", "required", "path", "components", "scopes"})
+        mine = self.model_dump(mode="json", exclude={"type", "required", "path", "components", "scopes", "clusters"})
         return [mine, context.tenant_keys, context.fold, context.dimensions]
 
     _known_components = field_validator("components")(known_components)

@@ -123,8 +123,9 @@ def _parquet(tags: str, cost: str) -> Callable[[Path, Sequence[Row]], None]:
         text = path.with_suffix(".tmp")
         _csv(text, rows)
         typed = dict.fromkeys(COSTS, cost) | dict.fromkeys(TIMES, "TIMESTAMP")
-        columns = [f"CAST({name} AS {typed[name]}) AS {name}" if name in typed else name for name in rows[0]]
-        chosen = ", ".join(f"{tags} AS Tags" if name == "Tags" else name for name in columns)
+        typed_tags = {name: tags.replace("Tags", name) for name in ("Tags", "AllocatedTags")}
+        made = typed_tags | {name: f"CAST({name} AS {kind})" for name, kind in typed.items()}
+        chosen = ", ".join(f"{made.get(name, name)} AS {name}" for name in rows[0])
         with duckdb.connect() as connection:
             connection.execute(
                 f"COPY (SELECT {chosen} FROM read_csv(?, all_varchar = true, header = true, delim = ',',"

@@ -97,6 +97,7 @@ def _cross_checks(config: Config) -> list[str]:
     wrong += _counted_twice(config)
     unfit = {name: config.settings(name).unfit(config.context()) for name in kinds}
     wrong += [f"sources.{name}: {text}" for name, text in unfit.items() if text]
+    wrong += _divided_twice(config)
     wrong += _wrong_of_ai(config)
     wrong += [
         f"budgets.{name}: is neither `default` nor one of the plans"
@@ -116,6 +117,21 @@ def _counted_twice(config: Config) -> list[str]:
         for name in clusters
         for bill in config.billed_by(name)
         if config.sources.get(bill) is not None and not config.settings(bill).charges_apart()
+    ]
+
+
+def _divided_twice(config: Config) -> list[str]:
+    """Return which bills divide nodes among their pods that a meter of the same clusters divides too."""
+    bills = [
+        name for name in config.bills_of_clusters() if getattr(config.settings(name), "split_cost_allocation", False)
+    ]
+    meters = [name for name, kind in config.kinds().items() if kind == "cluster"]
+    return [
+        f"sources.{bill}.split_cost_allocation: {meter} divides the nodes of this bill already; remove one of the two,"
+        f" or set sources.{meter}.billed_by to the bills that hold other clusters, [] for none"
+        for bill in bills
+        for meter in meters
+        if bill in (named if (named := getattr(config.settings(meter), "billed_by", None)) is not None else bills)
     ]
 
 

@@ -19,6 +19,7 @@ from unitcost.sources.bills.focus.options import Options
 from unitcost.sources.bills.focus.reading import BROKEN, LISTED, SIMILAR, UNREAD, Sums, keep
 from unitcost.sources.bills.focus.scan import Schema, clean, concerns_costs, read_schema, require
 from unitcost.sources.bills.focus.tags import Tags, first_named, named
+from unitcost.sources.bills.focus.views import seen
 
 
 @dataclass
@@ -87,7 +88,7 @@ def inspect(file: BillFile, options: Options, connection: duckdb.DuckDBPyConnect
 
 
 def _read(file: BillFile, options: Options, connection: duckdb.DuckDBPyConnection) -> Facts:
-    schema = read_schema(file, connection)
+    schema = seen(read_schema(file, connection), file, options)
     try:
         require(schema, file, options.cost, options.tenant)
     except SourceError as error:

@@ -12,6 +12,7 @@ class Options:
 
     tenant: a column, instead of the first tag of tenant_keys that there is. Without both no charge has a tenant.
     resources: whether it matters which node, disk or load balancer a charge is for: where there is a meter of them.
+    split: costs that the provider allocates to pods and the like are theirs, not their node's.
     """
 
     cost: str
@@ -19,6 +20,7 @@ class Options:
     tenant_keys: tuple[str, ...]
     dimensions: tuple[str, ...]
     resources: bool
+    split: bool = False
 
     @property
     def keys(self) -> list[str]:

@@ -70,14 +70,14 @@ class Schema:
         if not self.has(name):
             return "NULL::VARCHAR"
         at = self._places[name.lower()]
-        return _identifier(self.columns[at][0]) if self.kind == "parquet" else f"c{at}"
+        return f"c{at}" if self.kind.startswith("csv") else _identifier(self.columns[at][0])
 
     def text(self, name: str) -> str:
         """Return SQL for the column as text; empty strings and the string NULL, which real files hold, are NULL."""
         if not self.has(name):
             return "NULL::VARCHAR"
         raw = self.raw(name)
-        return clean(f"CAST({raw} AS VARCHAR)") if self.kind == "parquet" else raw
+        return raw if self.kind.startswith("csv") else clean(f"CAST({raw} AS VARCHAR)")
 
     def given(self, name: str) -> str:
         """Return SQL that is NULL where the column holds nothing; cheaper than text."""

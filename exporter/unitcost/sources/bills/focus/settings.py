@@ -42,8 +42,10 @@ class FocusSettings(Settings):
     on the same day are an error, unless they are parts of one export, or are to be added up (`sum`, the very same rows
     excepted). missing_days: what a day without usage is in a closed bill that has usage every day: `unknown`, or
     `zero` where it really cost nothing. scopes: charges of what a meter measures besides clusters; the first that
-    matches by ServiceName or ServiceCategory counts. clusters: whether the bill holds the machines of clusters, so that
-    its days replace what a meter of these estimates; default: on days that it charges for machines.
+    matches by ServiceName or ServiceCategory counts. clusters: whether the bill holds the machines of clusters, so
+    that its days replace what a meter of these estimates; default: on days that it charges for machines.
+    split_cost_allocation: costs of nodes go to the pods that AWS splits them to (CUR 2.0), or to the resources that a
+    FOCUS 1.3 row is allocated to.
     """
 
     type: Literal["focus"]
@@ -55,10 +57,13 @@ class FocusSettings(Settings):
     overlapping_files: Literal["error", "sum"] = "error"
     missing_days: Literal["unknown", "zero"] = "unknown"
     clusters: bool | None = None
+    split_cost_allocation: bool = False
 
     def identity(self, context: Context) -> list[object]:
         """Tags are read by the keys of tenants and dimensions."""
         mine = self.model_dump(mode="json", exclude={"type", "required", "path", "components", "scopes", "clusters"})
+        if not self.split_cost_allocation:  # came later; without it nothing is read otherwise than before
+            del mine["split_cost_allocation"]
         return [mine, context.tenant_keys, context.fold, context.dimensions]
 
     _known_components = field_validator("components")(known_components)

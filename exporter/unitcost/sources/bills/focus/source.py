@@ -54,6 +54,7 @@ class Focus:
             () if settings.tenant == NOBODY else context.tenant_keys,
             context.dimensions,
             context.metered,
+            settings.split_cost_allocation,
         )
         self._folding = context.fold
         self._facts: dict[BillFile, Facts] = {}
@@ -137,7 +138,7 @@ class Focus:
             return
         days, holes = known_days(bill, before, asked.now, zero=self._settings.missing_days == "zero")
         options = self._options_of(bill)
-        made_of = (FORMAT, options.cost, options.tenant, options.keys, options.resources)
+        made_of = (FORMAT, options.cost, options.tenant, options.keys, options.resources, options.split)
         digest = fingerprint(bill.files, [*made_of, self._settings.overlapping_files, days])
         stored = asked.stored.fingerprint(bill.key)
         if stored != digest:

@@ -5,8 +5,6 @@ The files are made after AWS' documentation of CUR 2.0; no real export was at ha
 
 from __future__ import annotations
 
-import csv
-import gzip
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import closing
@@ -23,6 +21,7 @@ from hypothesis import strategies as st
 from tests.fakes.focus_shapes import SHAPES, generated
 from tests.fakes.refreshed import refreshed, said
 from tests.fakes.stored import utc
+from tests.sources.test_focus import write_csv
 from unitcost.errors import ConfigError
 from unitcost.ledger.store import Ledger
 
@@ -94,13 +93,7 @@ HOUR = [
 
 def cur(path: Path, rows: Sequence[Row]) -> Path:
     """Write a CSV, gzipped by its name, or Parquet with AWS' types: costs double, tags MAP."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    text = path.with_suffix(".tmp") if path.suffix == ".parquet" else path
-    opener = gzip.open if path.suffix == ".gz" else open
-    with opener(text, "wt", encoding="utf-8", newline="") as opened:
-        writer = csv.DictWriter(opened, list(rows[0]))
-        writer.writeheader()
-        writer.writerows(rows)
+    text = write_csv(path.with_suffix(".tmp") if path.suffix == ".parquet" else path, rows, list(rows[0]))
     if path.suffix == ".parquet":
         columns = [_typed(name) for name in rows[0]]
         with duckdb.connect() as connection:

@@ -53,6 +53,7 @@ def line(hour: int = 0, **given: object) -> Row:
         "reservation_reservation_a_r_n": "",
         "reservation_unused_amortized_upfront_fee_for_billing_period": "",
         "reservation_unused_recurring_fee": "",
+        "savings_plan_savings_plan_a_r_n": "",
         "savings_plan_savings_plan_effective_cost": "",
         "savings_plan_total_commitment_to_date": "",
         "savings_plan_used_commitment": "",
@@ -192,7 +193,10 @@ def test_amortised_costs_are_those_of_aws_query_library(tmp_path: Path) -> None:
         with closing(ledger):
             assert sum(by(ledger, "tenant").values()) == whole
             kinds = {kind for (kind,) in ledger.rows("SELECT DISTINCT charge FROM cost")}
-            assert kinds == {"usage", "purchase", "tax", "adjustment"}
+            unused = {"unused"} if cost == "EffectiveCost" else set()
+            assert kinds == {"usage", "purchase", "tax", "adjustment"} | unused
+            waste = ledger.rows("SELECT sum(amount) FROM line WHERE component = 'commitment'")
+            assert waste == [(Decimal("1.3") + Decimal("0.75") if unused else None,)]
 
 
 def test_keys_are_found_however_aws_spells_them(tmp_path: Path) -> None:

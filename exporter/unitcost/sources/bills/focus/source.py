@@ -30,7 +30,7 @@ from unitcost.sources.bills.focus.worklist import worklist
 
 log = logging.getLogger(__name__)
 
-FORMAT = 5
+FORMAT = 6
 """Part of every fingerprint; raised when the same files would give other rows."""
 NAMED = 3
 """Of the files that are left out, so many are named."""

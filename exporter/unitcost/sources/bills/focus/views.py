@@ -108,7 +108,7 @@ def _of_cur(schema: Schema, options: Options) -> Schema:
         # AWS also tells what no pod used, which its pods' unused cost holds already.
         pods = f"{split} IS NOT NULL AND lower(parse_filename({schema.text('line_item_resource_id')})) <> 'unused'"
         pod = columns | dict.fromkeys(("BilledCost", "EffectiveCost"), f"CAST({given} AS {AMOUNT})")
-        pod |= {"ChargeCategory": "'Usage'", "ListCost": f"NULL::{AMOUNT}"}
+        pod |= {"ChargeCategory": "'Usage'", "ListCost": f"NULL::{AMOUNT}", "CommitmentDiscountStatus": "NULL::VARCHAR"}
         parent = pod | dict.fromkeys(("BilledCost", "EffectiveCost"), f"CAST(-{given} AS {AMOUNT})")
         parent |= {"ResourceId": split, "Tags": f"CAST([] AS {PAIRS})", "x_IamPrincipal": "NULL::VARCHAR"}
         for one in (pod, parent):
@@ -137,6 +137,9 @@ TEXTS = {
 }
 
 
+COMMITMENTS = ("savings_plan_savings_plan_a_r_n", "reservation_reservation_a_r_n")
+
+
 def _type(schema: Schema, name: str) -> str:
     if name in TIMES:
         return schema.type(TIMES[name]) if schema.has(TIMES[name]) else "TIMESTAMP"
@@ -161,6 +164,11 @@ def _columns(schema: Schema, options: Options) -> dict[str, str]:
         ),
         "ProviderName": "'AWS'",
         "ChargeCategory": f"CASE {lines} ELSE 'Adjustment' END",
+        "CommitmentDiscountStatus": (
+            f"CASE WHEN {kind} IN ('SavingsPlanRecurringFee', 'RIFee') THEN 'Unused'"
+            f" WHEN {kind} IN ('SavingsPlanCoveredUsage', 'DiscountedUsage') THEN 'Used' END"
+        ),
+        "CommitmentDiscountId": " || ".join(f"coalesce({schema.text(name)}, '')" for name in COMMITMENTS),
         "BilledCost": f"CAST({schema.cost('line_item_unblended_cost')} AS {AMOUNT})",
         "EffectiveCost": f"CAST({_amortised(schema, kind)} AS {AMOUNT})",
         "ListCost": (

@@ -23,6 +23,7 @@ from tests.fakes.ai_accounts import anthropic_account, openai_account, source
 from tests.fakes.ai_providers import answered
 from tests.fakes.cost_explorer import KEY_ID, SECRET, CostExplorerFake, Paying
 from tests.fakes.cost_explorer import account as aws_account
+from tests.fakes.cur2 import HOUR, written
 from tests.fakes.mutations import HALF, flip, mutated
 from tests.fakes.opencost import DATA, REAL, by_cluster
 from tests.fakes.server import Reply, Request, serve
@@ -285,6 +286,7 @@ class SourceRunner:
         yield Parser("csv_revenue", "csv", [REVENUE], self._revenue)
         yield Parser("focus_csv", "csv", [bill()], self._focus_csv)
         yield Parser("focus_parquet", "csv", [bill()], self._focus_parquet)
+        yield Parser("cur2", "csv", [written(HOUR).encode()], self._cur2)
         yield Parser("opencost", "json", [ALLOCATION, ALLOCATION, ALLOCATION, *errors], self._allocation)
         yield Parser("opencost_assets", "json", [ASSETS], self._assets)
         yield Parser("opencost_recorded", "json", [*recorded, ASSETS], self._recorded)
@@ -341,13 +343,17 @@ class SourceRunner:
             path.write_bytes(flip(rng, path.read_bytes()))
         self._focus(path, rng)
 
-    def _focus(self, path: Path, rng: random.Random) -> None:
+    def _cur2(self, data: bytes, rng: random.Random) -> None:
+        self._focus(self._written("fuzzed-cur.csv", data), rng, split=rng.random() < HALF)
+
+    def _focus(self, path: Path, rng: random.Random, *, split: bool = False) -> None:
         settings = FocusSettings(
             type="focus",
             path=path,
             cost=rng.choice(("BilledCost", "EffectiveCost")),
             tenant=rng.choice((None, None, "SubAccountName")),
             missing_days=rng.choice(("unknown", "zero")),
+            split_cost_allocation=split,
         )
         self._take(Focus("bill", settings, replace(CONTEXT, fold=rng.random() < HALF)), rng)
 

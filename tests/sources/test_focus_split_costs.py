@@ -8,7 +8,6 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import closing
-from datetime import datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -18,6 +17,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.fakes.cur2 import ACME, BETA, HOUR, POD, Row, line, pod
 from tests.fakes.focus_shapes import SHAPES, generated
 from tests.fakes.refreshed import refreshed, said
 from tests.fakes.stored import utc
@@ -26,70 +26,6 @@ from unitcost.errors import ConfigError
 from unitcost.ledger.store import Ledger
 
 NOW = utc(2026, 11, 20)
-NODE = "i-0123456789abcdef0"
-POD = "arn:aws:eks:eu-west-1:222222222222:pod/prod/web/web-{}/7b9d"
-Row = dict[str, Any]
-
-
-def line(hour: int = 0, **given: object) -> Row:
-    """A line of CUR 2.0: an hour of an instance on demand on 2026-10-05, changed as given."""
-    start = datetime(2026, 10, 5) + timedelta(hours=hour)  # noqa: DTZ001 - UTC
-    return {
-        "bill_billing_period_start_date": "2026-10-01 00:00:00",
-        "bill_billing_period_end_date": "2026-11-01 00:00:00",
-        "line_item_usage_start_date": f"{start:%Y-%m-%d %H:%M:%S}",
-        "line_item_usage_end_date": f"{start + timedelta(hours=1):%Y-%m-%d %H:%M:%S}",
-        "line_item_line_item_type": "Usage",
-        "line_item_product_code": "AmazonEC2",
-        "line_item_usage_type": "EU-BoxUsage:m5.xlarge",
-        "line_item_operation": "RunInstances",
-        "line_item_usage_account_id": "222222222222",
-        "line_item_currency_code": "USD",
-        "line_item_resource_id": NODE,
-        "line_item_unblended_cost": "1.0",
-        "line_item_iam_principal": "",
-        "pricing_public_on_demand_cost": "1.0",
-        "reservation_effective_cost": "",
-        "reservation_reservation_a_r_n": "",
-        "reservation_unused_amortized_upfront_fee_for_billing_period": "",
-        "reservation_unused_recurring_fee": "",
-        "savings_plan_savings_plan_a_r_n": "",
-        "savings_plan_savings_plan_effective_cost": "",
-        "savings_plan_total_commitment_to_date": "",
-        "savings_plan_used_commitment": "",
-        "resource_tags": "{}",
-        "tags": "{}",
-        "split_line_item_parent_resource_id": "",
-        "split_line_item_split_cost": "",
-        "split_line_item_unused_cost": "",
-    } | given
-
-
-def pod(name: str, split: str, unused: str, tags: Mapping[str, str], hour: int = 0, **given: object) -> Row:
-    """What the split says of a pod's CPU or memory in an hour."""
-    own = {
-        "line_item_operation": "EKSPod-EC2",
-        "line_item_usage_type": "EU-EKS-EC2-vCPU-Hours",
-        "line_item_resource_id": POD.format(name),
-        "line_item_unblended_cost": "0.0",
-        "pricing_public_on_demand_cost": "",
-        "split_line_item_parent_resource_id": NODE,
-        "split_line_item_split_cost": split,
-        "split_line_item_unused_cost": unused,
-        "resource_tags": json.dumps({**tags, "aws_eks_cluster_name": "prod"}),
-    }
-    return line(hour, **{**own, **given})
-
-
-ACME, BETA = {"user_tenant": "acme"}, {"user_tenant": "beta"}
-HOUR = [
-    line(),
-    pod("a", "0.3", "0.1", ACME),
-    pod("a", "0.1", "0.05", ACME, line_item_usage_type="EU-EKS-EC2-GB-Hours"),
-    pod("b", "0.2", "0.05", BETA),
-    pod("c", "0.1", "0.1", {}),
-]
-"""A node of a dollar: 0.55 of acme, 0.25 of beta, 0.2 of a pod without a label."""
 
 
 def cur(path: Path, rows: Sequence[Row]) -> Path:
@@ -316,6 +252,27 @@ def test_a_file_without_a_split_is_refused_where_one_is_wanted(tmp_path: Path) -
         ledger, wrong = read(tmp_path, path, split_cost_allocation=True)
         ledger.close()
         assert "Switch split cost allocation on in the export, or remove split_cost_allocation" in wrong[0]
+
+
+@pytest.mark.parametrize(
+    ("column", "value", "told"),
+    [
+        ("line_item_usage_start_date", "yesterday", "ChargePeriodStart holds 'yesterday', which is no UTC time"),
+        ("line_item_currency_code", "", "BillingCurrency holds an empty value, which is no currency"),
+        ("line_item_unblended_cost", "abc", "holds 'abc', which cannot be counted"),
+        ("split_line_item_unused_cost", "NaN", "holds 'NaN', which cannot be counted"),
+    ],
+)
+def test_what_cannot_be_counted_is_named_without_a_row_that_is_another_ones(
+    tmp_path: Path, column: str, value: str, told: str
+) -> None:
+    """The lines of a CUR are told apart before they are read, so that their numbers are not known any more."""
+    changed: dict[str, Any] = {column: value}
+    other = pod("x", "0.1", "0", ACME, **changed) if column.startswith("split_") else line(**changed)
+    path = cur(tmp_path / "cur.csv", [*HOUR, other])
+    ledger, wrong = read(tmp_path, path, split_cost_allocation=True)
+    ledger.close()
+    assert wrong[0].startswith(f"{path}: {told}")
 
 
 def test_tags_of_two_kinds_in_one_file_are_refused(tmp_path: Path) -> None:

@@ -12,12 +12,12 @@ from hypothesis import strategies as st
 from tests.fakes.parsers import Parser, parsers
 
 NAMES = (
-    *("unitcost.yaml", "web.yml", "directory", "csv_usage", "csv_revenue", "focus_csv", "focus_parquet"),
+    *("unitcost.yaml", "web.yml", "directory", "csv_usage", "csv_revenue", "focus_csv", "focus_parquet", "cur2"),
     *("opencost", "opencost_assets", "opencost_recorded", "prometheus", "openai", "anthropic"),
     "aws_cost_explorer",
     "accept",
 )
-INPUTS = {"focus_csv": 12, "focus_parquet": 12}
+INPUTS = {"focus_csv": 12, "focus_parquet": 12, "cur2": 12}
 
 
 @pytest.fixture(scope="module")

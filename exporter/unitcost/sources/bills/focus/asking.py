@@ -14,6 +14,7 @@ from unitcost.sources.bills.focus.errors import explain
 from unitcost.sources.bills.focus.files import BillFile
 from unitcost.sources.bills.focus.options import Options
 from unitcost.sources.bills.focus.scan import Schema, literal
+from unitcost.sources.bills.focus.scan import place as where
 from unitcost.sources.bills.focus.tags import Tags, first_named, named
 
 
@@ -40,7 +41,7 @@ def odd_values(schema: Schema, file: BillFile, key: str, options: Options) -> Pr
         return None
     return Problem(
         "tags",
-        f"{file.path}, row {place}",
+        where(schema, file, place),
         f"the tag {first['tag']} holds {str(first['value'])[:80]!r}, which names nobody; {count} such values in {key}",
         "Write a tag's value as one text",
     )

@@ -12,6 +12,7 @@ from unitcost.sources.bills.focus.days import period_month
 from unitcost.sources.bills.focus.files import BillFile
 from unitcost.sources.bills.focus.options import Options
 from unitcost.sources.bills.focus.scan import Schema
+from unitcost.sources.bills.focus.scan import place as where
 
 
 @dataclass(frozen=True)
@@ -127,4 +128,4 @@ def _locate(
     hint = fault.hint
     if value is None and fault.reason == "time":
         hint = "Every charge has one; remove the row if it is a line of totals"
-    return Problem(fault.reason, f"{file.path}, row {place}", f"{column} holds {shown}, which {fault.text}", hint)
+    return Problem(fault.reason, where(schema, file, place), f"{column} holds {shown}, which {fault.text}", hint)

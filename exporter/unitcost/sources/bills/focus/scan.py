@@ -160,6 +160,11 @@ class Schema:
         return f"CASE WHEN {time} >= TIMESTAMP '1970-01-01' AND {time} < TIMESTAMP '9999-12-31' THEN {time} END"
 
 
+def place(schema: Schema, file: BillFile, number: object) -> str:
+    """Return where a row is; in a CSV the header is row 1. Rows of a view are not those of the file."""
+    return str(file.path) if schema.kind == "view" else f"{file.path}, row {number}"
+
+
 def read_schema(file: BillFile, connection: duckdb.DuckDBPyConnection) -> Schema:
     """Return a file's columns, from its header or footer. Raises SourceError `empty`, or DuckDB's and IO errors."""
     if file.kind == "parquet":

@@ -45,12 +45,15 @@ def line(hour: int = 0, **given: object) -> Row:
         "split_line_item_parent_resource_id": "",
         "split_line_item_split_cost": "",
         "split_line_item_unused_cost": "",
+        "split_line_item_public_on_demand_split_cost": "",
+        "split_line_item_public_on_demand_unused_cost": "",
     } | given
 
 
 def pod(name: str, split: str, unused: str, tags: Mapping[str, str], hour: int = 0, **given: object) -> Row:
     """What the split says of a pod's CPU or memory in an hour."""
     own = {
+        "line_item_product_code": "AmazonEKS",
         "line_item_operation": "EKSPod-EC2",
         "line_item_usage_type": "EU-EKS-EC2-vCPU-Hours",
         "line_item_resource_id": POD.format(name),
@@ -59,6 +62,8 @@ def pod(name: str, split: str, unused: str, tags: Mapping[str, str], hour: int =
         "split_line_item_parent_resource_id": NODE,
         "split_line_item_split_cost": split,
         "split_line_item_unused_cost": unused,
+        "split_line_item_public_on_demand_split_cost": split,
+        "split_line_item_public_on_demand_unused_cost": unused,
         "resource_tags": json.dumps({**tags, "aws_eks_cluster_name": "prod"}),
     }
     return line(hour, **{**own, **given})

@@ -68,6 +68,8 @@ def test_pods_get_their_part_of_a_node(tmp_path: Path, name: str) -> None:
         assert not wrong
         assert by(ledger, "tenant") == {"acme": Decimal("0.55"), "beta": Decimal("0.25"), None: Decimal("0.2")}
         assert ledger.rows("SELECT DISTINCT component FROM line") == [("compute",)]
+        assert by(ledger, "service") == {"AmazonEKS": Decimal(1)}, "nothing is left at the instance"
+        assert ledger.rows("SELECT sum(list_amount) FROM cost WHERE tenant = 'acme'") == [(Decimal("0.55"),)]
 
 
 @pytest.mark.parametrize("name", ["cur.csv", "cur.parquet"])

@@ -15,6 +15,7 @@ PARENT, SPLIT, UNUSED = (
     "split_line_item_split_cost",
     "split_line_item_unused_cost",
 )
+LISTED = ("split_line_item_public_on_demand_split_cost", "split_line_item_public_on_demand_unused_cost")
 NEEDED = (
     "bill_billing_period_start_date",
     "line_item_usage_start_date",
@@ -107,10 +108,13 @@ def _of_cur(schema: Schema, options: Options) -> Schema:
         given = f"({_cost(schema, SPLIT)} + {_cost(schema, UNUSED)})"
         # AWS also tells what no pod used, which its pods' unused cost holds already.
         pods = f"{split} IS NOT NULL AND lower(parse_filename({schema.text('line_item_resource_id')})) <> 'unused'"
-        pod = columns | dict.fromkeys(("BilledCost", "EffectiveCost"), f"CAST({given} AS {AMOUNT})")
-        pod |= {"ChargeCategory": "'Usage'", "ListCost": f"NULL::{AMOUNT}", "CommitmentDiscountStatus": "NULL::VARCHAR"}
-        parent = pod | dict.fromkeys(("BilledCost", "EffectiveCost"), f"CAST(-{given} AS {AMOUNT})")
+        listed = f"({_cost(schema, LISTED[0])} + {_cost(schema, LISTED[1])})" if schema.has(LISTED[0]) else "NULL"
+        costs = {"BilledCost": given, "EffectiveCost": given, "ListCost": listed}
+        pod = columns | {name: f"CAST({cost} AS {AMOUNT})" for name, cost in costs.items()}
+        pod |= {"ChargeCategory": "'Usage'", "CommitmentDiscountStatus": "NULL::VARCHAR"}
+        parent = pod | {name: f"CAST(-{cost} AS {AMOUNT})" for name, cost in costs.items()}
         parent |= {"ResourceId": split, "Tags": f"CAST([] AS {PAIRS})", "x_IamPrincipal": "NULL::VARCHAR"}
+        parent |= {"ServiceName": "'AmazonEC2'", "ServiceCategory": "'Compute'"}
         for one in (pod, parent):
             chosen = ", ".join(f"{value} AS {name}" for name, value in one.items())
             selects.append(f"SELECT {chosen} FROM line WHERE {pods}")

@@ -26,6 +26,8 @@ from unitcost.economics.windows import look
 from unitcost.errors import ConfigError
 from unitcost.ledger.store import Ledger
 from unitcost.run.setup import terms
+from unitcost.sources.base import Context
+from unitcost.sources.bills.focus.settings import FocusSettings
 
 NOW = utc(2026, 11, 20, 12)
 NOVEMBER = (date(2026, 11, 1), date(2026, 12, 1))
@@ -264,6 +266,16 @@ def test_security_of_kubernetes_is_its_tenants_and_not_divided_among_the_users_o
     ledger, _ = refreshed(tmp_path, NOW, sources={"k8s": cluster(tmp_path), "datadog": bill})
     with closing(ledger):
         assert dict(ledger.rows("SELECT tenant, sum(amount) FROM line GROUP BY tenant")) == {"acme": 1000, "beta": 50}
+
+
+def test_which_bill_holds_the_clusters_is_nothing_to_ask_again_for_and_who_bears_split_costs_is(tmp_path: Path) -> None:
+    path = write(tmp_path / "datadog.csv", [charge(*OCTOBER, "310")])
+
+    def identity(**own: object) -> list[object]:
+        return FocusSettings.model_validate({"type": "focus", "path": path, **own}).identity(Context())
+
+    assert identity() == identity(clusters=False) == identity(clusters=True) == identity(split_cost_allocation=False)
+    assert identity(split_cost_allocation=True) != identity()
 
 
 def test_a_cluster_cannot_be_on_a_bill_of_no_cluster(tmp_path: Path) -> None:

@@ -18,11 +18,11 @@ class OpenCostSettings(HttpSettings):
     the first that a workload has counts; `none`: no workload has one, all are shared. cluster: another name for the
     one cluster that OpenCost answers for; default: what OpenCost says. collector: OpenCost runs without a Prometheus.
     currency: of OpenCost's prices; default: the configured one. billed_by: names of the bill sources that hold this
-    cluster's nodes; default: every bill, []: none. partial_guard: a day whose workloads cost less than this part of
-    what was to be expected is not believed at once; 0 believes everything. by_node: whether costs are told apart by
-    node where a bill holds the cluster's nodes, so that a node's charge goes to its users; the answers have an entry
-    for each tenant on each node then. aggregate: what the recorded answers are aggregated by, in order; default: the
-    tenant, then the dimensions.
+    cluster's nodes; default: each bill on the days that it charges for machines, []: none. partial_guard: a day whose
+    workloads cost less than this part of what was to be expected is not believed at once; 0 believes everything.
+    by_node: whether costs are told apart by node where a bill holds the cluster's nodes, so that a node's charge goes
+    to its users; the answers have an entry for each tenant on each node then. aggregate: what the recorded answers are
+    aggregated by, in order; default: the tenant, then the dimensions.
     """
 
     type: Literal["opencost"]

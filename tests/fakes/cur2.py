@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -78,12 +76,3 @@ HOUR = [
     pod("c", "0.1", "0.1", {}),
 ]
 """A node of a dollar: 0.55 of acme, 0.25 of beta, 0.2 of a pod without a label."""
-
-
-def written(rows: Sequence[Row]) -> str:
-    """Return lines as CSV."""
-    text = io.StringIO()
-    writer = csv.DictWriter(text, list(rows[0]), lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    return text.getvalue()

@@ -17,6 +17,8 @@ from pathlib import Path
 import duckdb
 from focus_data_toolkit.generators import get_generator
 
+from tests.fakes.tables import as_csv
+
 COSTS = ("BilledCost", "EffectiveCost", "ListCost", "ContractedCost")
 TIMES = ("BillingPeriodStart", "BillingPeriodEnd", "ChargePeriodStart", "ChargePeriodEnd")
 Row = Mapping[str, str]
@@ -78,7 +80,7 @@ def oci(folder: Path, rows: Sequence[Row]) -> Path:
     for number, ((day, _), charges) in enumerate(sorted(files.items())):
         target = folder / "FOCUS Reports" / day / f"{number:016d}-00001.csv.gz"
         target.parent.mkdir(parents=True, exist_ok=True)
-        target.write_bytes(gzip.compress(_text(charges).encode()))
+        target.write_bytes(gzip.compress(as_csv(charges).encode()))
     return folder
 
 
@@ -138,15 +140,7 @@ def _parquet(tags: str, cost: str) -> Callable[[Path, Sequence[Row]], None]:
 
 
 def _csv(path: Path, rows: Sequence[Row]) -> None:
-    path.write_text(_text(rows), encoding="utf-8")
-
-
-def _text(rows: Sequence[Row]) -> str:
-    written = io.StringIO()
-    writer = csv.DictWriter(written, list(rows[0]), lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    return written.getvalue()
+    path.write_text(as_csv(rows), encoding="utf-8")
 
 
 def _time(text: str) -> datetime:

@@ -23,11 +23,12 @@ from tests.fakes.ai_accounts import anthropic_account, openai_account, source
 from tests.fakes.ai_providers import answered
 from tests.fakes.cost_explorer import KEY_ID, SECRET, CostExplorerFake, Paying
 from tests.fakes.cost_explorer import account as aws_account
-from tests.fakes.cur2 import HOUR, written
+from tests.fakes.cur2 import HOUR
 from tests.fakes.mutations import HALF, flip, mutated
 from tests.fakes.opencost import DATA, REAL, by_cluster
 from tests.fakes.server import Reply, Request, serve
 from tests.fakes.stored import MemoryStored, utc
+from tests.fakes.tables import as_csv
 from unitcost.config.directory import Directory
 from unitcost.config.load import load
 from unitcost.config.model import Config, settings_digest
@@ -286,7 +287,7 @@ class SourceRunner:
         yield Parser("csv_revenue", "csv", [REVENUE], self._revenue)
         yield Parser("focus_csv", "csv", [bill()], self._focus_csv)
         yield Parser("focus_parquet", "csv", [bill()], self._focus_parquet)
-        yield Parser("cur2", "csv", [written(HOUR).encode()], self._cur2)
+        yield Parser("cur2", "csv", [as_csv(HOUR).encode()], self._cur2)
         yield Parser("opencost", "json", [ALLOCATION, ALLOCATION, ALLOCATION, *errors], self._allocation)
         yield Parser("opencost_assets", "json", [ASSETS], self._assets)
         yield Parser("opencost_recorded", "json", [*recorded, ASSETS], self._recorded)

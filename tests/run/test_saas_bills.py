@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import closing
@@ -19,6 +18,7 @@ from hypothesis import strategies as st
 
 from tests.fakes.refreshed import refreshed, said
 from tests.fakes.stored import utc
+from tests.fakes.tables import as_csv
 from unitcost.cli.check import check
 from unitcost.config.load import load
 from unitcost.economics.margin import missing_days
@@ -59,11 +59,7 @@ def charge(first: date, end: date, cost: str, **more: object) -> Row:
 
 
 def write(path: Path, rows: Sequence[Row]) -> str:
-    text = StringIO()
-    writer = csv.DictWriter(text, list(rows[0]), lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    path.write_text(text.getvalue(), encoding="utf-8")
+    path.write_text(as_csv(rows), encoding="utf-8")
     return str(path)
 
 

@@ -3,7 +3,7 @@ FROM python:3.13-slim AS build
 WORKDIR /build
 COPY pyproject.toml README.md ./
 COPY exporter/unitcost exporter/unitcost
-RUN python -m venv /opt/unitcost && /opt/unitcost/bin/pip install --no-cache-dir --disable-pip-version-check .
+RUN python -m venv /opt/unitcost && /opt/unitcost/bin/pip install --no-cache-dir --disable-pip-version-check '.[azure,gcs]'
 
 FROM python:3.13-slim
 # A number and not a name: Kubernetes' runAsNonRoot can only check a number. The state of a named volume that is

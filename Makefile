@@ -63,5 +63,5 @@ clean: ## Remove everything that make has made
 	@if tools/setup prometheus && tools/setup alertmanager; then touch $@; fi
 
 .make/tools-tried: tools/setup .make/venv
-	@lack=; for tool in node openssl docker-compose chromium; do tools/setup $$tool || lack=$$tool; done; \
+	@lack=; for tool in node azurite openssl docker-compose chromium; do tools/setup $$tool || lack=$$tool; done; \
 	if [ -z "$$lack" ]; then touch $@; fi

@@ -36,6 +36,14 @@ def dependencies() -> dict[str, str]:
     }
 
 
+def extras() -> set[str]:
+    """Return the packages that not everybody needs."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    given = [text for texts in project["optional-dependencies"].values() for text in texts]
+    assert all(re.fullmatch(r"[a-z0-9-]+>=[0-9.]+", text) for text in given)
+    return {text.partition(">")[0] for text in given}
+
+
 def imported() -> set[str]:
     """Return every module that the exporter imports."""
     found = set()
@@ -54,7 +62,7 @@ def test_every_dependency_has_a_lowest_version() -> None:
 
 def test_every_dependency_is_imported_and_every_import_is_a_dependency() -> None:
     tops = {name.partition(".")[0] for name in imported()} - set(sys.stdlib_module_names) - {"unitcost", "__future__"}
-    assert tops == {MODULES.get(name, name) for name in dependencies()}
+    assert tops == {MODULES.get(name, name) for name in {*dependencies(), *extras()}}
 
 
 @pytest.fixture(scope="module")

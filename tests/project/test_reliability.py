@@ -13,7 +13,7 @@ CLAIM = re.compile(r"^\s*def test_(\w+)", re.MULTILINE)
 
 
 def claims(file: str) -> list[str]:
-    [found] = TESTS.glob(f"*/test_{file}.py")
+    [found] = TESTS.rglob(f"test_{file}.py")
     return CLAIM.findall(found.read_text(encoding="utf-8"))
 
 

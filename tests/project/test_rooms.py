@@ -81,7 +81,9 @@ def test_rules_and_pages_load_neither_the_ledger_nor_a_source(command: str, tmp_
     bill.write_text("")
     config = tmp_path / "unitcost.yaml"
     config.write_text(
-        f"sources:\n  bill: {{type: focus, path: {bill}}}\n  cluster: {{type: opencost, url: 'http://opencost:9003'}}\n"
+        f"sources:\n  bill: {{type: focus, path: {bill}}}\n"
+        "  stored: {type: focus, path: 's3://bucket/export'}\n"
+        "  cluster: {type: opencost, url: 'http://opencost:9003'}\n"
     )
     code = (
         "import runpy, sys\n"
@@ -90,7 +92,7 @@ def test_rules_and_pages_load_neither_the_ledger_nor_a_source(command: str, tmp_
         f"    runpy.run_module('{command}', run_name='__main__')\n"
         "except SystemExit as end:\n"
         "    assert not end.code, end.code\n"
-        "print(*sorted(set(sys.modules) & {'duckdb', 'requests', 'uvicorn', 'boto3', 'genai_prices'}))\n"
+        "print(*sorted(set(sys.modules) & {'duckdb', 'requests', 'uvicorn', 'boto3', 'obstore', 'genai_prices'}))\n"
     )
     run = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
     assert run.returncode == 0, run.stderr

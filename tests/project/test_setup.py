@@ -88,3 +88,13 @@ def test_one_that_is_too_old_for_typescript_is_told(bare: Path) -> None:
     done = setup(bare, "node")
     assert done.returncode == 1
     assert "no Node.js 22.18 or newer that runs here" in done.stderr
+
+
+def test_an_azurite_that_cannot_be_had_is_told(bare: Path) -> None:
+    program(bare / "path" / "node", "exit 0")
+    program(bare / "path" / "npm", "exit 1")
+    done = setup(bare, "azurite")
+    assert done.returncode == 1
+    assert done.stderr.endswith(
+        "no Azurite that runs here, so the tests of Azure's bills cannot: npm install azurite\n"
+    )

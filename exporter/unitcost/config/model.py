@@ -115,6 +115,7 @@ class Config(Section):
             currency=self.currency.code,
             billed=any(self.settings(name).names_resources for name in self.bills_of_clusters()),
             metered="cluster" in self.kinds().values(),
+            state_dir=self.state_dir,
         )
 
     def components_of(self, name: str) -> dict[str, str]:
@@ -147,6 +148,7 @@ def _former_digest(config: Config, name: str) -> str:
     }
     skipped = {*HttpSettings.model_fields, "path", "billed_by", "partial_guard", "collector"}
     skipped |= {"by_node", "scopes", "clusters", "split_cost_allocation"}  # came later, as may others
+    skipped |= {"delivery", "store", "cache"}
     mattering = config.settings(name).model_dump(mode="json", exclude=skipped)
     parts = [config.settings(name).type, mattering, uses[config.kinds()[name]]]
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()

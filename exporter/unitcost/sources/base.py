@@ -69,6 +69,7 @@ class Context:
     source is a bill that names resources, so that provider ids are worth asking for, or a meter of them, so that a
     bill's are. names:
     gives which tenant a spelling means, as the directory says now. waiting: where the source says what it waits for.
+    state_dir: below which a source may keep files that it can do without.
     """
 
     tenant_keys: tuple[str, ...] = ("tenant",)
@@ -79,6 +80,7 @@ class Context:
     metered: bool = False
     names: Callable[[], Names] = Names
     waiting: Waiting = field(default_factory=Waiting)
+    state_dir: Path | None = None
 
     @property
     def tenant_labels(self) -> tuple[str, ...]:
@@ -166,7 +168,7 @@ def resolved(path: Path, info: ValidationInfo) -> Path:
     return found
 
 
-def _existing(path: Path, info: ValidationInfo) -> Path:
+def existing(path: Path, info: ValidationInfo) -> Path:
     """Resolve a path; there must be a file or a folder that can be read."""
     path = resolved(path, info)
     try:
@@ -193,7 +195,7 @@ def _no_bool(value: object) -> object:
     return value
 
 
-ExistingPath = Annotated[Path, AfterValidator(_existing)]
+ExistingPath = Annotated[Path, AfterValidator(existing)]
 FilePath = Annotated[ExistingPath, AfterValidator(_a_file)]
 ANumber = BeforeValidator(_no_bool)
 """For numbers of any kind: true is none."""

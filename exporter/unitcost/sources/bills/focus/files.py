@@ -10,7 +10,8 @@ from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from datetime import date
 from functools import lru_cache
-from pathlib import Path
+from pathlib import Path, PurePath
+from typing import Literal
 
 from unitcost.errors import SourceError
 from unitcost.facts import Problem
@@ -101,21 +102,23 @@ def find(path: Path) -> Folder:
     """Return the bill files under a path, or the file itself, sorted by name, and what stands beside them.
 
     Hidden and underscored files and folders are passed over; manifests, metadata and files of other kinds are
-    `others`. Raises SourceError `missing` when there is no bill file, or when one goes away while it is looked at.
+    `others`. Raises SourceError `missing` when there is no bill file, or when one goes away while it is looked at, and
+    `table` for one of Delta Lake or Iceberg.
     """
     found = Folder([], [], [])
     try:
         if path.is_file():
             return Folder([_bill_file(path, path.name)], [], [])
+        if kind := _table(path):
+            raise is_table(str(path), kind)
         for file in sorted(path.rglob("*")):
             relative = file.relative_to(path)
-            if any(part.startswith((".", "_")) for part in relative.parts) or not file.is_file():
-                continue
-            if _counts(relative):
+            sort = sort_of(relative) if file.is_file() else None
+            if sort == "bill":
                 found.files.append(_bill_file(file, relative.as_posix()))
-            elif not _beside(relative) and _PACKED.search(file.name) and not _PACKED_TEXT.search(file.name):
+            elif sort == "packed":
                 found.packed.append(file)
-            else:
+            elif sort == "other":
                 found.others.append(relative.as_posix())
     except OSError as error:
         raise SourceError("missing", str(path), f"cannot be read: {error.strerror}") from error
@@ -128,15 +131,35 @@ def find(path: Path) -> Folder:
     return found
 
 
+def _table(path: Path) -> str | None:
+    """Return of what kind of table a folder is; not every file in one counts."""
+    if (path / "_delta_log").is_dir():
+        return "Delta Lake"
+    return "Iceberg" if any(path.glob("metadata/*.metadata.json")) else None
+
+
+def is_table(where: str, kind: str) -> SourceError:
+    """Return what is to be said of a table, of which DuckDB alone does not know which files count."""
+    hint = "Export it as Parquet files, or have an engine that knows the table sum it up"
+    return SourceError("table", where, f"is a table of {kind}, which is not read", hint)
+
+
 UNREAD = "is neither .csv, .csv.gz nor .parquet, so its charges are not read"
 UNPACK = "Unpack it or export it in one of these forms; if it holds what is read already, move it out of the folder"
 
 
-def _counts(relative: Path) -> bool:
-    return _SUFFIX.search(relative.name) is not None and not _beside(relative)
+def sort_of(relative: PurePath) -> Literal["bill", "packed", "other"] | None:
+    """Tell what a file below the configured path is by its name; None for what is passed over."""
+    if any(part.startswith((".", "_")) for part in relative.parts):
+        return None
+    if _beside(relative):
+        return "other"
+    if _SUFFIX.search(relative.name):
+        return "bill"
+    return "packed" if _PACKED.search(relative.name) and not _PACKED_TEXT.search(relative.name) else "other"
 
 
-def _beside(relative: Path) -> bool:
+def _beside(relative: PurePath) -> bool:
     """Tell whether this is a manifest, metadata or the lock of an open sheet (~$bill.csv)."""
     suffix = _SUFFIX.search(relative.name)
     stems = (*relative.parts[:-1], relative.name[: suffix.start()] if suffix else relative.stem)

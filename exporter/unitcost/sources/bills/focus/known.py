@@ -39,6 +39,11 @@ def known_days(bill: Bill, before: Bill | None, now: datetime, *, zero: bool) ->
     return sorted(delivered), [day for day in due if every_day and day not in delivered]
 
 
+def has_every_day(bill: Bill) -> bool:
+    """Tell whether a billing period shows by itself that it has usage every day."""
+    return _in_a_row(_daily(bill)) >= EVERY_DAY
+
+
 def _daily(bill: Bill) -> set[date]:
     """Return the days that have a usage charge of their own."""
     return {bill.inside(one.first) for one in _usage(bill) if one.last is None}

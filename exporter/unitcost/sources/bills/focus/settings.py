@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Literal
+from pathlib import Path
+from typing import Annotated, Literal
 
-from pydantic import Field, field_validator
+from pydantic import BeforeValidator, Field, ValidationInfo, field_validator, model_validator
 
 from unitcost.facts import COMPONENTS, K8S
-from unitcost.sources.base import Context, ExistingPath, Section, Settings
+from unitcost.sources.base import Context, Section, Settings, existing
+from unitcost.sources.bills.focus.deliveries.base import Kind
+from unitcost.sources.bills.focus.stores.address import Address
+from unitcost.sources.bills.focus.stores.settings import CacheSettings, StoreSettings
 
 
 def known_components(components: Mapping[str, str]) -> Mapping[str, str]:
@@ -33,8 +37,17 @@ class ScopeRule(Section):
         return scope
 
 
+def _place(given: object, info: ValidationInfo) -> object:
+    """Return the address of a store, or an existing path."""
+    if isinstance(given, str):
+        return Address.parse(given) or existing(Path(given), info)
+    return existing(given, info) if isinstance(given, Path) else given
+
+
 class FocusSettings(Settings):
-    """A FOCUS export: one file, a folder, or a tree of folders by billing period.
+    """A FOCUS export: one file, a folder, or a tree of folders by billing period, here or in an object store.
+
+    delivery: how files get into a store, and which of them count; store, cache: how it is reached, and what is kept.
 
     cost: the cost column; BilledCost sums to the invoice, EffectiveCost spreads commitments. tenant: a column that
     names the tenant, instead of the tag `tenants.key`; `none`: no charge has one, all are shared. components:
@@ -49,7 +62,10 @@ class FocusSettings(Settings):
     """
 
     type: Literal["focus"]
-    path: ExistingPath
+    path: Annotated[Path | Address, BeforeValidator(_place)]
+    delivery: Kind = "auto"
+    store: StoreSettings = StoreSettings()
+    cache: CacheSettings = CacheSettings()
     cost: Literal["BilledCost", "EffectiveCost", "ContractedCost", "ListCost"] = "EffectiveCost"
     tenant: str | None = None
     components: Mapping[str, str] = {}
@@ -61,9 +77,24 @@ class FocusSettings(Settings):
 
     def identity(self, context: Context) -> list[object]:
         """Tags are read by the keys of tenants and dimensions."""
-        mine = self.model_dump(mode="json", exclude={"type", "required", "path", "components", "scopes", "clusters"})
+        reached = {"path", "delivery", "store", "cache"}
+        mine = self.model_dump(
+            mode="json", exclude={"type", "required", "components", "scopes", "clusters", *reached}
+        )
         if not self.split_cost_allocation:  # came later; without it nothing is read otherwise than before
             del mine["split_cost_allocation"]
         return [mine, context.tenant_keys, context.fold, context.dimensions]
+
+    @model_validator(mode="after")
+    def _store_of_the_path(self) -> FocusSettings:
+        if isinstance(self.path, Path):
+            wrong = sorted({"delivery", "store", "cache"} & self.model_fields_set)
+            if wrong:
+                raise ValueError(
+                    f"has {', '.join(wrong)}, which are of object stores, and the path of a file or folder"
+                )
+        elif strangers := self.store.strangers(self.path.scheme):
+            raise ValueError(f"store.{strangers[0]} means nothing for {self.path.scheme}://")
+        return self
 
     _known_components = field_validator("components")(known_components)

@@ -1,0 +1,1 @@
+"""Which files a provider has delivered of each billing period, by its manifests."""

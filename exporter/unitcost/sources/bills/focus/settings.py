@@ -78,9 +78,7 @@ class FocusSettings(Settings):
     def identity(self, context: Context) -> list[object]:
         """Tags are read by the keys of tenants and dimensions."""
         reached = {"path", "delivery", "store", "cache"}
-        mine = self.model_dump(
-            mode="json", exclude={"type", "required", "components", "scopes", "clusters", *reached}
-        )
+        mine = self.model_dump(mode="json", exclude={"type", "required", "components", "scopes", "clusters", *reached})
         if not self.split_cost_allocation:  # came later; without it nothing is read otherwise than before
             del mine["split_cost_allocation"]
         return [mine, context.tenant_keys, context.fold, context.dimensions]

@@ -6,7 +6,7 @@ AS_OF := 2026-11-23T12:00:00Z
 # Of tests: one more than processors, as some tests wait most of their time.
 PROCESSES = $(shell expr $$(nproc 2>/dev/null || echo 2) + 1)
 
-.PHONY: help run demo test check golden dashboards rules bench clean
+.PHONY: help run demo test check golden dashboards rules bench engines clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -45,6 +45,16 @@ bench: .make/dev .make/servers ## Measure speed and memory, as ratios
 	$(BIN)/python -m bench.peers
 	$(BIN)/python bench/backfill.py
 	$(BIN)/python -m bench.pages
+
+engines: .make/engines ## The same bill through DuckDB, Spark and Trino, which need Java; a closer look, not a test
+	PYTHONPATH=exporter TRINO_HOME=.make/trino .make/engines/bin/python -W ignore -m bench.engines.compare
+
+# Spark and Trino stay out of .venv: together they are a gigabyte. Trino needs Maven, and TRINO_JAVA to name a Java 25.
+.make/engines: .make/dev bench/engines/pom.xml
+	$(BIN)/python -m venv $@
+	$(BIN)/python -c 'import site; print(site.getsitepackages()[0])' >$$(echo $@/lib/python3*/site-packages)/unitcost.pth
+	$@/bin/pip install --quiet 'pyspark[connect]>=4'
+	-mvn -q -f bench/engines/pom.xml dependency:copy-dependencies -DincludeScope=runtime -DoutputDirectory=$(CURDIR)/.make/trino
 
 clean: ## Remove everything that make has made
 	rm -rf .venv .make .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage

@@ -14,13 +14,14 @@ from urllib.parse import parse_qs, urlsplit
 
 @dataclass(frozen=True)
 class Request:
-    """What a client asked: path, query parameters (the first value of each, and all of them), headers and body."""
+    """What a client asked: path, query parameters (the first value of each, and all of them), headers, body, method."""
 
     path: str
     params: dict[str, str]
     headers: dict[str, str]
     every: dict[str, list[str]] = field(default_factory=dict)
     body: bytes = b""
+    method: str = "GET"
 
 
 @dataclass(frozen=True)
@@ -57,7 +58,9 @@ def serve(answer: Callable[[Request], Reply], tls: ssl.SSLContext | None = None)
             every = parse_qs(parts.query, keep_blank_values=True)
             params = {k: v[0] for k, v in every.items()}
             body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
-            request = Request(parts.path, params, {k.lower(): v for k, v in self.headers.items()}, every, body)
+            request = Request(
+                parts.path, params, {k.lower(): v for k, v in self.headers.items()}, every, body, self.command
+            )
             seen.append(request)
             reply = answer(request)
             if reply.stall:
@@ -78,8 +81,7 @@ def serve(answer: Callable[[Request], Reply], tls: ssl.SSLContext | None = None)
             if reply.cut is not None:
                 self.close_connection = True
 
-        def do_POST(self) -> None:
-            self.do_GET()
+        do_POST = do_DELETE = do_GET  # noqa: N815 - names that the library looks for
 
         def log_message(self, *args: object) -> None:
             pass

@@ -16,6 +16,7 @@ from unitcost import __version__, sample
 from unitcost.cli import audit
 from unitcost.cli.backfill import backfill
 from unitcost.cli.check import check
+from unitcost.cli.dry_run import dry_run
 from unitcost.cli.healthy import healthy
 from unitcost.cli.limits import FORMATS as LIMIT_FORMATS
 from unitcost.cli.limits import limits
@@ -48,6 +49,7 @@ It joins OpenCost, a FOCUS bill, product usage and revenue (MRR) into gauges per
 
   unitcost serve --sample                       a made-up company, no account needed
   unitcost check --config unitcost.yaml         is the configuration right, does every source answer?
+  unitcost check --dry-run                      what engines would be asked for a bill, and what that costs
   unitcost serve --config unitcost.yaml         serve /metrics and a page on :9488
   unitcost report --window last_month           the margin table
   unitcost backfill --output past.om            the past days, for promtool to import into Prometheus
@@ -113,6 +115,11 @@ def _parser() -> argparse.ArgumentParser:
     sub.add_argument("--once", action="store_true", help="refresh once, print the metrics and end")
     sub = command("check", _check, "Validate the configuration, then ask every source once and say what it answered.")
     _with_config(sub)
+    sub.add_argument(
+        "--dry-run",
+        action="store_true",
+        help="ask nothing that costs: print the statements for bills in an engine's table, and what they would read",
+    )
     sub = command("report", _report, "Print the margin table of a window.")
     _with_config(sub)
     _of_window(sub, FORMATS)
@@ -301,6 +308,8 @@ def _check(args: argparse.Namespace) -> int:
     with _company(args) as (config, directory):
         WebConfig.of(config.web.config_file)
         state_dir = None if args.sample else config.state_dir
+        if args.dry_run:
+            return FINE if dry_run(config, _clock(args), state_dir, sys.stdout) else FAILED
         return FINE if check(config, directory, _clock(args), state_dir, sys.stdout) else FAILED
 
 

@@ -148,7 +148,7 @@ def _former_digest(config: Config, name: str) -> str:
     }
     skipped = {*HttpSettings.model_fields, "path", "billed_by", "partial_guard", "collector"}
     skipped |= {"by_node", "scopes", "clusters", "split_cost_allocation"}  # came later, as may others
-    skipped |= {"delivery", "store", "cache"}
+    skipped |= {"delivery", "store", "cache", "engine"}
     mattering = config.settings(name).model_dump(mode="json", exclude=skipped)
     parts = [config.settings(name).type, mattering, uses[config.kinds()[name]]]
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()

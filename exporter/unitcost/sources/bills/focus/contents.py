@@ -113,6 +113,19 @@ def _told(
     file: BillFile, schema: Schema, options: Options, found: Sums, connection: duckdb.DuckDBPyConnection
 ) -> Facts:
     """Return what the sums of a file say, and the problems that they hint at."""
+    periods, doubtful = told_by_sums(found, options, connection)
+    for month, problem in faulty(file, schema, options, connection).items() if doubtful else ():
+        if month is None:
+            return Facts(file, schema, problem=problem)
+        key = f"{month:%Y-%m}"
+        periods.setdefault(key, Period(datetime(month.year, month.month, 1))).problem = problem  # noqa: DTZ001 - UTC
+    return Facts(file, schema, periods, sums=found)
+
+
+def told_by_sums(
+    found: Sums, options: Options, connection: duckdb.DuckDBPyConnection
+) -> tuple[dict[str, Period], bool]:
+    """Return what sums say of each billing period, and whether some value among them cannot be counted."""
     periods: dict[str, Period] = {}
     doubtful = False
     for month, *summed, first, end, costless, bits, tenanted, odd, nameless, doubt in connection.execute(
@@ -140,12 +153,7 @@ def _told(
     for month, provider, costs in connection.execute(charged, [[found.path]]).fetchall():
         if month is not None and (key := f"{month:%Y-%m}") in periods:
             periods[key].charged[provider] = costs
-    for month, problem in faulty(file, schema, options, connection).items() if doubtful else ():
-        if month is None:
-            return Facts(file, schema, problem=problem)
-        key = f"{month:%Y-%m}"
-        periods.setdefault(key, Period(datetime(month.year, month.month, 1))).problem = problem  # noqa: DTZ001 - UTC
-    return Facts(file, schema, periods, sums=found)
+    return periods, doubtful
 
 
 def _told_by(found: Sums, options: Options) -> str:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from calendar import monthrange
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from typing import Any
 
 from unitcost.facts import K8S, UNUSED, Query
@@ -35,6 +36,18 @@ class Bill:
     starts: datetime
     ends: datetime
     facts: Sequence[Facts]
+
+    @classmethod
+    def of(cls, key: str, facts: Sequence[Facts]) -> Bill:
+        """Put together what files say about a billing period; without BillingPeriodEnd it is a calendar month."""
+        parts = [one.periods[key] for one in facts]
+        starts = min(part.starts for part in parts)
+        ends = max((part.ends for part in parts if part.ends), default=None)
+        if ends is None or ends <= starts:
+            first = (starts + SINCE).date()
+            month = timedelta(days=monthrange(first.year, first.month)[1] - first.day + 1)
+            ends = starts + month
+        return cls(key, starts, ends, facts)
 
     @property
     def first(self) -> date:

@@ -86,21 +86,24 @@ def keep(file: BillFile, schema: Schema, options: Options, connection: duckdb.Du
     Where no file can be made at all they are summed up again each time they are asked for. Raises DuckDB's errors.
     """
     found = Sums(_sql(schema, options, _known(file, schema, connection), None), file.pattern)
+    return written(found.sql, [[found.path]], str(file.path), connection) or found
+
+
+def written(sql: str, params: Sequence[object], where: str, connection: duckdb.DuckDBPyConnection) -> Sums | None:
+    """Write sums to a file of our own; None where none can be made. Raises as keep() does."""
     try:
         handle, name = tempfile.mkstemp(suffix=".parquet", prefix="unitcost-")
     except OSError:
-        return found
+        return None
     os.close(handle)
     copy = Copy(Path(name))
     try:
-        connection.execute(
-            f"COPY ({found.sql}) TO {literal(name)} (FORMAT parquet, COMPRESSION uncompressed)", [[found.path]]
-        )
+        connection.execute(f"COPY ({sql}) TO {literal(name)} (FORMAT parquet, COMPRESSION uncompressed)", list(params))
     except duckdb.Error as error:
         if name not in str(error):
             raise
         text = f"needs room for its sums in {tempfile.gettempdir()}, which cannot be written"
-        raise SourceError("unreadable", str(file.path), text, "Make room there") from error
+        raise SourceError("unreadable", where, text, "Make room there") from error
     return Sums("SELECT * FROM read_parquet(?)", name, copy)
 
 

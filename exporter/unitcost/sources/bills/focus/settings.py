@@ -11,6 +11,7 @@ from pydantic import BeforeValidator, Field, ValidationInfo, field_validator, mo
 from unitcost.facts import COMPONENTS, K8S
 from unitcost.sources.base import Context, Section, Settings, existing
 from unitcost.sources.bills.focus.deliveries.base import Kind
+from unitcost.sources.bills.focus.engines.settings import Engine, one_place
 from unitcost.sources.bills.focus.stores.address import Address
 from unitcost.sources.bills.focus.stores.settings import CacheSettings, StoreSettings
 
@@ -58,11 +59,12 @@ class FocusSettings(Settings):
     matches by ServiceName or ServiceCategory counts. clusters: whether the bill holds the machines of clusters, so
     that its days replace what a meter of these estimates; default: on days that it charges for machines.
     split_cost_allocation: costs of nodes go to the pods that AWS splits them to (CUR 2.0), or to the resources that a
-    FOCUS 1.3 row is allocated to.
+    FOCUS 1.3 row is allocated to. engine: whose table it is, instead of a path.
     """
 
     type: Literal["focus"]
-    path: Annotated[Path | Address, BeforeValidator(_place)]
+    engine: Engine | None = None
+    path: Annotated[Path | Address | None, BeforeValidator(_place), Field(default=None, validate_default=True)]
     delivery: Kind = "auto"
     store: StoreSettings = StoreSettings()
     cache: CacheSettings = CacheSettings()
@@ -77,7 +79,7 @@ class FocusSettings(Settings):
 
     def identity(self, context: Context) -> list[object]:
         """Tags are read by the keys of tenants and dimensions."""
-        reached = {"path", "delivery", "store", "cache"}
+        reached = {"path", "engine", "delivery", "store", "cache"}
         mine = self.model_dump(mode="json", exclude={"type", "required", "components", "scopes", "clusters", *reached})
         if not self.split_cost_allocation:  # came later; without it nothing is read otherwise than before
             del mine["split_cost_allocation"]
@@ -85,14 +87,21 @@ class FocusSettings(Settings):
 
     @model_validator(mode="after")
     def _store_of_the_path(self) -> FocusSettings:
-        if isinstance(self.path, Path):
+        if not isinstance(self.path, Address):
+            if self.engine is not None and self.split_cost_allocation:
+                raise ValueError("has split_cost_allocation, which is of files, and an engine")
             wrong = sorted({"delivery", "store", "cache"} & self.model_fields_set)
             if wrong:
-                raise ValueError(
-                    f"has {', '.join(wrong)}, which are of object stores, and the path of a file or folder"
-                )
+                place = "the path of a file or folder" if self.engine is None else "an engine"
+                raise ValueError(f"has {', '.join(wrong)}, which are of object stores, and {place}")
         elif strangers := self.store.strangers(self.path.scheme):
             raise ValueError(f"store.{strangers[0]} means nothing for {self.path.scheme}://")
         return self
 
     _known_components = field_validator("components")(known_components)
+
+    @field_validator("path")
+    @classmethod
+    def _in_one_place(cls, path: Path | Address | None, info: ValidationInfo) -> Path | Address | None:
+        one_place(path, info)
+        return path

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-from calendar import monthrange
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
@@ -18,8 +17,8 @@ from unitcost.sources.base import NOBODY, OR_NONE, Context, SourceKind
 from unitcost.sources.bills.focus.asking import any_tenant, count, frequent_keys, odd_values
 from unitcost.sources.bills.focus.contents import Facts, inspect
 from unitcost.sources.bills.focus.costs import empty_cost, missing_costs
-from unitcost.sources.bills.focus.days import SINCE
 from unitcost.sources.bills.focus.deliveries.base import month_end
+from unitcost.sources.bills.focus.engines.table import Planned, TableBill
 from unitcost.sources.bills.focus.files import UNPACK, UNREAD, BillFile, Folder, find, fingerprint
 from unitcost.sources.bills.focus.known import has_every_day, is_settled, known_days, restatement, tell_holes, told
 from unitcost.sources.bills.focus.options import Options
@@ -62,6 +61,17 @@ class Focus:
             context.metered,
             settings.split_cost_allocation,
         )
+        self._table = (
+            None
+            if settings.engine is None
+            else TableBill(
+                name,
+                settings.engine,
+                self._options,
+                zero=settings.missing_days == "zero",
+                waiting=context.waiting,
+            )
+        )
         self._folding = context.fold
         self._facts: dict[BillFile, Facts] = {}
         self._told: dict[str, tuple[str, list[Problem | Note]]] = {}
@@ -81,6 +91,9 @@ class Focus:
 
     def batches(self, asked: Asked) -> Iterator[Batch | Problem | Note]:
         """Yield what a refresh asks, see _bills; the sums of files are kept no longer than that."""
+        if self._table is not None:
+            yield from self._table.batches(asked)
+            return
         try:
             if self._export is not None:
                 yield from self._delivered(self._export, asked)
@@ -93,6 +106,11 @@ class Focus:
             self._kept = {file: replace(facts, sums=None) for file, facts in self._kept.items()}
             if self._newest is not None:
                 self._newest = replace(self._newest, facts=[replace(one, sums=None) for one in self._newest.facts])
+
+    def planned(self, asked: Asked) -> Iterator[Planned]:
+        """Yield what an engine would be asked; nothing where the bill is files. Raises SourceError."""
+        if self._table is not None:
+            yield from self._table.planned(asked)
 
     def _delivered(self, export: Export, asked: Asked) -> Iterator[Batch | Problem | Note]:
         """Yield what of an export in a store is new, see Export.parts.
@@ -136,7 +154,7 @@ class Focus:
                 yield Note(f"{', '.join(sorted(part.periods))}: what was delivered holds no charge")
                 return
             raise SourceError("empty", str(self._settings.path), "holds no charge", "Wait for the first export")
-        made = {key: _bill(key, facts) for key, facts in bills.items()}
+        made = {key: Bill.of(key, facts) for key, facts in bills.items()}
         before = {key: made[earlier] for earlier, key in pairwise(sorted(made))}
         keys = sorted({*bills, *broken} if part is None else {*bills, *broken} & part.periods, reverse=True)
         if part is not None and part.twice == "never":
@@ -220,7 +238,7 @@ class Focus:
             found = []
         finally:
             self._facts = facts
-        return _bill(key, found) if found else None
+        return Bill.of(key, found) if found else None
 
     def _left_out(self, found: Folder) -> Iterator[Problem | Note]:
         """Name the files that are not read; forget those of them that were looked into."""
@@ -349,15 +367,3 @@ def _strange(part: Part, bills: Mapping[str, list[Facts]]) -> Iterator[Problem]:
         where = str(bills[key][0].file.path)
         text = f"holds charges of {key}, delivered as {', '.join(part.periods)}; they are not counted"
         yield Problem("period", where, text, "Set delivery: folder if the export is not by billing period")
-
-
-def _bill(key: str, facts: list[Facts]) -> Bill:
-    """Put together what the files say about a billing period; without BillingPeriodEnd it is a calendar month."""
-    parts = [one.periods[key] for one in facts]
-    starts = min(part.starts for part in parts)
-    ends = max((part.ends for part in parts if part.ends), default=None)
-    if ends is None or ends <= starts:
-        first = (starts + SINCE).date()
-        month = timedelta(days=monthrange(first.year, first.month)[1] - first.day + 1)
-        ends = starts + month
-    return Bill(key, starts, ends, facts)

@@ -37,13 +37,15 @@ def first_stage(
     also: Sequence[str] = (),
     constants: Mapping[str, exp.Expression] | None = None,
     checks: Sequence[str] = (),
+    counts: Sequence[str] = (),
     month: date | None = None,
 ) -> exp.Select:
     """Return the sums of the charges of a table with FOCUS columns.
 
     tags: the value of each key as text, which become tag0, tag1 …. also: further columns to sum by. constants: columns
     that hold one value in every row, which is cheaper than to sum by them. checks: columns of bits, which are or-ed.
-    month: its first day, where only the billing period that is named after it is read.
+    counts: columns of 0 and 1, which are added up (not every engine has an OR of bits). month: its first day, where
+    only the billing period that is named after it is read.
 
     start and ended are a charge's own where it does not lie within one UTC day and its billing period; else the
     midnight that begins its day, and NULL. charges counts rows, priced those with a cost. list_amount is NULL where
@@ -61,7 +63,7 @@ def first_stage(
         *(value.as_(name) for value, name in zip(tags, values, strict=True)),
         cost.as_("cost"),
         *([list_cost.as_("list_cost")] if list_cost is not None else []),
-        *map(exp.column, checks),
+        *map(exp.column, (*checks, *counts)),
     ).from_(table)
     if month is not None:
         rows = rows.where(*_named_after(month, known))
@@ -74,6 +76,7 @@ def first_stage(
             _list_amount(list_cost).as_("list_amount"),
             exp.Count(this=exp.Star()).as_("charges"),
             exp.Count(this=exp.column("cost")).as_("priced"),
+            *(exp.func("SUM", exp.column(count)).as_(count) for count in counts),
             *(exp.func("BIT_OR", exp.column(check), dialect="duckdb").as_(check) for check in checks),
         )
         .from_(rows.subquery("charge_row"))
@@ -84,7 +87,8 @@ def first_stage(
 def tag_value(kind: Literal["json", "map", "pairs"], key: str, tags: exp.Expression) -> exp.Expression:
     """Return the value of a tag's key as an engine's column of tags holds it; NULL where a charge has no such key.
 
-    JSON text, a MAP (AWS), or a list of structs with key and value (GCP in BigQuery; no other engine has that).
+    JSON text, a MAP (AWS), or a list of structs with key and value (GCP in BigQuery; no other engine has that). What
+    sqlglot does not write as an engine reads it is written by hand in engines/dialect.py.
     """
     name = exp.Literal.string(key)
     if kind == "map":

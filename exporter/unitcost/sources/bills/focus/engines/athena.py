@@ -29,8 +29,8 @@ RECENT = 50
 """So many past statements of the workgroup are looked through for the last run of one."""
 
 HINTS = {
-    "AccessDeniedException": ("auth", "Grant what docs/sources.md lists for Athena"),
-    "AccessDenied": ("auth", "Grant what docs/sources.md lists for Athena"),
+    "AccessDeniedException": ("auth", "Grant what docs/engines.md lists for Athena"),
+    "AccessDenied": ("auth", "Grant what docs/engines.md lists for Athena"),
     "EntityNotFoundException": ("missing", "Write table as database.table of the Glue catalog, in this region"),
     "ThrottlingException": ("throttled", "The next refresh asks again"),
     "TooManyRequestsException": ("throttled", "The next refresh asks again"),

@@ -117,7 +117,7 @@ class BigQuery:
 ANSWERS = {
     400: ("query", "Look at it with unitcost check --dry-run"),
     401: ("auth", "Renew the credentials"),
-    403: ("auth", "Grant what docs/sources.md lists for BigQuery"),
+    403: ("auth", "Grant what docs/engines.md lists for BigQuery"),
     404: ("missing", "Write table as project.dataset.table"),
     429: ("throttled", "The next refresh asks again"),
 }

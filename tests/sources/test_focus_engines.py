@@ -90,6 +90,15 @@ def test_every_engine_gives_the_rows_that_a_file_gives(each: FakeEngine, tmp_pat
     assert stored.total() == Decimal("0.1") * 24 * 50 + 2 * Decimal("37.25")
 
 
+@pytest.mark.parametrize(("category", "scopes"), [("Security", {None}), ("Compute", {"k8s/prod"})])
+def test_security_of_a_cluster_is_none(trino: FakeEngine, category: str, scopes: set[str | None]) -> None:
+    service = f"'Defender for Kubernetes' AS ServiceName, '{category}' AS ServiceCategory"
+    trino.table.add(charges(extra=f"{service}, 'x/cluster/prod' AS ResourceId, MAP {{'tenant': 'acme'}} AS Tags"))
+    stored = MemoryStored(NOW)
+    ask(bill(), stored)
+    assert {cost.scope for cost in stored.costs("2026-10")} == scopes
+
+
 def test_clusters_resources_and_tenants_come_through(each: FakeEngine) -> None:
     each.table.add(charges())
     stored = MemoryStored(NOW)

@@ -164,9 +164,11 @@ class Table:
             return self._nothing()
         if kind is None:
             return self.dialect.given(column)
-        others = ", ".join(map(self.dialect.literal, NO_RESOURCES))
         name = self.dialect.identifier(kind.name)
-        return f"CASE WHEN {name} IN ({others}) THEN NULL ELSE {self.dialect.given(column)} END"
+        return f"CASE WHEN {name} IN ({self._no_resources()}) THEN NULL ELSE {self.dialect.given(column)} END"
+
+    def _no_resources(self) -> str:
+        return ", ".join(map(self.dialect.literal, NO_RESOURCES))
 
     def _cluster(self) -> str:
         """Return SQL for the Kubernetes cluster of a charge: by its tags, or as a managed cluster's own resource."""
@@ -175,7 +177,11 @@ class Table:
         if resource is not None and service is not None:
             name = self.dialect.identifier(service.name)
             managed = self.dialect.found(self.dialect.identifier(resource.name), "cluster/([^/]+)$")
-            names = [*names, f"CASE WHEN {name} LIKE '%EKS%' OR {name} LIKE '%Kubernetes%' THEN {managed} END"]
+            of_clusters = f"({name} LIKE '%EKS%' OR {name} LIKE '%Kubernetes%')"
+            if (kind := self.column("ServiceCategory")) is not None:
+                category = self.dialect.identifier(kind.name)
+                of_clusters += f" AND ({category} IS NULL OR {category} NOT IN ({self._no_resources()}))"
+            names = [*names, f"CASE WHEN {of_clusters} THEN {managed} END"]
         return f"COALESCE({', '.join([*names, some])})" if names else some
 
     def _unused(self, options: Options) -> str:

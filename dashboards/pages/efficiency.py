@@ -49,8 +49,8 @@ UNSEEN: Cell = {"custom__hideFrom": OUT_OF_SIGHT}
 PRICE: Cell = UNIT_PRICE | wide(90)
 PRICE_RISE: Cell = RISE_RATIO | {"decimals": 1, "noValue": "-"} | wide(85)
 NO_COMMITMENTS = Unknown(
-    "no list prices known",
-    "Bills tell of commitments with `cost: EffectiveCost`, and what is saved where they have the column ListCost.",
+    "no list prices",
+    "No list prices are known: a bill tells them in its column ListCost, and commitments with `cost: EffectiveCost`.",
 )
 NO_CLUSTER = Unknown("no cluster", "No cost of a cluster is known: add a source of type opencost to unitcost.yaml.")
 

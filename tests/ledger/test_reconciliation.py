@@ -206,3 +206,26 @@ def test_whatever_tags_and_the_meter_say_of_disks_the_bill_is_counted_once(
     )
     [(counted,)] = company.ledger.rows("SELECT coalesce(sum(amount), 0) FROM counted_day")
     assert served == counted
+
+
+def test_each_cluster_divides_its_own_nodes_and_what_names_none_of_several_is_nobodys() -> None:
+    """A node that OpenCost knows no more is told by the bill's tag; the control plane's fee names no cluster."""
+    company = Company(sources=[("prod", "cluster", True), ("dev", "cluster", True), ("bill", "bill", True)])
+    company.model.billed_by[:] = [("prod", "bill"), ("dev", "bill")]
+    for cluster, tenant, node in (("prod", "acme", "i-1"), ("dev", "beta", "i-2")):
+        meter = [Cost(YESTERDAY, tenant, "cpu", "compute", Decimal(10), "USD", f"k8s/{cluster}", resource=node)]
+        ids = [Resource(YESTERDAY, node, f"k8s/{cluster}")]
+        batch = Batch(YESTERDAY.isoformat(), [YESTERDAY], cost=meter, resources=ids)
+        company.ledger.put(cluster, "", batch, NOW, RATES, ["prod", "dev"])
+    rows = [
+        row("EC2", "compute", "7", "i-1"),
+        row("EC2", "compute", "2", "i-2"),  # spot, at a fifth of the list price
+        row("EC2", "compute", "3", "i-gone", scope="k8s/prod"),
+        row("AmazonEKS", "other", "1", scope="k8s/"),
+    ]
+    company.put("bill", [YESTERDAY], cost=rows)
+    found = company.gauges()
+    served = dict(company.ledger.rows("SELECT tenant, sum(amount) FROM line GROUP BY tenant"))
+    assert served == {"acme": Decimal(10), "beta": Decimal(2), None: Decimal(1)}
+    ratios = {labels[1]: value for labels, value in found["reconciliation_ratio"].items()}
+    assert ratios == {"k8s/prod": 1.0, "k8s/dev": 0.2}

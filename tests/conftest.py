@@ -16,6 +16,8 @@ from unitcost.redaction import SECRETS
 UNPACKED = Path(__file__).parents[1] / ".make" / "tools" / "usr" / "bin"
 """Where tools/setup puts programs."""
 LONGEST = "test_demo_whole.py"
+OF_NPM = {"azurite-blob"}
+"""Programs that only npm's registry has, which not every machine that runs CI can reach."""
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -33,7 +35,7 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
     if not missing:
         return
     reason = f"needs {', '.join(missing)} on PATH (make test installs them where it may)"
-    if os.environ.get("CI") == "true":
+    if os.environ.get("CI") == "true" and not {*map(str, missing)} <= OF_NPM:
         pytest.fail(reason)
     pytest.skip(reason)
 

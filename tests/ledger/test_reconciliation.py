@@ -229,3 +229,34 @@ def test_each_cluster_divides_its_own_nodes_and_what_names_none_of_several_is_no
     assert served == {"acme": Decimal(10), "beta": Decimal(2), None: Decimal(1)}
     ratios = {labels[1]: value for labels, value in found["reconciliation_ratio"].items()}
     assert ratios == {"k8s/prod": 1.0, "k8s/dev": 0.2}
+
+
+@pytest.mark.parametrize(
+    ("charged", "estimated"),
+    [
+        (row("EC2", "compute", "7", "i-web"), False),
+        (replace(row("EC2", "x", "7", "i-web"), category=None), False),
+        (replace(row("EC2", "x", "7"), category=None), False),
+        (row("Datadog", "other", "7"), True),
+        (row("Datadog", "other", "7", scope=None), True),
+    ],
+    ids=[
+        "of machines",
+        "of a node, without a category",
+        "tagged, without a category",
+        "a vendor's, tagged",
+        "a vendor's",
+    ],
+)
+def test_a_bill_speaks_for_a_cluster_on_days_that_it_charges_for_its_machines(
+    charged: Cost, *, estimated: bool
+) -> None:
+    """Where no setting names the bill; else the node would count twice, or OpenCost's estimate not at all."""
+    company = Company(sources=[("cluster", "cluster", True), ("bill", "bill", True)])
+    company.model.unproven.append(("cluster", "bill"))
+    meter = [Cost(YESTERDAY, "acme", "cpu", "compute", Decimal(10), "USD", "k8s/prod", resource="i-web")]
+    batch = Batch(YESTERDAY.isoformat(), [YESTERDAY], cost=meter, resources=[Resource(YESTERDAY, "i-web", "k8s/prod")])
+    company.ledger.put("cluster", "", batch, NOW, RATES, ["cluster"])
+    company.put("bill", [YESTERDAY], cost=[charged])
+    found = company.gauges()
+    assert sum(found["bill_dollars"].values()) == (17 if estimated else 7)

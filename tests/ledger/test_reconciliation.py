@@ -235,8 +235,8 @@ def test_each_cluster_divides_its_own_nodes_and_what_names_none_of_several_is_no
     ("charged", "estimated"),
     [
         (row("EC2", "compute", "7", "i-web"), False),
-        (replace(row("EC2", "x", "7", "i-web"), category=None), False),
-        (replace(row("EC2", "x", "7"), category=None), False),
+        (replace(row("EC2", "x", "7", "i-web"), category=None), False),  # type: ignore[arg-type]
+        (replace(row("EC2", "x", "7"), category=None), False),  # type: ignore[arg-type]
         (row("Datadog", "other", "7"), True),
         (row("Datadog", "other", "7", scope=None), True),
     ],

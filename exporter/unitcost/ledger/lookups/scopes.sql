@@ -33,8 +33,8 @@ said AS (
 )
 SELECT source, scope, day, bool_or(charge = 'usage') FROM said WHERE scope IS NOT NULL GROUP BY ALL;
 
--- Machines are what is counted as such, what the meter knows as a node, whatever the bill calls it, and what is marked as a
--- cluster's by a bill that has no categories.
+-- Machines are what is counted as such, what the meter knows as a node, whatever the bill calls it, and what is tagged
+-- with a cluster's name by a bill that has no categories.
 DELETE FROM machine_day WHERE day IN (FROM dirty);
 INSERT INTO machine_day
 SELECT DISTINCT c.source, c.day
@@ -43,4 +43,4 @@ JOIN source s ON s.source = c.source AND s.kind = 'bill'
 JOIN service_component n ON n.source = c.source AND n.service = c.service AND n.category IS NOT DISTINCT FROM c.category
 LEFT JOIN resource_scope r USING (resource)
 WHERE c.charge = 'usage'
-    AND (n.component IN ('compute', 'gpu') OR r.kind = 'node' OR c.category IS NULL AND is_cluster(c.scope));
+    AND (n.component IN ('compute', 'gpu') OR r.kind = 'node' OR c.category IS NULL AND is_cluster(c.scope) AND c.scope <> 'k8s/');

@@ -17,7 +17,7 @@ import duckdb
 from bench.bill import TENANTS, measured
 
 ROWS = 300_000
-PEER = ("cloud-cost-allocation==2.3.4", "python-dateutil==2.9.0.post0")
+PEER = ("cloud-cost-allocation==2.3.4", "python-dateutil==2.9.0.post0", "requests", "validators")
 CONFIG = """[General]
 DateFormat = %%Y-%%m-%%d
 DefaultService = -

@@ -73,7 +73,7 @@ def window(name: str, now: datetime) -> Window:
     if name == MTD:
         return Window(name, first_of_month, today + timedelta(1), today)
     if name == LAST_MONTH:
-        return Window(name, _month_before(first_of_month), first_of_month, first_of_month)
+        return Window(name, month_before(first_of_month), first_of_month, first_of_month)
     if (count := day_count(name)) is not None:
         return Window(name, today - timedelta(count), today, today)
     if found := _MONTH.fullmatch(name):
@@ -93,7 +93,7 @@ def predecessor(of: Window, today: date) -> Window:
     if day_count(of.name) is not None:
         first, end = of.first - (of.end - of.first), of.first
     else:
-        first = _month_before(of.first)
+        first = month_before(of.first)
         end = of.first if of.name == LAST_MONTH else min(first + (today - of.first), of.first)
     return Window(name, first, end, end)
 
@@ -109,12 +109,23 @@ def served(names: Sequence[str], now: datetime, history: timedelta, months: int)
     month = now.date().replace(day=1)
     closed = []
     for _ in range(months):
-        month = _month_before(month)
+        month = month_before(month)
         if month >= now.date() - history:
             closed.append(window(f"{month:%Y-%m}", now))
     every = [*found, *(one for one in before if one.first < one.end), *closed]
     return list({one.name: one for one in every}.values())
 
 
-def _month_before(first: date) -> date:
+def month_of(name: str) -> date:
+    """Return the first day of a calendar month "2026-10". Raises ValueError for what is none."""
+    return date.fromisoformat(f"{name}-01")
+
+
+def month_before(first: date) -> date:
+    """Return the first day of the month before the one that begins on a day."""
     return (first - timedelta(1)).replace(day=1)
+
+
+def month_after(first: date) -> date:
+    """Return the first day of the month after the one that begins on a day."""
+    return first + timedelta(days_in_month(first))

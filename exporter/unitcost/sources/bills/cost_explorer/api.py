@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from datetime import date
 from typing import Any
 
+from unitcost.days import month_after
 from unitcost.errors import SourceError
 from unitcost.facts import Paid
 from unitcost.sources.aws import AGAIN, SERVER, code, status, translated
@@ -96,12 +97,11 @@ class Api:
 
 def over_budget(name: str, budget: int, month: date, spent: int) -> SourceError:
     """Say that a month's requests are spent, when the next one begins, and what allows more."""
-    after = date(month.year + month.month // 12, month.month % 12 + 1, 1)
     return SourceError(
         "budget",
         name,
         f"{spent:,} paid requests were sent in {month:%Y-%m}, request_budget allows {budget:,}; none is sent before"
-        f" {after} 00:00 UTC",
+        f" {month_after(month)} 00:00 UTC",
         f"Raise sources.{name}.request_budget to go on sooner; AWS charges {PRICE} for each",
     )
 

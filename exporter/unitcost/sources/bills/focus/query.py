@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from calendar import monthrange
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from typing import Any
 
+from unitcost.days import days_in_month, month_of
 from unitcost.facts import K8S, UNUSED, Query
 from unitcost.sources.bills.focus.contents import Facts, Period
 from unitcost.sources.bills.focus.days import (
@@ -45,7 +45,7 @@ class Bill:
         ends = max((part.ends for part in parts if part.ends), default=None)
         if ends is None or ends <= starts:
             first = (starts + SINCE).date()
-            month = timedelta(days=monthrange(first.year, first.month)[1] - first.day + 1)
+            month = timedelta(days=days_in_month(first) - first.day + 1)
             ends = starts + month
         return cls(key, starts, ends, facts)
 
@@ -108,7 +108,7 @@ def build(bill: Bill, options: Options, *, kept: bool) -> Query:
     kept: whether the sums that the files were inspected by are of these options. Where there are none they are made
     again, of this period alone.
     """
-    month = date.fromisoformat(f"{bill.key}-01")
+    month = month_of(bill.key)
     groups: dict[tuple[Schema, str], list[Sums]] = {}
     for facts in bill.facts:
         if facts.schema is not None:

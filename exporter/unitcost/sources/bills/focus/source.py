@@ -6,11 +6,12 @@ import logging
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
-from datetime import date, timedelta
+from datetime import date
 from itertools import pairwise
 from pathlib import Path
 from typing import ClassVar
 
+from unitcost.days import month_before, month_of
 from unitcost.errors import SourceError
 from unitcost.facts import COST, Asked, Batch, Note, Problem, Stored
 from unitcost.sources.base import NOBODY, OR_NONE, Context, SourceKind
@@ -227,7 +228,7 @@ class Focus:
         """Return the month before a billing period, from a store, where it matters."""
         if self._export is None or has_every_day(bill):
             return None
-        key = f"{date.fromisoformat(f'{bill.key}-01') - timedelta(days=1):%Y-%m}"
+        key = f"{month_before(month_of(bill.key)):%Y-%m}"
         facts = self._facts
         try:
             self._inspect(self._export.whole(key))

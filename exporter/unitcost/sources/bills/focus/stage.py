@@ -13,6 +13,8 @@ from typing import Literal
 
 from sqlglot import exp
 
+from unitcost.days import month_after
+
 TABLE = "charge"
 """The name of what is read."""
 NAMES = (
@@ -128,8 +130,7 @@ def _named_after(month: date, known: Mapping[str, exp.Expression]) -> list[exp.E
     """Tell whether a billing period is that of a month: a local one is named after the month it starts in there."""
     half_a_day = exp.Interval(this=exp.Literal.string("13"), unit=exp.var("HOUR"))
     starts = exp.cast(exp.Add(this=_column(PERIOD[0], known), expression=half_a_day), "DATE")
-    following = date(month.year + month.month // 12, month.month % 12 + 1, 1)
-    return [starts >= _day(month), starts.copy() < _day(following)]
+    return [starts >= _day(month), starts.copy() < _day(month_after(month))]
 
 
 def _day(day: date) -> exp.Expression:

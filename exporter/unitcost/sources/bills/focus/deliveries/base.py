@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from typing import Generic, Literal, TypeVar
 
+from unitcost.days import month_after, month_of
 from unitcost.sources.bills.focus.stores.base import Object
 
 T = TypeVar("T")
@@ -76,5 +77,4 @@ def named(run: Run, wanted: Mapping[str, int | None], there: Mapping[str, Object
 
 def month_end(period: str) -> date:
     """Return the last day of a month "2026-11"."""
-    first = date.fromisoformat(f"{period}-01")
-    return (first + timedelta(days=31)).replace(day=1) - timedelta(days=1)
+    return month_after(month_of(period)) - timedelta(days=1)

@@ -7,11 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from datetime import date, datetime, time, timedelta
+from datetime import datetime, time
 from difflib import get_close_matches
 
 from sqlglot import ErrorLevel, exp
 
+from unitcost.days import month_after, month_of
 from unitcost.errors import SourceError
 from unitcost.sources.bills.focus.days import SINCE
 from unitcost.sources.bills.focus.engines.dialect import Column, Dialect
@@ -218,7 +219,7 @@ class Table:
 
     def _in_period(self, key: str) -> str:
         """Return SQL for what the engine can prune by: a plain comparison of the column as it is."""
-        month = date.fromisoformat(f"{key}-01")
+        month = month_of(key)
         column = self.column(self.partition or PARTITION)
         if column is not None and column.kind == "text":
             return f"{self.dialect.identifier(column.name)} = '{key}'"
@@ -227,7 +228,7 @@ class Table:
         starts = self.column(PERIOD[0])
         if starts is None:
             raise SourceError("column", self.name, f"has no column {PERIOD[0]}", self._likely(PERIOD[0]))
-        following = (month + timedelta(days=32)).replace(day=1)
+        following = month_after(month)
         if starts.kind == "date":
             name, first, last = self.dialect.identifier(starts.name), f"DATE '{month}'", f"DATE '{following}'"
         else:

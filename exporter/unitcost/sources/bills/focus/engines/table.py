@@ -7,12 +7,13 @@ import logging
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from datetime import UTC, date, datetime, timedelta
+from datetime import datetime, timedelta
 from itertools import pairwise
 from pathlib import Path
 
 import duckdb
 
+from unitcost.days import month_before, month_of
 from unitcost.errors import SourceError
 from unitcost.facts import COST, Asked, Batch, Note, Problem
 from unitcost.sources.base import Waiting
@@ -28,6 +29,7 @@ from unitcost.sources.bills.focus.options import Options
 from unitcost.sources.bills.focus.query import Bill, build
 from unitcost.sources.bills.focus.reading import connected
 from unitcost.sources.bills.focus.scan import EXACT, Schema
+from unitcost.sources.daily import midnight
 
 log = logging.getLogger(__name__)
 
@@ -120,7 +122,7 @@ class TableBill:
             return False
         times = [one for one in (answer and answer.at, read and read.at, asked.stored.asked_empty(key)) if one]
         nothing = read is None and (answer is None or answer.problem is None)
-        rare = nothing and asked.now - midnight_of(key) >= OPEN
+        rare = nothing and asked.now - midnight(month_of(key)) >= OPEN
         return not times or asked.now - max(times) >= (EMPTY_AGAIN if rare else self._settings.every)
 
     def _ask(self, due: list[str], asked: Asked) -> None:
@@ -219,11 +221,5 @@ def months(asked: Asked) -> list[str]:
     month = asked.today.replace(day=1)
     while month >= asked.first_day.replace(day=1):
         found.append(f"{month:%Y-%m}")
-        month = (month - timedelta(days=1)).replace(day=1)
+        month = month_before(month)
     return found
-
-
-def midnight_of(key: str) -> datetime:
-    """Return when the month of a billing period begins (UTC)."""
-    first = date.fromisoformat(f"{key}-01")
-    return datetime(first.year, first.month, 1, tzinfo=UTC)

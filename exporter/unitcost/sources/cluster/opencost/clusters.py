@@ -106,16 +106,12 @@ def _split(idle: Entry, entries: Sequence[Entry], assets: Assets, where: str) ->
     return [replace(idle, cluster=cluster, amounts=amounts) for cluster, amounts in sorted(parts.items())]
 
 
-def idle_by_node(entries: Sequence[Entry], assets: Callable[[], Assets]) -> list[Entry]:
+def idle_by_node(entries: Sequence[Entry], assets: Assets) -> list[Entry]:
     """Divide idle by what each node cost less what its workloads were given; the costs stay the same to the last digit.
 
-    entries: placed ones, of workloads by node. Where /assets cannot be had or does not agree, idle stays as it is: then
-    a node's charge is its workloads' alone.
+    entries: placed ones, of workloads by node. Where /assets does not agree, idle stays as it is: then a node's charge
+    is its workloads' alone.
     """
-    try:
-        nodes = assets()
-    except SourceError:
-        return [*entries]
     used: dict[str, dict[str, Decimal]] = {kind: defaultdict(Decimal) for kind in COMPUTE}
     for entry in entries:
         for kind in COMPUTE if entry.node else ():
@@ -124,8 +120,10 @@ def idle_by_node(entries: Sequence[Entry], assets: Callable[[], Assets]) -> list
     for entry in entries:
         if IDLE in entry.name.split("/"):
             scope = cluster_scope(entry.cluster)
-            ids = [one.provider_id for one in nodes.resources if one.scope == scope and one.provider_id in nodes.nodes]
-            found += _over_nodes(entry, {one: nodes.nodes[one] for one in ids}, used)
+            ids = [
+                one.provider_id for one in assets.resources if one.scope == scope and one.provider_id in assets.nodes
+            ]
+            found += _over_nodes(entry, {one: assets.nodes[one] for one in ids}, used)
         else:
             found.append(entry)
     return found

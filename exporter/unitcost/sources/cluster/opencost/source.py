@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import astuple, dataclass, replace
 from datetime import date, datetime, timedelta
 from decimal import Decimal
@@ -297,7 +298,8 @@ class OpenCost:
             raise SourceError("format", where, "the answer's steps overlap, their costs would count twice", LOG_HINT)
         entries = placed(entries, self._naming, self.settings.cluster, self.name, assets, where)
         if self._naming.by_node:
-            entries = by_disk(idle_by_node(entries, assets), assets)
+            with suppress(SourceError):  # without /assets a charge goes to the workloads, of whatever node and disk
+                entries = by_disk(idle_by_node(entries, assets()), assets())
         rows = read_costs(entries, self._naming, self._currency)
         return _Answered(rows.get(day, []), entries)
 

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from decimal import Decimal
 
-from unitcost.errors import SourceError
 from unitcost.sources.cluster.opencost.answer import Assets, Entry
 from unitcost.sources.cluster.opencost.spans import spread_by
 
@@ -14,19 +13,12 @@ ROUNDING = Decimal("0.0001")
 """An entry's cost has five decimals, its volumes' more: so much less is no rest."""
 
 
-def by_disk(entries: Sequence[Entry], assets: Callable[[], Assets]) -> list[Entry]:
+def by_disk(entries: Sequence[Entry], assets: Assets) -> list[Entry]:
     """Divide what each entry's volumes cost by the disks they lie on; the costs stay the same to the last digit.
 
-    entries: with the names of their volumes. What lies on a disk that /assets does not name, or cannot be had of, stays
-    with the entry.
+    entries: with the names of their volumes. What lies on a disk that /assets does not name stays with the entry.
     """
-    if not any(entry.volumes for entry in entries):
-        return [*entries]
-    try:
-        disks = assets().disks
-    except SourceError:
-        return [*entries]
-    return [part for entry in entries for part in _divided(entry, disks)]
+    return [part for entry in entries for part in _divided(entry, assets.disks)]
 
 
 def _divided(entry: Entry, disks: Mapping[str, str]) -> list[Entry]:

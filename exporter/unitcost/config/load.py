@@ -131,7 +131,7 @@ def _divided_twice(config: Config) -> list[str]:
         f" or set sources.{meter}.billed_by to the bills that hold other clusters, [] for none"
         for bill in bills
         for meter in meters
-        if bill in (named if (named := getattr(config.settings(meter), "billed_by", None)) is not None else bills)
+        if bill in config.billed_by(meter)
     ]
 
 

@@ -87,12 +87,8 @@ class Config(Section):
 
     def bills_of_clusters(self) -> list[str]:
         """Return the bills that may charge for what a cluster runs on, as a model provider's never does."""
-        bills = {name: self.settings(name) for name, kind in self.kinds().items() if kind == "bill"}
-        return [
-            name
-            for name, settings in bills.items()
-            if settings.of_clusters and getattr(settings, "clusters", None) is not False
-        ]
+        bills = (name for name, kind in self.kinds().items() if kind == "bill")
+        return [name for name in bills if self.settings(name).holds_clusters() is not False]
 
     def billed_by(self, name: str) -> Sequence[str]:
         """Return the bills that may charge for what a meter measures, as its settings say, or else all that could."""

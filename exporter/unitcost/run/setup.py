@@ -41,7 +41,7 @@ def counting(config: Config, names: Names) -> Model:
             billed_by += [(name, bill) for bill in config.billed_by(name)]
         elif kind == "bill" and "usage" in config.brings(name):  # a provider that reports what no counter saw
             billed_by.append((name, name))
-    shown_only = [bill for bill in bills if getattr(config.settings(bill), "clusters", True) is None]
+    shown_only = [bill for bill in bills if config.settings(bill).holds_clusters() is None]
     unproven = [
         (name, bill)
         for name, kind in kinds.items()

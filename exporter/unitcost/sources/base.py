@@ -67,9 +67,8 @@ class Context:
     whether names that differ only by case, Unicode form or white space are one. dimensions: further keys whose
     values are kept. currency: the configured code, the default for sources that say none. billed, metered: whether any
     source is a bill that names resources, so that provider ids are worth asking for, or a meter of them, so that a
-    bill's are. names:
-    gives which tenant a spelling means, as the directory says now. waiting: where the source says what it waits for.
-    state_dir: below which a source may keep files that it can do without.
+    bill's are. names: gives which tenant a spelling means, as the directory says now. waiting: where the source says
+    what it waits for. state_dir: below which a source may keep files that it can do without.
     """
 
     tenant_keys: tuple[str, ...] = ("tenant",)
@@ -126,6 +125,10 @@ class Settings(Section):
     def unfit(self, context: Context) -> str | None:  # noqa: ARG002 - most fit beside anything
         """Return what is wrong with these settings beside the rest of the file, and what to do; None if nothing."""
         return None
+
+    def holds_clusters(self) -> bool | None:
+        """Return whether a bill holds what clusters run on; None where only its charges tell."""
+        return self.of_clusters
 
     def charges_apart(self) -> bool:
         """Return whether a bill tells what it charges for a cluster's resources from all else."""

@@ -77,6 +77,10 @@ class FocusSettings(Settings):
     clusters: bool | None = None
     split_cost_allocation: bool = False
 
+    def holds_clusters(self) -> bool | None:
+        """As the setting says."""
+        return self.clusters
+
     def identity(self, context: Context) -> list[object]:
         """Tags are read by the keys of tenants and dimensions."""
         reached = {"path", "engine", "delivery", "store", "cache"}

@@ -14,6 +14,31 @@ CONNECT = 10.0
 """Seconds for a connection, where the timeout allows more."""
 
 
+def signed_in(
+    *,
+    region: str | None = None,
+    profile: str | None = None,
+    keys: tuple[str | None, str | None, str | None] = (None, None, None),
+    role_arn: str | None = None,
+    external_id: str | None = None,
+    **how: Any,
+) -> Any:
+    """Return boto3's session, under a role if one is named. Raises what boto3 does.
+
+    keys: id, secret and token; without them the credentials are those that boto3 finds. how: as for the client of STS,
+    which is asked for the role. A role ends after an hour; asking for it costs nothing.
+    """
+    import boto3  # noqa: PLC0415 - takes 0.2 s and 20 MB, for those who use it
+
+    session = boto3.Session(*keys, region_name=region, profile_name=profile)
+    if role_arn is None:
+        return session
+    more = {} if external_id is None else {"ExternalId": external_id}
+    taken = session.client("sts", **how).assume_role(RoleArn=role_arn, RoleSessionName="unitcost", **more)
+    role = taken["Credentials"]
+    return boto3.Session(role["AccessKeyId"], role["SecretAccessKey"], role["SessionToken"], session.region_name)
+
+
 class AwsSettings(Settings):
     """An API of AWS. Without keys of its own: the credentials that boto3 finds (environment, profile, role of the pod).
 
@@ -62,31 +87,22 @@ class AwsSettings(Settings):
         return self
 
     def client(self, service: str, default_region: str) -> Any:
-        """Return boto3's client of a service, which tries nothing again. Raises SourceError.
-
-        The role is taken on anew each time: it ends after an hour, and asking for it costs nothing.
-        """
-        import boto3  # noqa: PLC0415 - takes 0.2 s and 20 MB, for those who use it
-        from botocore.config import Config  # noqa: PLC0415
+        """Return boto3's client of a service, which tries nothing again. Raises SourceError."""
+        from botocore.config import Config  # noqa: PLC0415 - as boto3
         from botocore.exceptions import BotoCoreError, ClientError  # noqa: PLC0415
 
-        region = self.region or default_region
         limits = {"connect_timeout": min(CONNECT, self.timeout), "read_timeout": self.timeout}
         config = Config(retries={"total_max_attempts": 1, "mode": "standard"}, user_agent_extra="unitcost", **limits)
         try:
-            session = boto3.Session(
-                profile_name=self.profile,
-                aws_access_key_id=self.access_key_id,
-                aws_secret_access_key=self._secret(),
-                aws_session_token=None if self.session_token is None else self.session_token.get_secret_value(),
-                region_name=region,
+            token = None if self.session_token is None else self.session_token.get_secret_value()
+            session = signed_in(
+                region=self.region or default_region,
+                profile=self.profile,
+                keys=(self.access_key_id, self._secret(), token),
+                role_arn=self.role_arn,
+                external_id=self.external_id,
+                config=config,
             )
-            if self.role_arn is not None:
-                more = {} if self.external_id is None else {"ExternalId": self.external_id}
-                role = session.client("sts", config=config).assume_role(
-                    RoleArn=self.role_arn, RoleSessionName="unitcost", **more
-                )["Credentials"]
-                session = boto3.Session(role["AccessKeyId"], role["SecretAccessKey"], role["SessionToken"], region)
             return session.client(service, endpoint_url=self.endpoint, config=config)
         except (BotoCoreError, ClientError, ValueError) as error:
             where = self.role_arn or self.profile or service

@@ -12,6 +12,7 @@ from typing import Any, Self, TypeVar
 import duckdb
 
 from unitcost.errors import SourceError
+from unitcost.sources.aws import signed_in
 from unitcost.sources.bills.focus.engines.dialect import Column
 from unitcost.sources.bills.focus.engines.engine import CHUNK, QueryError, Rows, Scan, awaited, where
 from unitcost.sources.bills.focus.engines.settings import AthenaSettings, parts_of
@@ -49,16 +50,8 @@ class Athena:
 
     def __enter__(self) -> Self:
         """Make the clients, under the role that the settings name."""
-        import boto3  # noqa: PLC0415 - used by few
-
-        session = boto3.Session(region_name=self._settings.region)
-        if self._settings.role_arn:
-            role = {"RoleArn": self._settings.role_arn, "RoleSessionName": "unitcost"}
-            client = self._called(lambda: session.client("sts", config=_config()))
-            given = self._called(lambda: client.assume_role(**role))["Credentials"]
-            session = boto3.Session(
-                given["AccessKeyId"], given["SecretAccessKey"], given["SessionToken"], session.region_name
-            )
+        given = self._settings
+        session = self._called(lambda: signed_in(region=given.region, role_arn=given.role_arn, config=_config()))
         self.clients = self._called(
             lambda: {name: session.client(name, config=_config()) for name in ("athena", "glue", "s3")}
         )

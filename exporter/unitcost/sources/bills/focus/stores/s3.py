@@ -7,12 +7,12 @@ from contextlib import contextmanager
 from functools import cached_property
 from typing import Any
 
-import boto3
 import urllib3
 from botocore import exceptions
 from botocore.config import Config
 
 from unitcost.errors import SourceError
+from unitcost.sources.aws import signed_in
 from unitcost.sources.base import Waiting
 from unitcost.sources.bills.focus.stores.address import Address
 from unitcost.sources.bills.focus.stores.base import CONNECT, TRIES, Object, bare, changed, within
@@ -20,8 +20,6 @@ from unitcost.sources.bills.focus.stores.settings import StoreSettings
 
 PIECE = 1 << 20
 GRANT = "Grant s3:ListBucket on the bucket and s3:GetObject on its objects (and kms:Decrypt where a key encrypts them)"
-SESSION = 3600
-"""Seconds that a role is taken on for: longer than a refresh takes."""
 
 
 class S3Store:
@@ -90,23 +88,16 @@ class S3Store:
             request_checksum_calculation="when_required",
             response_checksum_validation="when_required",
         )
-        session = boto3.session.Session(
-            aws_access_key_id=given.access_key_id,
-            aws_secret_access_key=given.secret("secret_access_key"),
-            aws_session_token=given.secret("session_token"),
-            region_name=given.region,
-            profile_name=given.profile,
+        how = {"config": config, "verify": str(given.ca_file) if given.ca_file else None}
+        session = signed_in(
+            region=given.region,
+            profile=given.profile,
+            keys=(given.access_key_id, given.secret("secret_access_key"), given.secret("session_token")),
+            role_arn=given.role_arn,
+            external_id=given.external_id,
+            **how,
         )
-        more = {"config": config, "verify": str(given.ca_file) if given.ca_file else None}
-        keys = {}
-        if given.role_arn is not None:
-            role = {"RoleArn": given.role_arn, "RoleSessionName": "unitcost", "DurationSeconds": SESSION}
-            if given.external_id is not None:
-                role["ExternalId"] = given.external_id
-            taken = session.client("sts", **more).assume_role(**role)["Credentials"]
-            names = {"AccessKeyId": "aws_access_key_id", "SecretAccessKey": "aws_secret_access_key"}
-            keys = {name: taken[said] for said, name in {**names, "SessionToken": "aws_session_token"}.items()}
-        return session.client("s3", endpoint_url=given.endpoint, **keys, **more)
+        return session.client("s3", endpoint_url=given.endpoint, **how)
 
     @contextmanager
     def _explained(self, where: str) -> Iterator[None]:

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import logging
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator
 from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
 
+from unitcost.facts import Note, Stored
 from unitcost.sources.bills.focus.days import CATEGORIES, Charges
 from unitcost.sources.bills.focus.query import Bill
+
+log = logging.getLogger(__name__)
 
 SETTLED = timedelta(days=5)
 """After its end a bill is said to be complete: providers close a month within five days."""
@@ -106,6 +110,30 @@ def restatement(bill: Bill, stored: dict[str, Decimal]) -> str | None:
         if abs(stored.get(currency, Decimal(0)) - now.get(currency, Decimal(0))) >= RESTATED
     ]
     return f"{bill.key} was restated: {', '.join(changed)}" if changed else None
+
+
+class Restatements:
+    """The closed billing periods of a source that got other dollars, since the start. name: the source's."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+        self._told: dict[str, str] = {}
+
+    def compare(self, bill: Bill, stored: Stored, *, settled: bool) -> None:
+        """Look whether a closed month that is stored is about to get other dollars; say so in the log at once."""
+        if not settled or stored.fingerprint(bill.key) is None:
+            return
+        if text := restatement(bill, stored.totals(bill.key)):
+            log.warning("%s: %s", self._name, text)
+            self._told[bill.key] = text
+
+    def notes(self, bill: Bill, holes: list[date], *, settled: bool) -> Iterator[Note]:
+        """Yield what a person should know of a billing period: that it was restated, its holes, its odd charges."""
+        if bill.key in self._told:
+            yield Note(self._told[bill.key])
+        if holes:
+            yield Note(tell_holes(bill.key, holes, settled=settled))
+        yield from map(Note, told(bill))
 
 
 def _runs(days: list[date]) -> Iterator[str]:

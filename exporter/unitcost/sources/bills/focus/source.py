@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
@@ -21,7 +20,7 @@ from unitcost.sources.bills.focus.costs import empty_cost, missing_costs
 from unitcost.sources.bills.focus.deliveries.base import month_end
 from unitcost.sources.bills.focus.engines.table import Planned, TableBill
 from unitcost.sources.bills.focus.files import UNPACK, UNREAD, BillFile, Folder, find, fingerprint
-from unitcost.sources.bills.focus.known import has_every_day, is_settled, known_days, restatement, tell_holes, told
+from unitcost.sources.bills.focus.known import Restatements, has_every_day, is_settled, known_days
 from unitcost.sources.bills.focus.options import Options
 from unitcost.sources.bills.focus.parts import delivered_twice
 from unitcost.sources.bills.focus.query import Bill, build
@@ -33,8 +32,6 @@ from unitcost.sources.bills.focus.stores.base import ChangedError
 from unitcost.sources.bills.focus.stores.export import SETTLED, Export, Part
 from unitcost.sources.bills.focus.tags import Tags
 from unitcost.sources.bills.focus.worklist import worklist
-
-log = logging.getLogger(__name__)
 
 FORMAT = 6
 """Part of every fingerprint; raised when the same files would give other rows."""
@@ -78,7 +75,7 @@ class Focus:
         self._told: dict[str, tuple[str, list[Problem | Note]]] = {}
         self._judged: dict[str, tuple[list[BillFile], Problem | None]] = {}
         self._spelt: dict[str, tuple[list[BillFile], Options]] = {}
-        self._restated: dict[str, str] = {}
+        self._restatements = Restatements(name)
         self._kept: dict[BillFile, Facts] = {}
         self._said: dict[str, list[Problem | Note]] = {}
         self._newest: Bill | None = None
@@ -273,17 +270,13 @@ class Focus:
                 if problem := self._overlap(bill, part):
                     yield problem
                     return
-                self._compare(bill, asked, known=stored is not None)
+                self._restatements.compare(bill, asked.stored, settled=is_settled(bill, asked.now))
                 yield Batch(bill.key, days, digest, cost=build(bill, options, kept=options == self._options), says=COST)
             if untold:
                 missing = missing_costs(bill, options.cost, str(self._settings.path))
                 self._told[bill.key] = (digest, [*self._untold(bill, options), *missing])
         yield from self._told[bill.key][1]
-        if bill.key in self._restated:
-            yield Note(self._restated[bill.key])
-        if holes:
-            yield Note(tell_holes(bill.key, holes, settled=is_settled(bill, asked.now)))
-        yield from map(Note, told(bill))
+        yield from self._restatements.notes(bill, holes, settled=is_settled(bill, asked.now))
         if not options.tenant and not options.nobodys and not all(schema.has("Tags") for schema, _ in bill.scans):
             text = f"{bill.key}: no column Tags, so no charge has a tenant; set tenant to a column if one names it"
             yield Note(f"{text}, or to none")
@@ -306,14 +299,6 @@ class Focus:
             spelt = bill.files, with_spellings(bill.scans, bill.key, self._options) if alike else self._options
             self._spelt[bill.key] = spelt
         return spelt[1]
-
-    def _compare(self, bill: Bill, asked: Asked, *, known: bool) -> None:
-        """Say that a closed month is about to get other dollars, in the log and from now on as a Note."""
-        if not known or not is_settled(bill, asked.now):
-            return
-        if text := restatement(bill, asked.stored.totals(bill.key)):
-            log.warning("%s: %s", self.name, text)
-            self._restated[bill.key] = text
 
     def _overlap(self, bill: Bill, part: Part | None) -> Problem | None:
         """Say which two files hold charges twice; the files are compared once, as long as they are the same."""

@@ -24,7 +24,7 @@ from unitcost.sources.bills.focus.engines.settings import EngineSettings
 from unitcost.sources.bills.focus.engines.statement import Table
 from unitcost.sources.bills.focus.engines.wrong import Counted, counted, wrong
 from unitcost.sources.bills.focus.files import BillFile
-from unitcost.sources.bills.focus.known import is_settled, known_days, restatement, tell_holes, told
+from unitcost.sources.bills.focus.known import Restatements, is_settled, known_days
 from unitcost.sources.bills.focus.options import Options
 from unitcost.sources.bills.focus.query import Bill, build
 from unitcost.sources.bills.focus.reading import connected
@@ -82,7 +82,7 @@ class TableBill:
         self._digest = hashlib.sha256(repr(made_of).encode()).hexdigest()[:16]
         self._answers: dict[str, Answer] = {}
         self._failed: dict[str, tuple[datetime, Problem]] = {}
-        self._restated: dict[str, str] = {}
+        self._restatements = Restatements(name)
 
     def batches(self, asked: Asked) -> Iterator[Batch | Problem | Note]:
         """Yield what changed, newest first, and what is wrong with each billing period.
@@ -176,18 +176,12 @@ class TableBill:
         fingerprint = f"{Read(self._digest, answer.at, settled)}"
         stored = asked.stored.fingerprint(key)
         if stored != fingerprint:
-            if stored is not None and settled and (text := restatement(bill, asked.stored.totals(key))):
-                log.warning("%s: %s", self.name, text)
-                self._restated[key] = text
+            self._restatements.compare(bill, asked.stored, settled=settled)
             yield Batch(key, days, fingerprint, cost=build(bill, self._options, kept=True), says=COST)
         else:  # it is stored, so that its rows are needed no longer
             facts = [replace(one, sums=None) for one in bill.facts]
             self._answers[key] = replace(answer, bill=replace(bill, facts=facts))
-        if key in self._restated:
-            yield Note(self._restated[key])
-        if holes:
-            yield Note(tell_holes(key, holes, settled=settled))
-        yield from map(Note, told(bill))
+        yield from self._restatements.notes(bill, holes, settled=settled)
         yield from answer.counted.notes(key, self._options)
 
     def _before(self, key: str) -> Bill | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import date, timedelta
 from decimal import Decimal
@@ -42,6 +42,7 @@ class FakeBigQuery:
     jobs: list[dict[str, Any]] = field(default_factory=list)
     cancelled: int = 0
     _looked: int = 0
+    _rows: tuple[list[str], list[Sequence[str | None]]] | None = None
 
     def __call__(self, request: Request) -> Reply:
         if self.before:
@@ -54,7 +55,7 @@ class FakeBigQuery:
             return _json({"job": self._job()})
         if request.method == "POST":
             self.jobs.append(json.loads(request.body))
-            self._looked = 0
+            self._looked, self._rows = 0, None
             return _json(self._job())
         if "/queries/" in request.path:
             return _json(self._results(request))
@@ -79,7 +80,9 @@ class FakeBigQuery:
 
     def _results(self, request: Request) -> dict[str, Any]:
         self._looked += 1
-        names, rows = self.table.run(self.jobs[-1]["configuration"]["query"]["query"])
+        if self._rows is None:  # once a job: pages of two runs would have two orders
+            self._rows = self.table.run(self.jobs[-1]["configuration"]["query"]["query"])
+        names, rows = self._rows
         at = int(request.params.get("pageToken", "0"))
         found: dict[str, Any] = {
             "jobReference": self.jobs[-1]["jobReference"],

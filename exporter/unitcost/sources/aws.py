@@ -8,7 +8,7 @@ from pydantic import Field, SecretStr, field_validator, model_validator
 
 from unitcost.errors import SourceError
 from unitcost.redaction import SECRETS
-from unitcost.sources.base import ANumber, FilePath, HttpUrl, Settings, one_line, read_secret
+from unitcost.sources.base import ANumber, FilePath, HttpUrl, Settings, one_line
 
 CONNECT = 10.0
 """Seconds for a connection, where the timeout allows more."""
@@ -71,10 +71,9 @@ class AwsSettings(Settings):
 
     @model_validator(mode="after")
     def _one_way_in(self) -> AwsSettings:
-        secrets = [one for one in (self.secret_access_key, self.secret_access_key_file) if one is not None]
-        if len(secrets) > 1:
-            raise ValueError("has secret_access_key and secret_access_key_file; keep one")
-        if (self.access_key_id is not None) != bool(secrets):
+        self.keep_one("secret_access_key")
+        secret = self.secret_access_key is not None or self.secret_access_key_file is not None
+        if (self.access_key_id is not None) != secret:
             raise ValueError(
                 "needs access_key_id and one of secret_access_key, secret_access_key_file, or none of them"
             )
@@ -94,11 +93,10 @@ class AwsSettings(Settings):
         limits = {"connect_timeout": min(CONNECT, self.timeout), "read_timeout": self.timeout}
         config = Config(retries={"total_max_attempts": 1, "mode": "standard"}, user_agent_extra="unitcost", **limits)
         try:
-            token = None if self.session_token is None else self.session_token.get_secret_value()
             session = signed_in(
                 region=self.region or default_region,
                 profile=self.profile,
-                keys=(self.access_key_id, self._secret(), token),
+                keys=(self.access_key_id, self.secret("secret_access_key"), self.secret("session_token")),
                 role_arn=self.role_arn,
                 external_id=self.external_id,
                 config=config,
@@ -107,11 +105,6 @@ class AwsSettings(Settings):
         except (BotoCoreError, ClientError, ValueError) as error:
             where = self.role_arn or self.profile or service
             raise translated(error, where, ROLE_HINT if self.role_arn else "", self.timeout) from None
-
-    def _secret(self) -> str | None:
-        if self.secret_access_key_file is not None:
-            return read_secret(self.secret_access_key_file)
-        return None if self.secret_access_key is None else self.secret_access_key.get_secret_value()
 
 
 ROLE_HINT = "Let the role's trust policy name who takes it on, and give that one sts:AssumeRole"

@@ -92,6 +92,20 @@ class Section(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
 
+    def secret(self, name: str) -> str | None:
+        """Return a secret that stands here or in the file NAME_file, which is read as it is now. Raises SourceError."""
+        path: Path | None = getattr(self, f"{name}_file", None)
+        if path is not None:
+            return read_secret(path)
+        value: SecretStr | None = getattr(self, name)
+        return None if value is None else value.get_secret_value()
+
+    def keep_one(self, *names: str) -> None:
+        """Check that each of these secrets stands here or in its file, not in both. Raises ValueError."""
+        for name in names:
+            if getattr(self, name) is not None and getattr(self, f"{name}_file") is not None:
+                raise ValueError(f"has {name} and {name}_file; keep one")
+
 
 class Settings(Section):
     """Settings of one source. type: its line in the table of sources.
@@ -310,8 +324,7 @@ class HttpSettings(Settings):
             raise ValueError("has authentication in its url and beside it; keep one")
         if by_name and (self.username is None or (self.password is None) == (self.password_file is None)):
             raise ValueError("basic authentication needs username and one of password, password_file")
-        if self.bearer_token is not None and self.bearer_token_file is not None:
-            raise ValueError("has bearer_token and bearer_token_file; keep one")
+        self.keep_one("bearer_token")
         return self
 
     @model_validator(mode="after")

@@ -19,7 +19,7 @@ from requests.utils import requote_uri
 
 from unitcost.errors import SourceError
 from unitcost.redaction import SECRETS
-from unitcost.sources.base import HttpSettings, Waiting, basic, read_secret
+from unitcost.sources.base import HttpSettings, Waiting, basic
 from unitcost.sources.exchange import Adapter, Exchange, OverdueError, within
 from unitcost.sources.json_pieces import Path, pieces
 from unitcost.sources.values import exact_json
@@ -123,8 +123,10 @@ class Client:
         headers = {"User-Agent": "unitcost", "Accept-Encoding": "gzip"}
         headers |= {name: value.get_secret_value() for name, value in self._settings.headers.items()}
         if self._settings.username is not None:
-            headers["Authorization"] = f"Basic {basic(self._settings.username, self._password())}"
-        token = self._token()
+            headers["Authorization"] = (
+                f"Basic {basic(self._settings.username, self._settings.secret('password') or '')}"
+            )
+        token = self._settings.secret("bearer_token")
         if token is not None:
             headers["Authorization"] = f"Bearer {token}"
         try:
@@ -208,16 +210,6 @@ class Client:
             if limit and len(body) > limit:
                 raise _too_large(limit, shown)
         return body
-
-    def _password(self) -> str:
-        if self._settings.password_file is not None:
-            return read_secret(self._settings.password_file)
-        return self._settings.password.get_secret_value() if self._settings.password is not None else ""
-
-    def _token(self) -> str | None:
-        if self._settings.bearer_token_file is not None:
-            return read_secret(self._settings.bearer_token_file)
-        return self._settings.bearer_token.get_secret_value() if self._settings.bearer_token is not None else None
 
 
 TLS_HINT = (

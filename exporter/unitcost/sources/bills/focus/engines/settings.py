@@ -119,8 +119,7 @@ class TrinoSettings(EngineSettings):
     def _one_password(self) -> TrinoSettings:
         if "@" in self.url.partition("//")[2].partition("/")[0]:
             raise ValueError("url must hold no user; write user and password beside it")
-        if self.password is not None and self.password_file is not None:
-            raise ValueError("has password and password_file; keep one")
+        self.keep_one("password")
         if (self.password or self.password_file) and not self.url.lower().startswith("https://"):
             raise ValueError("a password is sent over https only; write url: https://…")
         if self.password is not None:
@@ -148,8 +147,7 @@ class SparkSettings(EngineSettings):
 
     @model_validator(mode="after")
     def _one_token(self) -> SparkSettings:
-        if self.token is not None and self.token_file is not None:
-            raise ValueError("has token and token_file; keep one")
+        self.keep_one("token")
         if self.token is not None:
             SECRETS.add("<token>", self.token.get_secret_value())
         return self

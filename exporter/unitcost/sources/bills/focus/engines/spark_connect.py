@@ -9,7 +9,6 @@ from types import TracebackType
 from typing import Any, Self, TypeVar
 
 from unitcost.errors import SourceError
-from unitcost.sources.base import read_secret
 from unitcost.sources.bills.focus.engines.dialect import Column
 from unitcost.sources.bills.focus.engines.engine import CHUNK, QueryError, Rows, Scan, vendor, where
 from unitcost.sources.bills.focus.engines.settings import SparkSettings, parts_of
@@ -33,9 +32,7 @@ class Spark:
         """Start a session of its own, in UTC."""
         sql = vendor("pyspark.sql", "spark")
         settings = self._settings
-        token = settings.token.get_secret_value() if settings.token else None
-        if settings.token_file is not None:
-            token = read_secret(settings.token_file)
+        token = settings.secret("token")
         url = settings.url if token is None else f"{settings.url.rstrip('/;')}/;token={token}"
 
         def start() -> Any:

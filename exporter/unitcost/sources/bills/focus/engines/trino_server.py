@@ -9,7 +9,6 @@ from typing import Any, Self, TypeVar
 from urllib.parse import urlsplit
 
 from unitcost.errors import SourceError
-from unitcost.sources.base import read_secret
 from unitcost.sources.bills.focus.engines.dialect import Column
 from unitcost.sources.bills.focus.engines.engine import CHUNK, QueryError, Rows, Scan, vendor, where
 from unitcost.sources.bills.focus.engines.settings import TrinoSettings, parts_of
@@ -33,9 +32,7 @@ class Trino:
         """Make the connection; nothing is sent yet."""
         trino = vendor("trino", "trino")
         settings, parts = self._settings, urlsplit(self._settings.url)
-        password = settings.password.get_secret_value() if settings.password else None
-        if settings.password_file is not None:
-            password = read_secret(settings.password_file)
+        password = settings.secret("password")
         self.connection = trino.dbapi.connect(
             host=parts.hostname,
             port=parts.port or (443 if parts.scheme == "https" else 80),

@@ -10,7 +10,7 @@ from typing import Annotated
 from pydantic import AfterValidator, Field, SecretStr, field_validator, model_validator
 
 from unitcost.redaction import SECRETS
-from unitcost.sources.base import ANumber, Bytes, FilePath, LinkUrl, Section, read_secret, resolved
+from unitcost.sources.base import ANumber, Bytes, FilePath, LinkUrl, Section, resolved
 
 OF_SCHEME = {
     "s3": ("region", "profile", "role_arn", "external_id", "access_key_id", "secret_access_key", "session_token"),
@@ -49,9 +49,7 @@ class StoreSettings(Section):
 
     @model_validator(mode="after")
     def _one_way_in(self) -> StoreSettings:
-        for name in ("secret_access_key", "account_key", "sas_token"):
-            if getattr(self, name) is not None and getattr(self, f"{name}_file") is not None:
-                raise ValueError(f"has {name} and {name}_file; keep one")
+        self.keep_one("secret_access_key", "account_key", "sas_token")
         if (self.access_key_id is None) != (not self._given("secret_access_key")):
             raise ValueError("needs access_key_id and one of secret_access_key, secret_access_key_file, or neither")
         if self.session_token is not None and self.access_key_id is None:
@@ -72,14 +70,6 @@ class StoreSettings(Section):
 
     def _given(self, name: str) -> bool:
         return getattr(self, name) is not None or getattr(self, f"{name}_file") is not None
-
-    def secret(self, name: str) -> str | None:
-        """Return a secret, from its file as it is now. Raises SourceError."""
-        path: Path | None = getattr(self, f"{name}_file", None)
-        if path is not None:
-            return read_secret(path)
-        value: SecretStr | None = getattr(self, name)
-        return None if value is None else value.get_secret_value()
 
     def strangers(self, scheme: str) -> list[str]:
         """Return the keys that are set and mean nothing for this kind of store."""

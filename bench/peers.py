@@ -1,8 +1,8 @@
 """The same FOCUS rows through cloud-cost-allocation 2.3.4 and through a whole first refresh, as rows per second.
 
 It allocates rows of a CSV to the service that a tag names; a refresh reads, stores, derives and renders them. Both
-start from the same file of daily charges of 1,000 tenants, each in a process of its own. The other one is installed
-into a temporary environment, for which PyPI must answer.
+start from the same daily charges of 1,000 tenants, each in a process of its own; we from Parquet too, which it cannot
+read. The other one is installed into a temporary environment, for which PyPI must answer.
 """
 
 from __future__ import annotations
@@ -16,7 +16,8 @@ import duckdb
 
 from bench.bill import TENANTS, measured
 
-ROWS = 300_000
+ROWS = 1_000_000
+BILLS = ("bill.csv", "bill.parquet")
 PEER = ("cloud-cost-allocation==2.3.4", "python-dateutil==2.9.0.post0", "requests", "validators")
 CONFIG = """[General]
 DateFormat = %%Y-%%m-%%d
@@ -50,8 +51,8 @@ print(time.perf_counter() - began, resource.getrusage(resource.RUSAGE_SELF).ru_m
 """
 
 
-def write(path: Path) -> None:
-    """Write a day of charges: one tag each, costs with ten decimals."""
+def write(folder: Path) -> None:
+    """Write a day of charges, the same rows as CSV and as Parquet: one tag each, costs with ten decimals."""
     with duckdb.connect() as connection:
         connection.execute(
             f"""
@@ -64,28 +65,30 @@ def write(path: Path) -> None:
                     'service ' || (n % 10) AS ServiceName, 'Compute' AS ServiceCategory, 'i-' || n AS ResourceId,
                     '{{"tenant": "tenant-' || (hash(n, 2) % {TENANTS}) || '"}}' AS Tags
                 FROM range({ROWS}) r(n)
-            ) TO '{path}' (FORMAT csv, QUOTE '"', ESCAPE '"')
+            ) TO '{folder / BILLS[0]}' (FORMAT csv, QUOTE '"', ESCAPE '"')
             """
         )
+        connection.execute(f"COPY (FROM read_csv('{folder / BILLS[0]}')) TO '{folder / BILLS[1]}' (FORMAT parquet)")
 
 
 def main() -> None:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        write(folder / "bill.csv")
+        write(folder)
         (folder / "peer.ini").write_text(CONFIG)
         (folder / "driver.py").write_text(DRIVER)
-        (folder / "unitcost.yaml").write_text("sources: {bill: {type: focus, path: bill.csv}}\n")
         venv.create(folder / "venv", with_pip=True)
         python = folder / "venv" / "bin" / "python"
         subprocess.run([python, "-m", "pip", "install", "-q", *PEER], check=True)
-        given = [str(python), str(folder / "driver.py"), str(folder / "peer.ini"), str(folder / "bill.csv"), str(ROWS)]
+        given = [str(python), str(folder / "driver.py"), str(folder / "peer.ini"), str(folder / BILLS[0]), str(ROWS)]
         seconds, peak = map(float, subprocess.run(given, check=True, capture_output=True, text=True).stdout.split())
-        ours, mine = measured(folder, "bill.csv", "whole")
-    print(f"{ROWS:,} FOCUS rows in a CSV, {TENANTS:,} tenants")
-    print(f"cloud-cost-allocation 2.3.4: {ROWS / seconds:,.0f} rows/s, {peak:,.0f} MiB")
-    print(f"whole first refresh: {ROWS / ours:,.0f} rows/s, {mine:,.0f} MiB")
-    print(f"rows per second / those of cloud-cost-allocation: {seconds / ours:.0f}")
+        print(f"{ROWS:,} FOCUS rows, {TENANTS:,} tenants")
+        print(f"cloud-cost-allocation 2.3.4, {BILLS[0]}: {ROWS / seconds:,.0f} rows/s, {peak:,.0f} MiB")
+        for bill in BILLS:
+            (folder / "unitcost.yaml").write_text(f"sources: {{bill: {{type: focus, path: {bill}}}}}\n")
+            ours, mine = measured(folder, bill, "whole")
+            print(f"whole first refresh, {bill}: {ROWS / ours:,.0f} rows/s, {mine:,.0f} MiB")
+            print(f"rows per second / those of cloud-cost-allocation: {seconds / ours:.0f}")
 
 
 if __name__ == "__main__":

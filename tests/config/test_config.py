@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import textwrap
+from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from unitcost.config.alerts import Alerts
 from unitcost.config.load import load
 from unitcost.config.model import settings_digest
 from unitcost.errors import ConfigError
 from unitcost.run.setup import counting
+from unitcost.sources.base import Section
 
 
 def write(folder: Path, text: str) -> Path:
@@ -243,3 +247,18 @@ def test_an_alias_may_mean_one_tenant_only(folder: Path) -> None:
     (folder / "tenants.csv").write_text("id,aliases\nacme,Corp;A\nbeta,Corp\n", encoding="utf-8")
     found = "\n".join(mistakes(write(folder, MINIMAL + "    tenants: {directory: tenants.csv}\n")))
     assert "'Corp' stands for 'acme' and again for 'beta'" in found
+
+
+def keys_of(section: Section) -> Iterator[tuple[dict[str, Any], str]]:
+    """Yield each key below a section as a file would give it by itself, with its default."""
+    for name in type(section).model_fields:
+        value = getattr(section, name)
+        if isinstance(value, Section):
+            yield from (({name: inner}, f"{name}.{where}") for inner, where in keys_of(value))
+        else:
+            yield {name: value}, name
+
+
+@pytest.mark.parametrize(("given", "key"), list(keys_of(Alerts())), ids=str)
+def test_a_key_set_to_its_default_changes_no_other_of_its_section(given: dict[str, Any], key: str) -> None:
+    assert Alerts.model_validate(given) == Alerts(), key

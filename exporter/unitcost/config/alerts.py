@@ -102,14 +102,14 @@ class BudgetUse(Section):
 class Burn(Section):
     """How many times too fast a budget is used: (cost of the window / its days) / (budget / days of the month)."""
 
-    window: DayWindow
-    rate: Factor
+    window: DayWindow = DAY
+    rate: Factor = 3
 
 
 class Burns(Section):
     """Two windows: fast tells of a sudden rise soon, slow of a small one that stays."""
 
-    fast: Burn = Burn(window=DAY, rate=3)
+    fast: Burn = Burn()
     slow: Burn = Burn(window=MONTH, rate=1.2)
 
 

@@ -92,6 +92,19 @@ class Section(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
 
+    @model_validator(mode="before")
+    @classmethod
+    def _beside_defaults(cls, given: Any) -> Any:
+        """Keep what a section has of its own by default where the file gives only some of its keys."""
+        if not isinstance(given, dict):
+            return given
+        filled = dict(given)
+        for name, about in cls.model_fields.items():
+            own, value = about.default, given.get(name)
+            if isinstance(own, Section) and isinstance(value, dict):
+                filled[name] = {**{key: getattr(own, key) for key in own.model_fields_set}, **value}
+        return filled
+
     def secret(self, name: str) -> str | None:
         """Return a secret that stands here or in the file NAME_file, which is read as it is now. Raises SourceError."""
         path: Path | None = getattr(self, f"{name}_file", None)

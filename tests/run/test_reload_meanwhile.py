@@ -227,6 +227,26 @@ def test_a_source_that_may_tell_more_is_asked_again_as_soon_as_it_is_done(tmp_pa
         until(lambda: given.ledger.known("usage").days == 10, "the older days, long before the next refresh")
 
 
+def test_a_source_that_is_done_while_numbers_are_published_is_not_left_until_the_next_refresh(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gate = threading.Event()
+    with hanging(tmp_path, gate) as (given, _):
+        publish, published = given.refresher.publish, []
+
+        def slowly() -> bool:
+            published.append(publish())
+            if len(published) > 1:  # the reload's own numbers are the first, and the refresh's that it came into
+                gate.set()
+                until(lambda: not any(runner.running for runner in given.refresher.runners), "the source is done")
+            return published[-1]
+
+        monkeypatch.setattr(given.refresher, "publish", slowly)
+        assert given.reload(history="9d").successful
+        until(lambda: given.ledger.known("usage").days == 10, "all its days, long before the next refresh")
+        until(lambda: given.value('unitcost_source_up{source="usage"}') == 1, "and it is told")
+
+
 def test_a_source_that_changed_in_a_refresh_is_asked_at_once_and_what_it_said_before_is_dropped(tmp_path: Path) -> None:
     gate = threading.Event()
     with hanging(tmp_path, gate, slow="requests") as (given, fake):

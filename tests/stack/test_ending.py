@@ -17,7 +17,8 @@ from tests.fakes.batches import batch
 from tests.fakes.company import NOW, RATES, YESTERDAY
 from tests.fakes.processes import exporter, wait_for
 from tests.fakes.server import Reply, serve
-from unitcost.ending import GRACE
+from unitcost.cli.main import main
+from unitcost.ending import ENDING, GRACE, INTERRUPTED
 from unitcost.errors import LedgerStoppedError
 from unitcost.ledger.checked import checked
 from unitcost.ledger.files import FILE_NAME
@@ -64,6 +65,20 @@ def handles(pid: int) -> bool:
 def hanging(folder: Path, url: str) -> None:
     (folder / "mrr.csv").write_text("tenant,mrr\nacme,30\n")
     (folder / "unitcost.yaml").write_text(HANGING.format(url=url))
+
+
+def test_what_duckdb_makes_of_a_signal_is_an_end_and_no_defect(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It looks for signals while it works in the main thread, and raises an error of its own in their place."""
+
+    def interrupted(*_: object) -> int:
+        monkeypatch.setattr(ENDING, "received", signal.SIGTERM)
+        raise RuntimeError("Query interrupted")
+
+    monkeypatch.setattr("unitcost.cli.main._metrics", interrupted)
+    assert main(["metrics"]) == ENDING.code() == INTERRUPTED + signal.SIGTERM
+    assert "report this" not in caplog.text
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])

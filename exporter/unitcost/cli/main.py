@@ -84,7 +84,7 @@ def _ended(args: argparse.Namespace) -> int:
         print("\n".join(error.mistakes), file=sys.stderr)
         return USAGE
     except (KeyboardInterrupt, LedgerStoppedError):
-        return ENDING.code()
+        log.debug("ended by a signal")
     except UnitcostError as error:
         if ENDING.received is None:  # else it is what the signal made of it
             print("unitcost:", "\n".join(map(visible, str(error).splitlines())), file=sys.stderr)
@@ -92,8 +92,10 @@ def _ended(args: argparse.Namespace) -> int:
     except BrokenPipeError:
         return FINE
     except Exception:
-        log.exception("unitcost failed in a way it should not; please report this")
-        return FAILED
+        if ENDING.received is None:  # else it is what DuckDB made of it
+            log.exception("unitcost failed in a way it should not; please report this")
+            return FAILED
+    return ENDING.code()
 
 
 def _parser() -> argparse.ArgumentParser:

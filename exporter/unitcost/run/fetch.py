@@ -164,13 +164,17 @@ class Fetcher:
         self.wait_for(started, patience, SILENCE)
         return bool(started)
 
+    def due(self) -> bool:
+        """Whether a source is to be asked that was still busy when it should have been."""
+        return bool(self._idle(self.runners))
+
     def rest(self, seconds: float) -> None:
         """Wait, unless it is to stop or another configuration is taken over."""
         self._wake.wait(seconds)
 
     def _start(self, runners: Sequence[SourceRunner]) -> list[SourceRunner]:
         """Ask those that are due and not being asked already, each in a thread of its own; return them."""
-        idle = [runner for runner in runners if runner.due and not runner.running and not runner.retired]
+        idle = self._idle(runners)
         for runner in idle:
             runner.due = False
             runner.thread = threading.Thread(
@@ -178,6 +182,10 @@ class Fetcher:
             )
             runner.thread.start()
         return idle
+
+    @staticmethod
+    def _idle(runners: Sequence[SourceRunner]) -> list[SourceRunner]:
+        return [runner for runner in runners if runner.due and not runner.running and not runner.retired]
 
     def wait_for(self, runners: Sequence[SourceRunner], patience: float, silence: float) -> None:
         """Wait so many seconds in all, and for a source whose server is silent no longer than that.

@@ -42,6 +42,8 @@ class Refresher:
         self.current = current
         self._clock = clock
         self._lost: str | None = None
+        self._late: list[SourceRunner] = []
+        """Sources that were being asked when numbers were published last: what they bring is not in them."""
         self._fetcher = Fetcher(config, directory, ledger, clock, self._lose)
         self._publisher = Publisher(ledger, current, self._lose)
 
@@ -93,6 +95,7 @@ class Refresher:
 
     def publish(self) -> bool:
         """Swap in a new snapshot of what the ledger holds; on failure the last one stays. Return success."""
+        self._late = [runner for runner in self.runners if runner.running]
         good = self._publisher.publish(self._fetcher, self._clock())
         if good:
             self.current.health.published(self._lost)
@@ -119,12 +122,12 @@ class Refresher:
             left = max(earliest, started + self.config.refresh.every.total_seconds()) - time.monotonic()
             if left <= 0:
                 return
-            late = [runner for runner in self.runners if runner.running]
+            late = [runner for runner in self._late if not runner.retired]
             if late:
                 self._fetcher.wait_for(late, min(left, LOOK), inf)
-            else:
+            elif not self._fetcher.due():
                 self._fetcher.rest(left)
-            done = [runner for runner in late if not runner.running]
+            done = [runner for runner in late if not runner.running] or self._fetcher.due()
             if self._follow() or done or (late and time.monotonic() - published > PROGRESS):
                 self._fetcher.ask(PATIENCE)
                 self.publish()

@@ -21,6 +21,8 @@ DEFAULT_WINDOWS = (DAY, MONTH, MTD, LAST_MONTH)
 PREVIOUS = "prev_"
 
 _DAYS = re.compile(r"([1-9][0-9]{0,3})d")
+WINDOW = f"^{_DAYS.pattern}$|^({MTD}|{LAST_MONTH})$"
+"""What is_window() takes."""
 _MONTH = re.compile(r"([0-9]{4})-(0[1-9]|1[0-2])")
 
 

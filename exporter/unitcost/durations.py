@@ -9,14 +9,25 @@ from typing import Annotated
 from pydantic import AfterValidator, BeforeValidator
 
 NO_DURATION = "must be a duration such as 30s, 5m, 2h or 90d"
+_SPAN = r"([0-9]{1,9})([smhd])"
+DURATION = rf"^\s*{_SPAN}\s*$"
+"""What a Duration is written as."""
+_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
 
 def seconds(span: str) -> int:
     """Return the seconds of 30s, 5m, 2h, 90d. Raises ValueError for what is no duration."""
-    found = re.fullmatch(r"([0-9]{1,9})([smhd])", span)
+    found = re.fullmatch(_SPAN, span)
     if found is None:
         raise ValueError(NO_DURATION)
-    return int(found[1]) * {"s": 1, "m": 60, "h": 3600, "d": 86400}[found[2]]
+    return int(found[1]) * _UNITS[found[2]]
+
+
+def spelt_duration(span: timedelta) -> str:
+    """Return whole seconds in the largest unit that they are whole in."""
+    total = int(span.total_seconds())
+    unit = next(unit for unit in reversed(_UNITS) if total % _UNITS[unit] == 0)
+    return f"{total // _UNITS[unit]}{unit}"
 
 
 def _duration(value: object) -> object:

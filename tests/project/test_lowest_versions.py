@@ -25,7 +25,7 @@ from tests.fakes.server import Reply, Request, serve
 ROOT = Path(__file__).parents[2]
 AS_OF = "2026-11-23T12:00:00Z"
 MODULES = {"pyyaml": "yaml", "genai-prices": "genai_prices"}
-COME_WITH = {"grpc": "pyspark"}
+COME_WITH = {"grpc": "pyspark", "pydantic_core": "pydantic"}
 """A part of a dependency → the dependency."""
 EXTRAS = {"google-cloud-bigquery": "google", "pyspark-client": "pyspark"}
 

@@ -11,19 +11,20 @@ import re
 from collections.abc import Mapping
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import AfterValidator, Field, WithJsonSchema, model_validator
 
-from unitcost.days import DAY, LAST_MONTH, MONTH, MTD, day_count, is_window
+from unitcost.days import DAY, LAST_MONTH, MONTH, MTD, WINDOW, day_count, is_window
 from unitcost.durations import NO_DURATION, seconds
 from unitcost.sources.base import ANumber, LinkUrl, Section
 
 YEAR = 366 * 86400
+SPAN = r"[1-9][0-9]{0,8}[smhd]"
 
 
 def _span(value: str) -> str:
     if value == "0s":
         return value
-    if not re.fullmatch(r"[1-9][0-9]{0,8}[smhd]", value):
+    if not re.fullmatch(SPAN, value):
         raise ValueError(f"{NO_DURATION}, or 0s")
     if seconds(value) > YEAR:
         raise ValueError("must be at most 366d")
@@ -55,8 +56,8 @@ def _cluster_label(value: str) -> str:
 
 
 Severity = Literal["info", "warning", "critical"]
-Span = Annotated[str, AfterValidator(_span)]
-WindowName = Annotated[str, AfterValidator(_window)]
+Span = Annotated[str, AfterValidator(_span), WithJsonSchema({"type": "string", "pattern": f"^{SPAN}$|^0s$"})]
+WindowName = Annotated[str, AfterValidator(_window), WithJsonSchema({"type": "string", "pattern": WINDOW})]
 DatasourceUid = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,40}$")]
 ClusterLabel = Annotated[str, AfterValidator(_cluster_label)]
 DayWindow = Annotated[str, AfterValidator(_days)]
@@ -167,7 +168,7 @@ class Reconciled(Section):
     high: Factor = 1.1
 
 
-class Ai(Section):
+class AiKnown(Section):
     """What is known of AI over `window`.
 
     coverage: at least so much of what a provider reports is seen by counters. low, high: between these is the bill
@@ -227,7 +228,7 @@ class Alerts(Section):
     free_plan: ShareLimit = ShareLimit(share=0.1)
     unallocated: ShareLimit = ShareLimit()
     reconciliation: Reconciled = Reconciled()
-    ai: Ai = Ai()
+    ai: AiKnown = AiKnown()
     data: Data = Data()
 
     @model_validator(mode="after")

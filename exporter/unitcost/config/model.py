@@ -9,12 +9,12 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, WithJsonSchema, model_validator
 
 from unitcost.config.alerts import Alerts
 from unitcost.config.sections import Budget, Copies, Currency, Limits, Plan, Refresh, Rule, Tenants, Web
 from unitcost.config.values import Name, StateDir
-from unitcost.days import DEFAULT_WINDOWS, is_window
+from unitcost.days import DEFAULT_WINDOWS, WINDOW, is_window
 from unitcost.durations import Duration, between
 from unitcost.facts import COMPONENTS
 from unitcost.sources.ai.settings import Ai
@@ -38,8 +38,21 @@ SUPPORT_SERVICES: Mapping[str, str] = {
 }
 
 
+WindowText = Annotated[str, WithJsonSchema({"type": "string", "pattern": WINDOW})]
+
+
 class Config(Section):
-    """The whole file."""
+    """unitcost.yaml: where costs, usage and revenue come from, and what is made of them.
+
+    tenants: how a tenant is named everywhere. refresh: how often sources are asked. history: how far back days are
+    asked for. state_dir: the folder of the ledger. copies: copies of the ledger. currency: what everything is shown in.
+    sources: a name of your own → where costs, usage or revenue come from. sharing: by what costs without a tenant are
+    shared; the first rule that matches counts. plans: name → price and target. budgets: `default` or a plan → what each
+    of its tenants may cost in a calendar month. dimensions: label and tag keys besides the tenant. components:
+    ServiceName or ServiceCategory of a FOCUS bill → component. windows: Nd (complete days), mtd, last_month. months: so
+    many closed calendar months are windows too. limits: what gets series of its own. web: where to listen. alerts:
+    thresholds, floors and owners of the alert rules. ai: prices of models, and what-ifs.
+    """
 
     tenants: Tenants = Tenants()
     refresh: Refresh = Refresh()
@@ -53,7 +66,7 @@ class Config(Section):
     budgets: Mapping[str, Budget] = {}
     dimensions: Annotated[tuple[Name, ...], Field(max_length=50)] = ()
     components: Mapping[str, Literal[COMPONENTS]] = {}  # type: ignore[valid-type]
-    windows: Annotated[tuple[str, ...], Field(min_length=1, max_length=50)] = DEFAULT_WINDOWS
+    windows: Annotated[tuple[WindowText, ...], Field(min_length=1, max_length=50)] = DEFAULT_WINDOWS
     months: Annotated[int, ANumber] = Field(default=3, ge=0, le=120)
     limits: Limits = Limits()
     web: Web = Web()

@@ -7,7 +7,16 @@ from datetime import timedelta
 from decimal import Decimal
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BeforeValidator, Discriminator, Field, Tag, field_validator, model_validator
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    Discriminator,
+    Field,
+    JsonValue,
+    Tag,
+    field_validator,
+    model_validator,
+)
 
 from unitcost.config.directory import BUDGET_LIMIT
 from unitcost.config.values import (
@@ -23,7 +32,7 @@ from unitcost.config.values import (
     short,
 )
 from unitcost.durations import Duration, between
-from unitcost.facts import COMPONENTS, LARGEST_AMOUNT, RESERVED
+from unitcost.facts import COMPONENTS, LARGEST_AMOUNT, MATCH_FIELDS, RESERVED
 from unitcost.sources.base import ANumber, FilePath, LinkUrl, Section
 
 METHODS = ("direct_cost", "even")
@@ -34,10 +43,15 @@ class Tenants(Section):
     """tenants: how a tenant is named everywhere, and the optional list of all of them.
 
     key: one name, or several of which the first that a cost has counts. fold: `case` takes names that differ only by
-    case, Unicode form or white space for one; `none` keeps them apart and tells of them.
+    case, Unicode form or white space for one; `none` keeps them apart and tells of them. directory: a CSV file with id
+    and any of name, plan, budget_dollars, aliases, status.
     """
 
-    key: Annotated[tuple[Name, ...], BeforeValidator(one_or_more), Field(min_length=1, max_length=20)] = ("tenant",)
+    key: Annotated[
+        tuple[Name, ...],
+        BeforeValidator(one_or_more, json_schema_input_type=Name | tuple[Name, ...]),
+        Field(min_length=1, max_length=20),
+    ] = ("tenant",)
     fold: Literal["case", "none"] = "none"
     directory: FilePath | None = None
 
@@ -50,14 +64,20 @@ class Tenants(Section):
 
 
 class Refresh(Section):
-    """refresh: how often, and for how many past days, sources are asked again."""
+    """refresh: how often, and for how many past days, sources are asked again.
+
+    every: how often. restate_days: so many days before today are asked again each time, as they may still change.
+    """
 
     every: Annotated[Duration, between("1s", "7d")] = timedelta(minutes=5)
     restate_days: Annotated[int, ANumber] = Field(default=3, ge=0, le=90)
 
 
 class Currency(Section):
-    """currency: the code everything is shown in; rates: dollars of `code` for one unit of another currency."""
+    """currency: what everything is shown in.
+
+    code: of ISO 4217. rates: dollars of `code` for one unit of another currency. as_of: the day they were read on.
+    """
 
     code: CurrencyCode = "USD"
     rates: Mapping[CurrencyCode, Rate] = {}
@@ -91,10 +111,20 @@ class Fixed(Section):
         return self
 
 
-class Rule(Section):
-    """One rule of `sharing`: which costs without a tenant it takes, and by what they are shared."""
+MATCHED: dict[str, JsonValue] = {
+    "properties": {**{field: {"type": "string"} for field in MATCH_FIELDS}, "component": {"enum": [*COMPONENTS]}}
+}
+"""What a rule may match by, besides dimensions, as a JSON schema."""
 
-    match: Mapping[str, str] = Field(min_length=1)
+
+class Rule(Section):
+    """One rule of `sharing`: which costs without a tenant it takes, and by what they are shared.
+
+    match: source, service, component, cluster or a dimension → its value. by: direct_cost, even, a measure of a usage
+    source, or fixed shares.
+    """
+
+    match: Mapping[str, str] = Field(min_length=1, json_schema_extra=MATCHED)
     by: Annotated[
         Annotated[str, Tag("<name>")] | Annotated[Fixed, Tag("<fixed>")],
         Discriminator(lambda by: "<fixed>" if isinstance(by, (dict, Fixed)) else "<name>"),
@@ -113,14 +143,14 @@ LOWEST_MARGIN = -1_000_000
 
 
 class Plan(Section):
-    """A plan: its list price per month and the margin it should earn."""
+    """A plan. price: its list price per month. target_margin: the margin it should earn, 0.6 for 60 %."""
 
     price: Annotated[Exact, Field(ge=0, le=int(LARGEST_AMOUNT))] | None = None
     target_margin: Annotated[Exact, Field(lt=1, ge=LOWEST_MARGIN)] | None = None
 
 
 class Budget(Section):
-    """A budget of the calendar month for each tenant: dollars, or a share of its MRR (1 is all of it)."""
+    """A budget of the calendar month for each tenant. dollars: so many. share_of_mrr: or a part of its MRR, 1: all."""
 
     dollars: Annotated[Positive, Field(le=BUDGET_LIMIT)] | None = None
     share_of_mrr: Annotated[Positive, Field(le=1000), AfterValidator(short)] | None = None
@@ -133,14 +163,14 @@ class Budget(Section):
 
 
 class Limits(Section):
-    """limits: how many tenants, and how many models and features of AI, get series of their own."""
+    """limits: what gets series of its own. tenants: so many of them. models: so many models, and features, of AI."""
 
     tenants: Annotated[int, ANumber] = Field(default=2000, ge=1, le=1_000_000)
     models: Annotated[int, ANumber] = Field(default=50, ge=1, le=10_000)
 
 
 class Copies(Section):
-    """copies: how often a copy of the ledger is kept in state_dir, and how many of them; 0 keeps none."""
+    """copies: of the ledger, in state_dir. every: how often one is kept. keep: how many of them; 0 keeps none."""
 
     every: Annotated[Duration, between("1h", "365d")] = timedelta(days=1)
     keep: Annotated[int, ANumber] = Field(default=2, ge=0, le=100)
@@ -149,6 +179,7 @@ class Copies(Section):
 class Web(Section):
     """web: where to listen, for how many at once, and a Prometheus web config file for TLS and passwords.
 
+    listen: address and port, :9488 say. config_file: a Prometheus web config file. max_connections: at once.
     external_url: where people reach this server, for the links of alerts and pages to its runbooks. enable_lifecycle:
     whether POST /-/reload reads the configuration again.
     """

@@ -9,7 +9,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo
+from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo, WithJsonSchema
 
 from unitcost.address import split_address
 from unitcost.facts import LARGEST_RATE, RATE_DIGITS, RATE_PLACES, SMALLEST_RATE
@@ -74,6 +74,6 @@ Positive = Annotated[Exact, Field(gt=0)]
 Share = Annotated[Exact, Field(ge=0, le=1), AfterValidator(short)]
 Rate = Annotated[Exact, AfterValidator(_convertible), AfterValidator(short)]
 StateDir = Annotated[Path, AfterValidator(_state_dir)]
-Listen = Annotated[str, AfterValidator(_listen)]
+Listen = Annotated[str, AfterValidator(_listen), WithJsonSchema({"type": "string", "pattern": ":[0-9]{1,5}$"})]
 CurrencyCode = Annotated[str, Field(pattern=r"^[A-Z]{3}$")]
 Name = Annotated[str, Field(min_length=1, max_length=200)]

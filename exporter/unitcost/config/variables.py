@@ -9,7 +9,7 @@ from typing import Any
 
 from unitcost.redaction import SECRETS, SHORTEST
 
-_VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
+VARIABLE = r"\$\{[A-Za-z_][A-Za-z0-9_]*\}"
 
 
 def fill_variables(value: Any, where: str, mistakes: list[str]) -> Any:
@@ -25,7 +25,7 @@ def fill_variables(value: Any, where: str, mistakes: list[str]) -> Any:
         return value
 
     def fill(found: re.Match[str]) -> str:
-        name = found[1]
+        name = found[0][2:-1]
         if name == "window":
             return found[0]
         value = os.environ.get(name, "")
@@ -38,4 +38,4 @@ def fill_variables(value: Any, where: str, mistakes: list[str]) -> Any:
         SECRETS.add(f"${{{name}}}", value, SHORTEST)
         return value
 
-    return _VARIABLE.sub(fill, value)
+    return re.sub(VARIABLE, fill, value)

@@ -42,8 +42,9 @@ def signed_in(
 class AwsSettings(Settings):
     """An API of AWS. Without keys of its own: the credentials that boto3 finds (environment, profile, role of the pod).
 
-    profile: of ~/.aws. role_arn, external_id: a role that is taken on first. endpoint: another address of the API, a
-    VPC endpoint's, say. timeout: seconds for an answer, tries included.
+    profile: of ~/.aws. role_arn, external_id: a role that is taken on first. region: where the API is asked. endpoint:
+    another address of the API, a VPC endpoint's, say. access_key_id, secret_access_key, session_token: keys of its own.
+    timeout: seconds for an answer, tries included.
     """
 
     profile: str | None = None

@@ -23,6 +23,7 @@ from pydantic import (
     Field,
     SecretStr,
     ValidationInfo,
+    WithJsonSchema,
     field_validator,
     model_validator,
 )
@@ -121,12 +122,12 @@ class Section(BaseModel):
 
 
 class Settings(Section):
-    """Settings of one source. type: its line in the table of sources.
+    """Settings of one source.
 
-    required: whether a window that lacks a day of this source is incomplete. of_clusters: of a bill, whether it may
-    charge for what a cluster runs on. names_resources: of a bill, whether it tells what it charges for by the cloud's
-    ids. services: of a bill, how its services are counted unless the configuration says otherwise, service → component.
-    paid: whether requests cost money.
+    type: its line in the table of sources. required: whether a window that lacks a day of this source is incomplete.
+    of_clusters: of a bill, whether it may charge for what a cluster runs on. names_resources: of a bill, whether it
+    tells what it charges for by the cloud's ids. services: of a bill, how its services are counted unless the
+    configuration says otherwise, service → component. paid: whether requests cost money.
     """
 
     of_clusters: ClassVar[bool] = True
@@ -249,7 +250,9 @@ def http_url(url: str) -> str:
     return url
 
 
-HttpUrl = Annotated[str, AfterValidator(http_url)]
+HttpUrl = Annotated[
+    str, AfterValidator(http_url), WithJsonSchema({"type": "string", "pattern": r"^[Hh][Tt][Tt][Pp][Ss]?://"})
+]
 
 
 def _for_everybody(url: str) -> str:
@@ -263,24 +266,43 @@ LinkUrl = Annotated[HttpUrl, AfterValidator(_for_everybody)]
 """The address that links to a server's pages begin with."""
 
 
+_SIZE = r"([0-9]{1,9}(?:\.[0-9]{1,9})?)([KMGT]?)i?B"
+SIZE = rf"^{_SIZE}$|^0$"
+"""What a size in Bytes is written as."""
+
+
+def spelt_size(size: int) -> str:
+    """Return so many bytes in the largest unit that they are whole in; 0 is no limit."""
+    power = max(power for power in range(len(" KMGT")) if size % 1024**power == 0) if size else 0
+    return f"{size // 1024**power}{' KMGT'[power].strip()}B" if size else "0"
+
+
 def _bytes(given: object) -> object:
     """Return a size as Prometheus writes it (50MB, 1.5GB; powers of 1024), in bytes."""
     if given in (0, "0") and not isinstance(given, bool):
         return 0
-    found = re.fullmatch(r"(\d{1,9}(?:\.\d{1,9})?)([KMGT]?)i?B", given, re.ASCII) if isinstance(given, str) else None
+    found = re.fullmatch(_SIZE, given) if isinstance(given, str) else None
     if found is None:
         raise ValueError("must be a size such as 50MB (B, KB, MB, GB), or 0 for no limit")
     return int(Decimal(found[1]) * 1024 ** " KMGT".index(found[2] or " "))
 
 
-Bytes = Annotated[int, BeforeValidator(_bytes)]
+Bytes = Annotated[
+    int,
+    BeforeValidator(_bytes),
+    WithJsonSchema({"type": ["integer", "string"], "minimum": 0, "maximum": 0, "pattern": SIZE}),
+]
 
 
 class HttpSettings(Settings):
     """How an HTTP API is reached: basic or bearer auth, own headers, a CA file, limits of time and size.
 
-    timeout: seconds for a whole exchange, tries and redirects included. body_size_limit: bytes of an unpacked answer,
-    0: any. Secrets come from ${ENV} or a *_file, read at every request.
+    Secrets come from ${ENV} or a *_file, read at every request.
+
+    url: the server's address. timeout: seconds for a whole exchange, tries and redirects included. body_size_limit:
+    bytes of an unpacked answer, 0: any. username, password: of basic authentication. bearer_token: instead of these.
+    headers: what is sent with every request. ca_file: the certificates (PEM) that the server's is checked by.
+    insecure_skip_verify: whether it is not checked at all.
     """
 
     url: HttpUrl = Field(repr=False)

@@ -26,7 +26,7 @@ NEEDED, MORE = ("day", "model", "direction", "quantity"), ("tenant", "provider",
 
 
 class CsvTokensSettings(MeteredSettings):
-    """columns: our names → the file's, where they differ."""
+    """A CSV file of tokens by day. path: the file. columns: our names → the file's, where they differ."""
 
     type: Literal["csv_tokens"] = "csv_tokens"
     path: FilePath

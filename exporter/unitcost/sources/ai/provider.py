@@ -41,8 +41,9 @@ SHOWN = 5
 class ProviderSettings(HttpSettings):
     """A model provider's account, asked with an admin key (admin_key or admin_key_file).
 
-    account: its name in the scope of its costs. tenants: id or name of a project, workspace or API key → tenant.
-    tenant_pattern: a regular expression of whole names with the group `tenant`, for those that the map does not hold.
+    url: where its API is. admin_key: what its API is asked with. account: its name in the scope of its costs. tenants:
+    id or name of a project, workspace or API key → tenant. tenant_pattern: a regular expression of whole names with the
+    group `tenant`, for those that the map does not hold.
     """
 
     of_clusters: ClassVar[bool] = False

@@ -35,16 +35,16 @@ Label = Annotated[str, Field(pattern=r"^[a-zA-Z_][a-zA-Z0-9_]*$")]
 
 
 class TokenSettings(HttpSettings, MeteredSettings):
-    """preset: how the counters are called and what they mean. labels: what is in other labels than the preset says.
+    """Token counters from any Prometheus API; url and headers as of a `prometheus` source.
 
+    preset: how the counters are called and what they mean. labels: what is in other labels than the preset says.
     selector: PromQL matchers that tell these series from others ('job="gateway"'). input_includes_cache: whether the
     input counters hold cached input as well. first_samples: whether a new series' first value counts. compare_only:
-    whether nothing of it counts, as another source counts the same; `unitcost audit ai` shows both. url, headers: as of
-    a `prometheus` source.
+    whether nothing of it counts, as another source counts the same; `unitcost audit ai` shows both.
     """
 
     type: Literal["ai_tokens"] = "ai_tokens"
-    preset: str
+    preset: Annotated[str, Field(json_schema_extra=lambda schema: schema.update({"enum": list(presets())}))]
     selector: str = ""
     labels: Mapping[Literal["tenant", "feature", "model", "provider", "direction"], Label] = {}
     input_includes_cache: bool | None = None

@@ -54,7 +54,10 @@ Column = Literal["tenant", "mrr", "currency", "plan", "as_of", "subscription"]
 
 
 class CsvRevenueSettings(Settings):
-    """rows: what a line with `as_of` means. columns: our names → the file's, where they differ."""
+    """A CSV file of monthly recurring revenue.
+
+    path: the file. rows: what a line with `as_of` means. columns: our names → the file's, where they differ.
+    """
 
     type: Literal["csv_revenue"] = "csv_revenue"
     path: FilePath

@@ -26,7 +26,7 @@ NEEDED = ("day", "tenant", "measure", "quantity")
 
 
 class CsvUsageSettings(Settings):
-    """columns: our names → the file's, where they differ."""
+    """A CSV file of usage by day. path: the file. columns: our names → the file's, where they differ."""
 
     type: Literal["csv_usage"] = "csv_usage"
     path: FilePath

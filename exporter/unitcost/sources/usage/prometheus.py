@@ -41,11 +41,11 @@ SHOWN_REMARKS = 5
 
 
 class PrometheusSettings(HttpSettings):
-    """measures: name → PromQL with $window. tenant_label: the label whose value is the tenant.
+    """Usage from any Prometheus API.
 
-    Without tenant_label it is `tenants.key` (of several keys the first that a series has), with _ for what a label's
-    name cannot hold. url: what comes
-    before /api/v1 (Mimir: http://mimir/prometheus); headers: such as X-Scope-OrgID.
+    measures: name → PromQL with $window. tenant_label: the label whose value is the tenant; default: `tenants.key` (of
+    several keys the first that a series has), with _ for what a label's name cannot hold. url: what comes before
+    /api/v1 (Mimir: http://mimir/prometheus). headers: what is sent with every request, such as X-Scope-OrgID.
     """
 
     type: Literal["prometheus"] = "prometheus"

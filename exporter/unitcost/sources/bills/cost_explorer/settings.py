@@ -12,7 +12,7 @@ from unitcost.durations import Duration, between
 from unitcost.sources.aws import AwsSettings
 from unitcost.sources.base import NOBODY, OR_NONE, ANumber, Context
 from unitcost.sources.bills.cost_explorer.services import SERVICES
-from unitcost.sources.bills.focus.settings import ScopeRule, known_components
+from unitcost.sources.bills.focus.settings import ComponentName, ScopeRule, known_components
 
 TagKey = Annotated[str, Field(min_length=1, max_length=128)]
 
@@ -41,7 +41,7 @@ class CostExplorerSettings(AwsSettings):
     every: Annotated[Duration, between("1h", "7d")] = timedelta(hours=24)
     every_estimated: Annotated[Duration, between("1h", "31d")] = timedelta(days=7)
     delay: Annotated[Duration, between("1h", "5d")] = timedelta(hours=12)
-    components: Mapping[str, str] = {}
+    components: Mapping[str, ComponentName] = {}
     scopes: tuple[ScopeRule, ...] = ()
 
     _known_components = field_validator("components")(known_components)

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import BeforeValidator, Field, ValidationInfo, field_validator, model_validator
+from pydantic import BeforeValidator, Field, ValidationInfo, WithJsonSchema, field_validator, model_validator
 
 from unitcost.facts import COMPONENTS, K8S
 from unitcost.sources.base import Context, Section, Settings, existing
@@ -14,6 +14,8 @@ from unitcost.sources.bills.focus.deliveries.base import Kind
 from unitcost.sources.bills.focus.engines.settings import Engine, one_place
 from unitcost.sources.bills.focus.stores.address import Address
 from unitcost.sources.bills.focus.stores.settings import CacheSettings, StoreSettings
+
+ComponentName = Annotated[str, WithJsonSchema({"enum": [*COMPONENTS]})]
 
 
 def known_components(components: Mapping[str, str]) -> Mapping[str, str]:
@@ -48,7 +50,9 @@ def _place(given: object, info: ValidationInfo) -> object:
 class FocusSettings(Settings):
     """A FOCUS export: one file, a folder, or a tree of folders by billing period, here or in an object store.
 
-    delivery: how files get into a store, and which of them count; store, cache: how it is reached, and what is kept.
+    delivery: how files get into a store, and which of them count. store: how it is reached. cache: what is kept of it.
+
+    path: the file or folder, or s3://bucket/prefix, az://container/prefix, gs://bucket/prefix.
 
     cost: the cost column; BilledCost sums to the invoice, EffectiveCost spreads commitments. tenant: a column that
     names the tenant, instead of the tag `tenants.key`; `none`: no charge has one, all are shared. components:
@@ -64,13 +68,17 @@ class FocusSettings(Settings):
 
     type: Literal["focus"]
     engine: Engine | None = None
-    path: Annotated[Path | Address | None, BeforeValidator(_place), Field(default=None, validate_default=True)]
+    path: Annotated[
+        Path | Address | None,
+        BeforeValidator(_place, json_schema_input_type=str | None),
+        Field(default=None, validate_default=True),
+    ]
     delivery: Kind = "auto"
     store: StoreSettings = StoreSettings()
     cache: CacheSettings = CacheSettings()
     cost: Literal["BilledCost", "EffectiveCost", "ContractedCost", "ListCost"] = "EffectiveCost"
     tenant: str | None = None
-    components: Mapping[str, str] = {}
+    components: Mapping[str, ComponentName] = {}
     scopes: tuple[ScopeRule, ...] = ()
     overlapping_files: Literal["error", "sum"] = "error"
     missing_days: Literal["unknown", "zero"] = "unknown"

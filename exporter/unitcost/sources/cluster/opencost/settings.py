@@ -14,6 +14,8 @@ TenantKey = Annotated[str, Field(pattern=r"^(namespace|(label|annotation):[^,\s]
 class OpenCostSettings(HttpSettings):
     """An OpenCost server (url), or answers of its /allocation and /assets recorded in files (path).
 
+    url: the server's address. path: the file or folder of recorded answers.
+
     tenant: what names the tenant: label:NAME (default: each of tenants.key), annotation:NAME or namespace; of several,
     the first that a workload has counts; `none`: no workload has one, all are shared. cluster: another name for the
     one cluster that OpenCost answers for; default: what OpenCost says. collector: OpenCost runs without a Prometheus.

@@ -23,10 +23,13 @@ OF_SCHEME = {
 class StoreSettings(Section):
     """How an object store is reached. Without keys of its own it is by what the machine, pod or environment has.
 
-    region, profile, role_arn with external_id, access_key_id with secret_access_key (and session_token): of S3.
-    account with account_key or sas_token: of Azure Blob Storage. service_account_file: of Google Cloud Storage.
-    endpoint: of whatever speaks like one of them. timeout: seconds that a server may be silent; four tries are made.
     Secrets come from ${ENV} or a *_file.
+
+    region, profile, role_arn, external_id: of S3; external_id belongs to a role_arn. access_key_id, secret_access_key,
+    session_token: keys of S3, the token only with the other two. account, account_key, sas_token: of Azure Blob
+    Storage; one of account_key and sas_token. service_account_file: of Google Cloud Storage. endpoint: of whatever
+    speaks like one of them. ca_file: the certificates (PEM) that the server's is checked by. timeout: seconds that a
+    server may be silent; four tries are made.
     """
 
     endpoint: LinkUrl | None = None
@@ -81,7 +84,7 @@ class StoreSettings(Section):
 class CacheSettings(Section):
     """Where what was fetched is kept, and how many bytes of it at most; what was used least recently goes first.
 
-    path: None: below state_dir, or where that cannot be written in the folder for temporary files.
+    size: so many bytes. path: None: below state_dir, or where that cannot be written in the folder for temporary files.
     """
 
     path: Annotated[Path, AfterValidator(resolved)] | None = None

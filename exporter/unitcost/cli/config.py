@@ -1,12 +1,37 @@
-"""`unitcost config`: what helps to write unitcost.yaml."""
+"""`unitcost config`: what helps to write unitcost.yaml, its JSON schema and an example to begin with."""
 
 from __future__ import annotations
 
+import argparse
 import json
 
+from unitcost.config.example import DEFAULT, example
 from unitcost.config.schema import schema
+from unitcost.sources.registry import TYPES
 
 
-def schema_text() -> str:
-    """Return the JSON schema of unitcost.yaml, with a line break at its end."""
+def add_arguments(sub: argparse.ArgumentParser) -> None:
+    """Say what may follow `unitcost config`."""
+    sub.add_argument("what", choices=("schema", "example"), help="the JSON schema, for an editor; or a commented file")
+    sub.add_argument(
+        "--sources",
+        type=_types,
+        default=DEFAULT,
+        metavar="TYPE,TYPE",
+        help=f"of the example: {', '.join(sorted(TYPES))}; default: {','.join(DEFAULT)}",
+    )
+
+
+def text(args: argparse.Namespace) -> str:
+    """Return what is asked for, with a line break at its end."""
+    if args.what == "example":
+        return example(args.sources)
     return f"{json.dumps(schema(), ensure_ascii=False, indent=2)}\n"
+
+
+def _types(given: str) -> tuple[str, ...]:
+    types = tuple(name.strip() for name in given.split(","))
+    for name in types:
+        if name not in TYPES:
+            raise argparse.ArgumentTypeError(f"{name!r} is none of {', '.join(sorted(TYPES))}")
+    return types

@@ -13,10 +13,9 @@ from datetime import UTC, date, datetime
 from pathlib import Path
 
 from unitcost import __version__, sample
-from unitcost.cli import audit
+from unitcost.cli import audit, config
 from unitcost.cli.backfill import backfill
 from unitcost.cli.check import check
-from unitcost.cli.config import schema_text
 from unitcost.cli.dry_run import dry_run
 from unitcost.cli.healthy import healthy
 from unitcost.cli.limits import FORMATS as LIMIT_FORMATS
@@ -49,6 +48,7 @@ unitcost tells what each customer, request and AI token costs, as Prometheus met
 It joins OpenCost, a FOCUS bill, product usage and revenue (MRR) into gauges per tenant.
 
   unitcost serve --sample                       a made-up company, no account needed
+  unitcost config example > unitcost.yaml       a commented file to begin with; --sources opencost,focus,…
   unitcost config schema                        the JSON schema of unitcost.yaml, for an editor
   unitcost check --config unitcost.yaml         is the configuration right, does every source answer?
   unitcost check --dry-run                      what engines would be asked for a bill, and what that costs
@@ -143,8 +143,8 @@ def _parser() -> argparse.ArgumentParser:
         "file", nargs="?", type=Path, metavar="FILE", help="a copy; default: the ledger (check), the newest (restore)"
     )
     sub.add_argument("--config", type=Path, default=Path("unitcost.yaml"), metavar="FILE", help="names state_dir")
-    sub = command("config", _config, "Print the JSON schema of unitcost.yaml.")
-    sub.add_argument("what", choices=("schema",), help="the JSON schema, for an editor")
+    sub = command("config", _config, "Print an example of unitcost.yaml to begin with, or its JSON schema.")
+    config.add_arguments(sub)
     _ai_commands(command)
     command("metrics", _metrics, "Print METRICS.md: every metric, its labels and meaning.")
     return parser
@@ -355,8 +355,8 @@ def _ledger(args: argparse.Namespace) -> int:
     return FINE if ledger_check(config.state_dir, args.file, sys.stdout) else FAILED
 
 
-def _config(_: argparse.Namespace) -> int:
-    sys.stdout.write(schema_text())
+def _config(args: argparse.Namespace) -> int:
+    sys.stdout.write(config.text(args))
     return FINE
 
 

@@ -6,7 +6,7 @@ AS_OF := 2026-11-23T12:00:00Z
 # Of tests: one more than processors, as some tests wait most of their time.
 PROCESSES = $(shell expr $$(nproc 2>/dev/null || echo 2) + 1)
 
-.PHONY: help run demo test check golden dashboards rules bench engines clean
+.PHONY: help run demo test check golden dashboards rules chart bench engines clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -25,17 +25,21 @@ check: .make/dev ## Lint, format check and types
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-golden: .make/dev dashboards rules ## Write all tracked outputs again: docs/METRICS.md, tests/golden, pages, rules, compose
+golden: .make/dev dashboards rules chart ## Write all tracked outputs again: docs/METRICS.md, tests/golden, pages, rules, compose, chart
 	$(BIN)/python -m demo.compose > compose/alertmanager.yml
 	$(BIN)/unitcost metrics > docs/METRICS.md
 	$(BIN)/unitcost report --sample --as-of $(AS_OF) > tests/golden/report.txt
 	$(BIN)/python tests/golden/make_exposition.py $(AS_OF) > tests/golden/exposition.txt
+	$(BIN)/python -m tests.golden.make_chart
 
 dashboards: .make/dev ## Write dashboards/json, the Grafana pages
 	$(BIN)/python -m dashboards
 
 rules: .make/dev ## Write rules/prometheus and rules/operator, the recording and alert rules
 	$(BIN)/python -m rules
+
+chart: .make/dev ## Write what of helm/unitcost is made: values, their schema, rules and pages
+	$(BIN)/python -m helm
 
 bench: .make/dev .make/servers ## Measure speed and memory, as ratios
 	$(BIN)/python bench/scrape.py

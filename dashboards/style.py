@@ -43,7 +43,7 @@ COMPLETE = values_as({"1": ("complete", GREEN), "0": ("days are missing", ORANGE
 """Of a window: whether the sources know all its days."""
 
 
-_GRAFANA_KNOWS = frozenset(
+GRAFANA_KNOWS = frozenset(
     (
         *("USD", "GBP", "EUR", "JPY", "RUB", "UAH", "BRL", "DKK", "ISK", "NOK", "SEK", "CZK", "CHF", "PLN", "ZAR"),
         *("INR", "KRW", "IDR", "PHP", "VND", "TRY", "MYR", "BGN", "PYG", "UYU", "ILS"),
@@ -86,7 +86,7 @@ class Settings:
     @property
     def money(self) -> str:
         """Grafana's unit for the currency: figures with its sign, shortened from a thousand on."""
-        return f"currency{self.currency}" if self.currency in _GRAFANA_KNOWS else f"currency:{self.currency} "
+        return f"currency{self.currency}" if self.currency in GRAFANA_KNOWS else f"currency:{self.currency} "
 
     @property
     def exact(self) -> str:

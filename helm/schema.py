@@ -1,0 +1,61 @@
+"""values.schema.json: the chart's typed values, and below `config` the schema of unitcost.yaml itself."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from helm.values import Values
+from unitcost.config.schema import schema as of_config
+
+Node = dict[str, Any]
+
+VARIABLE = r"^\$\{[A-Za-z_][A-Za-z0-9_]*\}$"
+FROM_ENVIRONMENT = {
+    "type": "string",
+    "if": {"pattern": VARIABLE},
+    "else": {"const": "${NAME}, of extraEnv with a secretKeyRef, or a *_file of files"},
+}
+"""What a secret must be; in these words, as the message about a pattern would hold the secret."""
+SECRET_HEADERS = "|".join(
+    "".join(f"[{letter.upper()}{letter}]" for letter in word) for word in ("auth", "key", "token", "secret", "cookie")
+)
+"""Header names whose values are secrets; others, such as X-Scope-OrgID, may stand in the file."""
+
+
+def values_schema() -> str:
+    """Return the schema as JSON. Secrets below `config` must be ${NAME}: a ConfigMap shows its content to many."""
+    config = _without_secrets(json.loads(json.dumps(of_config()).replace("#/$defs/", "#/$defs/unitcost.yaml.")))
+    parts = {f"unitcost.yaml.{name}": part for name, part in config.pop("$defs").items()}
+    made = _tidied(Values.model_json_schema(mode="validation"))
+    made["$defs"] |= {"unitcost.yaml": config, **parts}
+    description = made["properties"]["config"]["description"]
+    made["properties"]["config"] = {"description": description, "$ref": "#/$defs/unitcost.yaml"}
+    made["properties"]["global"] = {"type": "object", "description": "Of charts that hold this one; not used."}
+    return json.dumps({"$schema": "https://json-schema.org/draft/2020-12/schema", **made}, indent=1) + "\n"
+
+
+def _without_secrets(node: Any) -> Any:
+    if isinstance(node, list):
+        return [_without_secrets(one) for one in node]
+    if not isinstance(node, dict):
+        return node
+    made = {key: _without_secrets(value) for key, value in node.items()}
+    if node.get("writeOnly"):
+        about = {"description": node["description"]} if "description" in node else {}
+        return {"writeOnly": True, **about, **FROM_ENVIRONMENT}
+    others = node.get("additionalProperties")
+    if isinstance(others, dict) and others.get("writeOnly"):
+        made["patternProperties"] = {SECRET_HEADERS: made["additionalProperties"]}
+        made["additionalProperties"] = {"type": "string"}
+    return made
+
+
+def _tidied(node: Any) -> Any:
+    """Return a schema by pydantic without its titles; keys of a map that has a pattern for them must fit it."""
+    if isinstance(node, list):
+        return [_tidied(one) for one in node]
+    if not isinstance(node, dict):
+        return node
+    made = {key: _tidied(value) for key, value in node.items() if key != "title" or isinstance(value, dict)}
+    return made | ({"additionalProperties": False} if "patternProperties" in made else {})

@@ -6,7 +6,7 @@ AS_OF := 2026-11-23T12:00:00Z
 # Of tests: one more than processors, as some tests wait most of their time.
 PROCESSES = $(shell expr $$(nproc 2>/dev/null || echo 2) + 1)
 
-.PHONY: help run demo test check golden dashboards rules chart bench engines clean
+.PHONY: help run demo test check golden dashboards rules chart bench engines lock image clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -60,6 +60,14 @@ engines: .make/engines ## The same bill through DuckDB, Spark and Trino, which n
 	$@/bin/pip install --quiet 'pyspark[connect]>=4'
 	-mvn -q -f bench/engines/pom.xml dependency:copy-dependencies -DincludeScope=runtime -DoutputDirectory=$(CURDIR)/.make/trino
 
+lock: .make/venv ## Write requirements/, versions and hashes for the image and CI; UPGRADE=--upgrade takes the newest
+	tools/setup uv
+	PATH=$(CURDIR)/.make/uv/bin:$$PATH tools/lock $(UPGRADE)
+
+image: .make/dev ## Build the image with Debian's buildah on a base of Debian's packages, run and measure it; needs root
+	tools/setup buildah
+	$(BIN)/pytest -s tests/stack/test_image.py
+
 clean: ## Remove everything that make has made
 	rm -rf .venv .make .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage
 
@@ -67,7 +75,7 @@ clean: ## Remove everything that make has made
 	tools/setup venv
 	@mkdir -p .make && touch $@
 
-.make/dev: .make/venv
+.make/dev: .make/venv requirements/ci.txt
 	tools/setup dev
 	@touch $@
 

@@ -250,7 +250,22 @@ def _company(args: argparse.Namespace) -> Iterator[tuple[Config, Directory]]:
         if args.sample:
             folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="unitcost-sample-")))
             path = sample.write(folder, _clock(args)())
-        yield load(path)
+        yield _loaded(path)
+
+
+def _loaded(path: Path) -> tuple[Config, Directory]:
+    """Load a configuration; say what to do where there is none, as there is on a first start."""
+    try:
+        path.stat()
+    except FileNotFoundError:
+        text = (
+            f"{path}: there is no such file; put a configuration there (in a container: mount it), or name another with"
+            " --config. `unitcost config example` prints one, `unitcost serve --sample` needs none"
+        )
+        raise ConfigError([text]) from None
+    except OSError:  # not for us to see, which load() says
+        pass
+    return load(path)
 
 
 @contextmanager
@@ -348,7 +363,7 @@ def _healthy(args: argparse.Namespace) -> int:
 
 
 def _ledger(args: argparse.Namespace) -> int:
-    config, _ = load(args.config)
+    config, _ = _loaded(args.config)
     if args.action == "restore":
         say(sys.stdout, restored(config.state_dir, args.file, datetime.now(UTC)))
         return FINE

@@ -92,6 +92,16 @@ def test_what_is_of_this_tree_is_mounted_read_only(compose: dict[str, Any]) -> N
             assert not volume.startswith(".") or volume.endswith(":ro"), volume
 
 
+def test_what_is_built_here_writes_to_its_volume_and_tmp_only_and_may_do_nothing_else(compose: dict[str, Any]) -> None:
+    ours = [service for service in compose["services"].values() if "build" in service]
+    assert len(ours) == 4
+    for service in ours:
+        assert service["read_only"] is True
+        assert service["tmpfs"] == ["/tmp"]
+        assert service["cap_drop"] == ["ALL"]
+        assert service["security_opt"] == ["no-new-privileges:true"]
+
+
 def test_servers_are_published_on_loopback_only(compose: dict[str, Any]) -> None:
     published = [port for service in compose["services"].values() for port in service.get("ports", ())]
     assert len(published) == 4
@@ -253,9 +263,22 @@ def test_the_image_runs_unitcost_as_nobody_in_particular_and_asks_it_whether_it_
     given = dict(instructions())  # the last of each
     assert re.fullmatch(r"[1-9]\d+:[1-9]\d+", given["USER"])
     assert json.loads(given["ENTRYPOINT"]) == ["unitcost"]
-    assert json.loads(given["CMD"]) == ["serve", "--sample"]
+    command, option, config = json.loads(given["CMD"])
+    assert (command, option) == ("serve", "--config")
+    assert Path(config) in healthy.PLACES
     assert given["EXPOSE"] == Web().listen.rpartition(":")[2]
     assert given["HEALTHCHECK"].endswith('CMD ["unitcost", "healthy"]')
+
+
+def test_the_image_is_built_from_hashes_and_wheels_alone() -> None:
+    given = " ".join(rest for name, rest in instructions() if name in {"ENV", "RUN"})
+    for setting in ("PIP_REQUIRE_HASHES=1", "PIP_ONLY_BINARY=:all:"):
+        assert setting in given
+    # Where no hash is asked for, nothing is fetched: the package itself, by what is there already.
+    unhashed = re.findall(r"PIP_REQUIRE_HASHES=0 (.*?)(?: &&|$)", given)
+    assert len(unhashed) == 2
+    assert all("--no-deps" in command for command in unhashed)
+    assert "--no-build-isolation" in unhashed[0]
 
 
 def test_the_configuration_that_compose_would_mount_is_where_the_image_looks_for_it() -> None:

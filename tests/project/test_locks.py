@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import re
 import tomllib
-from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,42 +11,13 @@ import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
+from tests.fakes.locks import linux, locked
+
 ROOT = Path(__file__).resolve().parents[2]
 LOCKS = ROOT / "requirements"
-PLACES = [
-    {"sys_platform": "linux", "platform_system": "Linux", "platform_machine": machine}
-    | {"platform_python_implementation": "CPython", "implementation_name": "cpython", "extra": ""}
-    | {"python_version": python, "python_full_version": f"{python}.1"}
-    for machine in ("x86_64", "aarch64")
-    for python in ("3.11", "3.12", "3.13", "3.14")
-]
-"""Where a lock is to be installed, in the words of environment markers."""
+PLACES = [linux(python, machine) for machine in ("x86_64", "aarch64") for python in ("3.11", "3.12", "3.13", "3.14")]
+"""Where a lock is to be installed."""
 SHA256 = re.compile(r"--hash=sha256:[0-9a-f]{64}")
-
-
-@dataclass(frozen=True)
-class Locked:
-    """A line of a lock."""
-
-    requirement: Requirement
-    hashes: tuple[str, ...]
-
-    @property
-    def name(self) -> str:
-        return canonicalize_name(self.requirement.name)
-
-    @property
-    def version(self) -> str:
-        """The one version that is allowed, "" where several are."""
-        one = re.fullmatch(r"==([^=*,]+)", str(self.requirement.specifier))
-        return one[1] if one else ""
-
-
-def locked(text: str) -> Iterator[Locked]:
-    plain = re.sub(r"^\s*#.*\n", "", text, flags=re.MULTILINE)
-    for line in plain.replace("\\\n", " ").splitlines():
-        requirement, *options = re.split(r"\s+(?=--)", line.strip())
-        yield Locked(Requirement(requirement), tuple(options))
 
 
 def members(groups: dict[str, list[Any]], name: str) -> list[str]:
@@ -86,7 +55,7 @@ def wrong(lock: str, text: str, project: str) -> list[str]:
     found += [f"{one}: no hash of {line.name}" for line in lines for one in line.hashes if not SHA256.fullmatch(one)]
     found += [f"{line.requirement} is not one version" for line in lines if not line.version]
     for place in PLACES:
-        here = [line for line in lines if line.requirement.marker is None or line.requirement.marker.evaluate(place)]
+        here = [line for line in lines if line.counts(place)]
         versions = {line.name: line.version for line in here}
         if len(versions) < len(here):
             found.append(f"two versions of a package with Python {place['python_version']}")
@@ -127,6 +96,14 @@ def test_ci_tests_the_versions_that_the_image_holds() -> None:
     tested = {line.name: line.version for line in locked(given("ci"))}
     shipped = {line.name: line.version for line in locked(given("image"))}
     assert {name: tested.get(name) for name in shipped} == shipped
+
+
+def test_the_page_about_the_image_names_the_packages_that_it_holds() -> None:
+    page = (ROOT / "docs" / "image.md").read_text(encoding="utf-8")
+    [told] = re.findall(r"^Python packages: ([\w\s.-]+),", page, re.MULTILINE)
+    for place in PLACES:
+        if place["python_version"] == "3.13":
+            assert told.split() == sorted(line.name for line in locked(given("image")) if line.counts(place))
 
 
 @pytest.mark.parametrize(

@@ -6,10 +6,10 @@ AS_OF := 2026-11-23T12:00:00Z
 # Of tests: one more than processors, as some tests wait most of their time.
 PROCESSES = $(shell expr $$(nproc 2>/dev/null || echo 2) + 1)
 
-.PHONY: help run demo test check golden dashboards rules chart bench engines lock image clean
+.PHONY: help run demo test check golden dashboards rules chart bench engines lock image image-test clean
 
 help: ## Show this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 run: .make/venv ## Serve the sample company on http://localhost:9488/
 	$(BIN)/unitcost serve --sample --listen 127.0.0.1:9488
@@ -64,9 +64,9 @@ lock: .make/venv ## Write requirements/, versions and hashes for the image and C
 	tools/setup uv
 	PATH=$(CURDIR)/.make/uv/bin:$$PATH tools/lock $(UPGRADE)
 
-image: .make/dev ## Build the image with Debian's buildah on a base of Debian's packages, run and measure it; needs root
+image-test: .make/dev .make/tools-tried ## Build the image on Debian's packages, run and measure it; needs root, takes minutes
 	tools/setup buildah
-	$(BIN)/pytest -s tests/stack/test_image.py
+	$(BIN)/pytest --image -s tests/stack/test_image.py
 
 clean: ## Remove everything that make has made
 	rm -rf .venv .make .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage

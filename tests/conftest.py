@@ -20,8 +20,13 @@ OF_NPM = {"azurite-blob"}
 """Programs that only npm's registry has, which not every machine that runs CI can reach."""
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--image", action="store_true", help="build and run the image too (make image-test): minutes")
+
+
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "needs(tool, ...): programs that must be on PATH for this test")
+    config.addinivalue_line("markers", "image: builds the image, which --image asks for")
     os.environ["PATH"] = f"{UNPACKED}{os.pathsep}{os.environ['PATH']}"  # as `make test` has it
 
 
@@ -31,6 +36,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
+    if next(item.iter_markers("image"), None) and not item.config.getoption("image"):
+        pytest.skip("builds the image, which takes minutes: make image-test")
     missing = [tool for marker in item.iter_markers("needs") for tool in marker.args if shutil.which(str(tool)) is None]
     if not missing:
         return

@@ -8,17 +8,17 @@ ARG BASE=python:3.13-slim
 FROM ${BASE} AS build
 WORKDIR /build
 # Every package is the one that requirements/ has the hash of, and a wheel, so that nothing is compiled.
-ENV PIP_REQUIRE_HASHES=1 PIP_ONLY_BINARY=:all: PIP_NO_CACHE_DIR=1 PIP_NO_COMPILE=1 PIP_DISABLE_PIP_VERSION_CHECK=1 \
+ENV PIP_REQUIRE_HASHES=1 PIP_ONLY_BINARY=:all: PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1 \
     PIP_ROOT_USER_ACTION=ignore
 COPY requirements/build.txt requirements/image.txt requirements/
 RUN python -m venv --without-pip /opt/unitcost \
-    && python -m pip --python /opt/unitcost install -r requirements/image.txt \
+    && python -m pip --python /opt/unitcost install --no-compile -r requirements/image.txt \
     && python -m pip install -r requirements/build.txt
 COPY pyproject.toml README.md ./
 COPY exporter/unitcost exporter/unitcost
-# Compiled here, as nothing can be written where it runs. The file's content counts, not a time that copying may change.
+# Compiled here, as nothing can be written where it runs; sources and their times are not compared again there.
 RUN PIP_REQUIRE_HASHES=0 python -m pip wheel --no-deps --no-build-isolation --wheel-dir dist . \
-    && PIP_REQUIRE_HASHES=0 python -m pip --python /opt/unitcost install --no-deps dist/*.whl \
+    && PIP_REQUIRE_HASHES=0 python -m pip --python /opt/unitcost install --no-compile --no-deps dist/*.whl \
     && python -m compileall -q -j 0 --invalidation-mode unchecked-hash /opt/unitcost/lib
 
 FROM ${BASE}

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import subprocess
 import time
 from pathlib import Path
 
 import bcrypt
 import pytest
 
+from tests.fakes.certificates import self_signed
 from tests.fakes.server import Reply, serve
 from tests.fakes.web_server import filled, running
 from unitcost.cli.healthy import healthy
@@ -67,14 +67,6 @@ def test_passwords_are_not_needed(tmp_path: Path) -> None:
         )
 
 
-def certificate(folder: Path, *more: str) -> None:
-    command = (
-        "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -noenc -subj /CN=unitcost"
-        " -keyout server.key -out server.crt -days 2 -addext keyUsage=critical,digitalSignature,keyCertSign"
-    )
-    subprocess.run([*command.split(), *more], cwd=folder, check=True, capture_output=True)
-
-
 TLS = "tls_server_config: {cert_file: server.crt, key_file: server.key"
 MUTUAL = f"{TLS}, client_ca_file: server.crt, client_auth_type: RequireAndVerifyClientCert}}"
 
@@ -90,7 +82,7 @@ MUTUAL = f"{TLS}, client_ca_file: server.crt, client_auth_type: RequireAndVerify
     ids=["TLS", "client certificate", "a certificate that is for servers only"],
 )
 def test_tls_is_spoken_where_web_yml_says_so(tmp_path: Path, text: str, more: tuple[str, ...], said: str) -> None:
-    certificate(tmp_path, *more)
+    self_signed(tmp_path, *more)
     (tmp_path / "web.yml").write_text(text, encoding="utf-8")
     with running(filled(), WebConfig.load(tmp_path / "web.yml")) as server:
         path = company(tmp_path, f":{server.port}", text)
@@ -107,7 +99,7 @@ def test_a_file_that_was_broken_later_does_not_make_a_server_unhealthy(tmp_path:
 
 @needs_openssl
 def test_a_web_yml_that_was_broken_later_does_not_make_a_server_with_tls_unhealthy(tmp_path: Path) -> None:
-    certificate(tmp_path)
+    self_signed(tmp_path)
     (tmp_path / "web.yml").write_text(TLS + "}", encoding="utf-8")
     with running(filled(), WebConfig.load(tmp_path / "web.yml")) as server:
         path = company(tmp_path, f":{server.port}", "tls_server_config: [")

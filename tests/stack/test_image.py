@@ -9,7 +9,6 @@ import json
 import os
 import re
 import stat
-import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from subprocess import CompletedProcess
@@ -18,6 +17,7 @@ import pytest
 import yaml
 
 from demo.processes import wait_for
+from tests.fakes.certificates import self_signed
 from tests.fakes.containers import ROOT, TOOLS, Container, Image, built, container
 from tests.fakes.locks import linux, locked
 
@@ -146,11 +146,7 @@ def company(tmp_path: Path) -> Callable[..., Path]:
         (folder / "mrr.csv").write_text("tenant,mrr\nacme,50\n")
         if web is not None:
             (folder / "web.yml").write_text(web)
-            command = (
-                "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -noenc -subj /CN=unitcost"
-                " -keyout server.key -out server.crt -days 2 -addext keyUsage=critical,digitalSignature,keyCertSign"
-            )
-            subprocess.run(command.split(), cwd=folder, check=True, capture_output=True)
+            self_signed(folder)
             os.chown(folder / "server.key", *OWNER)
         return folder
 

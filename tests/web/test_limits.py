@@ -20,6 +20,7 @@ from pathlib import Path
 import bcrypt
 import pytest
 
+from tests.fakes.certificates import self_signed
 from tests.fakes.web_server import SNAPSHOT, ask, basic, filled, running
 from unitcost.web import connections, log, protocol
 from unitcost.web.log import SPARSE, thin_out
@@ -117,7 +118,7 @@ def test_everybody_at_once_keeps_no_right_user_out_and_costs_little_memory() -> 
     "says", [b"", b"\x16", b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03", b"GET / HTTP/1.1\r\n\r\n"]
 )
 def test_handshakes_that_never_end_keep_no_right_user_out_and_no_descriptor(tmp_path: Path, says: bytes) -> None:
-    subprocess.run(CERTIFICATE.split(), cwd=tmp_path, check=True, capture_output=True)
+    self_signed(tmp_path)
     (tmp_path / "web.yml").write_text("tls_server_config: {cert_file: server.crt, key_file: server.key}")
     trusting = ssl.create_default_context(cafile=str(tmp_path / "server.crt"))
     with running(filled(), WebConfig.load(tmp_path / "web.yml"), limit=16) as server:
@@ -127,13 +128,6 @@ def test_handshakes_that_never_end_keep_no_right_user_out_and_no_descriptor(tmp_
             for _ in range(3):
                 assert ask(server.port, "/metrics", tls=trusting)[1] == SNAPSHOT.text
         wait_until(lambda: open_files() <= before + 1)
-
-
-CERTIFICATE = (
-    "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -noenc -subj /CN=localhost -days 2"
-    " -addext subjectAltName=DNS:localhost -addext keyUsage=critical,digitalSignature,keyCertSign"
-    " -keyout server.key -out server.crt"
-)
 
 
 def open_files() -> int:

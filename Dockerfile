@@ -1,7 +1,7 @@
 # The exporter. docker build -t unitcost . && docker run --rm -p 127.0.0.1:9488:9488 unitcost
 FROM python:3.13-slim AS build
 WORKDIR /build
-COPY pyproject.toml README.md ./
+COPY pyproject.toml README.md LICENSE ./
 COPY exporter/unitcost exporter/unitcost
 RUN python -m venv /opt/unitcost && /opt/unitcost/bin/pip install --no-cache-dir --disable-pip-version-check '.[azure,gcs]'
 

@@ -6,7 +6,7 @@ AS_OF := 2026-11-23T12:00:00Z
 # Of tests: one more than processors, as some tests wait most of their time.
 PROCESSES = $(shell expr $$(nproc 2>/dev/null || echo 2) + 1)
 
-.PHONY: help run demo test check golden dashboards rules bench engines clean
+.PHONY: help run demo test check golden dashboards rules bench engines release clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -25,9 +25,10 @@ check: .make/dev ## Lint, format check and types
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-golden: .make/dev dashboards rules ## Write all tracked outputs again: docs/METRICS.md, tests/golden, pages, rules, compose
+golden: .make/dev dashboards rules ## Write all tracked outputs again: docs/METRICS.md, licences, tests/golden, pages, rules, compose
 	$(BIN)/python -m demo.compose > compose/alertmanager.yml
 	$(BIN)/unitcost metrics > docs/METRICS.md
+	$(BIN)/python -m tools.licences > docs/licences.md
 	$(BIN)/unitcost report --sample --as-of $(AS_OF) > tests/golden/report.txt
 	$(BIN)/python tests/golden/make_exposition.py $(AS_OF) > tests/golden/exposition.txt
 
@@ -56,8 +57,16 @@ engines: .make/engines ## The same bill through DuckDB, Spark and Trino, which n
 	$@/bin/pip install --quiet 'pyspark[connect]>=4'
 	-mvn -q -f bench/engines/pom.xml dependency:copy-dependencies -DincludeScope=runtime -DoutputDirectory=$(CURDIR)/.make/trino
 
+release: .make/release .make/servers ## Make dist/: wheel, sdist, chart, pages and rules, SBOM; each checked in a clean place
+	.make/release/bin/python -m tools.release $(RELEASE)
+
+# An environment of its own: what builds and checks is no part of what is built.
+.make/release: pyproject.toml tools/setup .make/venv
+	tools/setup release
+	@touch $@
+
 clean: ## Remove everything that make has made
-	rm -rf .venv .make .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage
+	rm -rf .venv .make dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage
 
 .make/venv: pyproject.toml tools/setup
 	tools/setup venv
@@ -73,5 +82,5 @@ clean: ## Remove everything that make has made
 	@if tools/setup prometheus && tools/setup alertmanager; then touch $@; fi
 
 .make/tools-tried: tools/setup .make/venv
-	@lack=; for tool in node azurite openssl docker-compose chromium; do tools/setup $$tool || lack=$$tool; done; \
+	@lack=; for tool in node azurite curl openssl docker-compose chromium; do tools/setup $$tool || lack=$$tool; done; \
 	if [ -z "$$lack" ]; then touch $@; fi

@@ -1,0 +1,71 @@
+"""The bill of materials (CycloneDX): every package that the image installs, with version, licence and who needs it."""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+from pathlib import Path
+from typing import Any
+
+from tools.release import packages
+from tools.release.steps import ROOT, Release, must, run, same
+
+LOCK = ROOT / "requirements" / "image.txt"
+"""What the image installs, to the hash."""
+EXTRAS = "azure,gcs"
+"""What the image installs beside the core."""
+
+
+def write(out: Path, release: Release, wheel: Path, folder: Path) -> Path:
+    """Write unitcost-VERSION.cdx.json into out; return it. It is the same each time. Raises ReleaseError.
+
+    It is read off an environment, and not off the lock file, which knows neither licences nor who needs what.
+    """
+    if LOCK.exists():
+        programs = packages.installed(folder / "image", "--require-hashes", "--requirement", LOCK)
+        packages.pip(programs, "install", "--quiet", "--no-deps", wheel)
+        packages.pip(programs, "check")  # that the lock file lacks nothing which the wheel needs
+    else:
+        programs = packages.installed(folder / "image", f"{wheel}[{EXTRAS}]")
+    project = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
+    told = project.replace('dynamic = ["version"]', f'version = "{release.version}"')
+    must(told != project, "pyproject.toml has no dynamic version")
+    (folder / "pyproject.toml").write_text(told, encoding="utf-8")
+    made = out / f"unitcost-{release.version}.cdx.json"
+    command: list[str | Path] = [sys.executable, "-m", "cyclonedx_py", "environment"]
+    command += ["--pyproject", folder / "pyproject.toml"]
+    command += ["--output-reproducible", "--output-format", "JSON", "--output-file", made, programs / "python"]
+    run("the SBOM cannot be made", command, folder, release.when)
+    return made
+
+
+def is_fine(made: Path, release: Release) -> None:
+    """Raise ReleaseError where the SBOM is of something else, lacks what is locked, or names this machine."""
+    text = made.read_text(encoding="utf-8")
+    told = json.loads(text)
+    root = told["metadata"]["component"]
+    must((root["name"], root.get("version")) == ("unitcost", release.version), f"the SBOM is of {root}")
+    must("file:" not in text and str(Path.home()) not in text, "the SBOM names places of this machine")
+    unlicensed = [part["name"] for part in told["components"] if not part.get("licenses")]
+    must(not unlicensed, f"the SBOM knows no licence of {', '.join(unlicensed)}")
+    needs = {one["ref"]: one.get("dependsOn", []) for one in told["dependencies"]}
+    must(len(needs[root["bom-ref"]]) > 0, "the SBOM does not know what unitcost needs")
+    if LOCK.exists():
+        same("the SBOM", pinned(told), locked(LOCK.read_text(encoding="utf-8")))
+
+
+def pinned(told: dict[str, Any]) -> set[str]:
+    """Return name==version of each component."""
+    return {f"{_normal(part['name'])}=={part['version']}" for part in told["components"]}
+
+
+def locked(text: str) -> set[str]:
+    """Return name==version of each line of a requirements file that pins one."""
+    found = re.findall(r"^([A-Za-z0-9._-]+)(?:\[[^]]*\])?==([^\s;\\]+)", text, re.MULTILINE)
+    return {f"{_normal(name)}=={version}" for name, version in found}
+
+
+def _normal(name: str) -> str:
+    """Return a package's name as PyPI compares it."""
+    return re.sub(r"[-_.]+", "-", name).lower()

@@ -148,6 +148,19 @@ def test_an_archive_is_the_same_whatever_the_order_and_of_nobody(tmp_path: Path)
     assert archive.read(tmp_path / "one.tar.gz") == {f"top/{name}": content for name, content in files.items()}
 
 
+def test_an_archive_is_unpacked_below_its_folder_only(tmp_path: Path) -> None:
+    archive.write(tmp_path / "good.tar.gz", "top", {"b/run.sh": b"#!/bin/sh\n", "a.txt": b"text"}, WHEN)
+    top = archive.unpack(tmp_path / "good.tar.gz", tmp_path / "here")
+    assert top == tmp_path / "here" / "top"
+    assert (top / "a.txt").read_bytes() == b"text"
+    assert os.access(top / "b" / "run.sh", os.X_OK)
+    assert not (top / "a.txt").stat().st_mode & 0o111
+    archive.write(tmp_path / "bad.tar.gz", "top", {"../../out.txt": b"text"}, WHEN)
+    with pytest.raises(ValueError, match=r"out\.txt"):
+        archive.unpack(tmp_path / "bad.tar.gz", tmp_path / "here")
+    assert not (tmp_path / "out.txt").exists()
+
+
 @pytest.fixture
 def packed(tmp_path: Path) -> Path:
     return bundle.package(tmp_path, RELEASE)

@@ -17,7 +17,7 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 PROJECT = Path(__file__).parents[1] / "pyproject.toml"
-EXTRAS = ("azure", "gcs")
+EXTRAS = ("azure", "bigquery", "gcs")
 """What the image has beside the core."""
 OLD_NAMES = {
     "3-Clause BSD License": "BSD-3-Clause",
@@ -35,8 +35,8 @@ OLDEST = {
     "platform_system": "Linux",
 }
 """The Python that is asked what it needs, so that the page is the same whatever Python writes it."""
-BY_THEIR_TEXT = {"python-dateutil": "Apache-2.0 OR BSD-3-Clause"}
-"""Packages whose metadata name no licence, as their licence file says it."""
+BY_THEIR_TEXT = {"pyasn1-modules": "BSD-2-Clause", "python-dateutil": "Apache-2.0 OR BSD-3-Clause"}
+"""Packages whose metadata do not say which licence exactly, as their licence file says it."""
 ALLOWED = frozenset(
     {"Apache-2.0", "BSD-2-Clause", "BSD-3-Clause", "ISC", "MIT", "MIT-0", "MPL-2.0", "PSF-2.0", "Unlicense"}
 )
@@ -48,7 +48,7 @@ HEAD = """\
 unitcost is under the [Apache License 2.0](../LICENSE). So is what it makes: pages, rules and the chart. The data of
 the tests have licences of their own: `tests/data/README.md`.
 
-What `pip install unitcost[azure,gcs]`, and so the image, brings along. The SBOM of a release
+What `pip install unitcost[azure,bigquery,gcs]`, and so the image, brings along. The SBOM of a release
 (`unitcost-VERSION.cdx.json`) names each with its version.
 
 | Package | Licence | Needed by |
@@ -77,21 +77,21 @@ def needed() -> dict[str, Needed]:
         for text in project["optional-dependencies"][extra]
     ]
     found: dict[str, Needed] = {}
+    seen = set()
     while waiting:
         by, requirement = waiting.pop()
         name = canonicalize_name(requirement.name)
-        new = name not in found
         found.setdefault(name, Needed(licence(name, metadata.metadata(name)))).by.add(by)
-        if new:
-            waiting += [(name, further) for further in _needs(name, requirement.extras)]
+        for extra in requirement.extras or {""}:
+            if (name, extra) not in seen:
+                seen.add((name, extra))
+                waiting += [(name, further) for further in _needs(name, extra)]
     return found
 
 
-def _needs(name: str, extras: set[str]) -> Iterator[Requirement]:
-    for text in metadata.requires(name) or ():
-        requirement = Requirement(text)
-        marker = requirement.marker
-        if marker is None or any(marker.evaluate({**OLDEST, "extra": extra}) for extra in extras or {""}):
+def _needs(name: str, extra: str) -> Iterator[Requirement]:
+    for requirement in map(Requirement, metadata.requires(name) or ()):
+        if requirement.marker is None or requirement.marker.evaluate({**OLDEST, "extra": extra}):
             yield requirement
 
 

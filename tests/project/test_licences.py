@@ -11,7 +11,8 @@ from typing import cast
 import pytest
 from packaging.licenses import canonicalize_license_expression
 
-from tools.licences import ALLOWED, EXTRAS, allowed, licence, needed
+from tools.licences import ALLOWED, allowed, licence, needed
+from tools.release import sbom
 
 ROOT = Path(__file__).parents[2]
 NEEDED = needed()
@@ -34,7 +35,6 @@ def test_each_package_has_a_licence_that_is_allowed(name: str) -> None:
 
 
 def test_the_core_and_the_images_extras_are_among_them_with_what_they_need_themselves() -> None:
-    assert EXTRAS == ("azure", "gcs")
     assert NEEDED["obstore"].by == {"unitcost[azure]", "unitcost[gcs]"}
     assert "unitcost" in NEEDED["boto3"].by
     assert "python-dateutil" in NEEDED["six"].by, "the third in a row"
@@ -45,6 +45,12 @@ def test_the_page_names_each_of_them_with_its_licence() -> None:
     text = (ROOT / "docs" / "licences.md").read_text(encoding="utf-8")
     rows = dict(re.findall(r"^\| ([a-z0-9-]+) \| ([^|]+) \| [^|]+ \|$", text, re.MULTILINE))
     assert rows == {name: one.licence for name, one in NEEDED.items()}, "make golden writes it"
+
+
+@pytest.mark.skipif(not sbom.LOCK.exists(), reason="this tree has no lock files")
+def test_they_are_what_the_image_installs() -> None:
+    locked = {pin.partition("==")[0] for pin in sbom.locked(sbom.LOCK.read_text(encoding="utf-8"))}
+    assert locked == NEEDED.keys()
 
 
 def test_the_names_are_those_of_spdx() -> None:

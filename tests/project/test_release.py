@@ -255,10 +255,19 @@ def test_a_chart_with_a_mistake_is_refused(tmp_path: Path, started: Path) -> Non
 # the SBOM, the notes and the command
 
 
-def test_what_a_lock_file_pins_is_found_by_the_names_of_the_index() -> None:
-    text = (
-        "# by uv\nduckdb==2.0.1 \\\n    --hash=sha256:aa\nPyYAML==6.0.4 ; python_version >= '3'\nuvicorn[x]==1 # via\n"
-    )
+def test_what_a_lock_file_pins_here_is_found_by_the_names_of_the_index() -> None:
+    text = """\
+# by make lock
+duckdb==2.0.1 \\
+    --hash=sha256:aa \\
+    --hash=sha256:bb
+    # via unitcost
+PyYAML==6.0.4 ; python_full_version >= '3.11' \\
+    --hash=sha256:cc
+pywin32==312 ; sys_platform == 'win32' \\
+    --hash=sha256:dd
+uvicorn[standard]==1 --hash=sha256:ee
+"""
     assert sbom.locked(text) == {"duckdb==2.0.1", "pyyaml==6.0.4", "uvicorn==1"}
     assert sbom.pinned({"components": [{"name": "typing_extensions", "version": "4"}]}) == {"typing-extensions==4"}
 

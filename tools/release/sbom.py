@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import json
-import re
 import sys
 from pathlib import Path
 from typing import Any
 
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
+from tools.licences import EXTRAS
 from tools.release import packages
 from tools.release.steps import ROOT, Release, must, run, same
 
 LOCK = ROOT / "requirements" / "image.txt"
 """What the image installs, to the hash."""
-EXTRAS = "azure,gcs"
-"""What the image installs beside the core."""
 
 
 def write(out: Path, release: Release, wheel: Path, folder: Path) -> Path:
@@ -27,7 +28,7 @@ def write(out: Path, release: Release, wheel: Path, folder: Path) -> Path:
         packages.pip(programs, "install", "--quiet", "--no-deps", wheel)
         packages.pip(programs, "check")  # that the lock file lacks nothing which the wheel needs
     else:
-        programs = packages.installed(folder / "image", f"{wheel}[{EXTRAS}]")
+        programs = packages.installed(folder / "image", f"{wheel}[{','.join(EXTRAS)}]")
     project = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
     told = project.replace('dynamic = ["version"]', f'version = "{release.version}"')
     must(told != project, "pyproject.toml has no dynamic version")
@@ -57,15 +58,11 @@ def is_fine(made: Path, release: Release) -> None:
 
 def pinned(told: dict[str, Any]) -> set[str]:
     """Return name==version of each component."""
-    return {f"{_normal(part['name'])}=={part['version']}" for part in told["components"]}
+    return {f"{canonicalize_name(part['name'])}=={part['version']}" for part in told["components"]}
 
 
 def locked(text: str) -> set[str]:
-    """Return name==version of each line of a requirements file that pins one."""
-    found = re.findall(r"^([A-Za-z0-9._-]+)(?:\[[^]]*\])?==([^\s;\\]+)", text, re.MULTILINE)
-    return {f"{_normal(name)}=={version}" for name, version in found}
-
-
-def _normal(name: str) -> str:
-    """Return a package's name as PyPI compares it."""
-    return re.sub(r"[-_.]+", "-", name).lower()
+    """Return name==version of what a requirements file with hashes pins for this system and Python."""
+    lines = [line.partition(" --hash")[0].rstrip("\\ ") for line in text.splitlines() if line[:1].isalnum()]
+    here = [one for one in map(Requirement, lines) if one.marker is None or one.marker.evaluate()]
+    return {f"{canonicalize_name(one.name)}{one.specifier}" for one in here}

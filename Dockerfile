@@ -1,11 +1,14 @@
 # The exporter. docker build -t unitcost . && docker run --rm -p 127.0.0.1:9488:9488 unitcost
-FROM python:3.13-slim AS build
+ARG BASE=python:3.13-slim
+FROM ${BASE} AS build
 WORKDIR /build
 COPY pyproject.toml README.md LICENSE ./
 COPY exporter/unitcost exporter/unitcost
 RUN python -m venv /opt/unitcost && /opt/unitcost/bin/pip install --no-cache-dir --disable-pip-version-check '.[azure,gcs]'
 
-FROM python:3.13-slim
+FROM ${BASE}
+ARG VERSION=local
+LABEL org.opencontainers.image.version="${VERSION}"
 # A number and not a name: Kubernetes' runAsNonRoot can only check a number. The state of a named volume that is
 # mounted here belongs to it.
 RUN install -d -o 10001 -g 10001 /var/lib/unitcost

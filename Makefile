@@ -6,7 +6,7 @@ AS_OF := 2026-11-23T12:00:00Z
 # Of tests: one more than processors, as some tests wait most of their time.
 PROCESSES = $(shell expr $$(nproc 2>/dev/null || echo 2) + 1)
 
-.PHONY: help run demo test check golden dashboards rules bench engines release clean
+.PHONY: help run demo test check golden dashboards rules bench engines release audit clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -59,6 +59,11 @@ engines: .make/engines ## The same bill through DuckDB, Spark and Trino, which n
 
 release: .make/release .make/servers ## Make dist/: wheel, sdist, chart, pages and rules, SBOM; each checked in a clean place
 	.make/release/bin/python -m tools.release $(RELEASE)
+
+audit: .make/release ## Look for known weaknesses of what requirements/ pins
+	for file in requirements/*.txt; do \
+	    .make/release/bin/pip-audit --progress-spinner off --disable-pip --require-hashes --requirement $$file || exit; \
+	done
 
 # An environment of its own: what builds and checks is no part of what is built.
 .make/release: pyproject.toml tools/setup .make/venv

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import email
 import gzip
+import json
 import os
 import re
 import shutil
@@ -12,6 +13,7 @@ import tarfile
 import tomllib
 import zipfile
 from pathlib import Path
+from typing import Any
 
 import helm_python
 import pytest
@@ -270,6 +272,60 @@ uvicorn[standard]==1 --hash=sha256:ee
 """
     assert sbom.locked(text) == {"duckdb==2.0.1", "pyyaml==6.0.4", "uvicorn==1"}
     assert sbom.pinned({"components": [{"name": "typing_extensions", "version": "4"}]}) == {"typing-extensions==4"}
+
+
+def test_a_licence_that_the_sbom_lacks_is_read_off_the_metadata_and_none_is_made_up(tmp_path: Path) -> None:
+    for name, licence in (("old", "Apache License 2.0"), ("odd", "as you like"), ("two", "MIT OR Apache-2.0")):
+        (tmp_path / f"{name}-1.dist-info").mkdir()
+        about = f"Metadata-Version: 2.1\nName: {name}\nVersion: 1\nLicense: {licence}\n"
+        (tmp_path / f"{name}-1.dist-info" / "METADATA").write_text(about)
+    known = [{"license": {"id": "MIT"}}]
+    parts: list[dict[str, Any]] = [
+        {"name": "old"},
+        {"name": "odd"},
+        {"name": "two"},
+        {"name": "new", "licenses": known},
+    ]
+    sbom.name_licences({"components": parts}, tmp_path)
+    assert {part["name"]: part["licenses"] for part in parts} == {
+        "old": [{"license": {"id": "Apache-2.0"}}],
+        "odd": [],
+        "two": [{"expression": "MIT OR Apache-2.0"}],
+        "new": known,
+    }
+
+
+def sbom_of(tmp_path: Path, **changes: Any) -> Path:
+    root = {"name": "unitcost", "version": RELEASE.version, "bom-ref": "root"}
+    pins = [pin.split("==") for pin in sbom.locked(sbom.LOCK.read_text())] if sbom.LOCK.exists() else [["one", "1"]]
+    parts = [{"name": name, "version": at, "licenses": [{"license": {"id": "MIT"}}]} for name, at in pins]
+    told = {"metadata": {"component": root}, "components": parts, "dependencies": [{"ref": "root", "dependsOn": ["a"]}]}
+    (tmp_path / "some.cdx.json").write_text(json.dumps(told | changes))
+    return tmp_path / "some.cdx.json"
+
+
+def test_an_sbom_that_is_whole_passes(tmp_path: Path) -> None:
+    sbom.is_fine(sbom_of(tmp_path), RELEASE)
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"metadata": {"component": {"name": "unitcost"}}}, "the SBOM is of"),
+        ({"components": [{"name": "odd", "version": "1"}]}, "the SBOM knows no licence of odd"),
+        ({"dependencies": [{"ref": "root"}]}, "does not know what unitcost needs"),
+        ({"more": "file:///somewhere/a.whl"}, "names places of this machine"),
+    ],
+)
+def test_an_sbom_that_lacks_something_is_refused(tmp_path: Path, changes: dict[str, Any], said: str) -> None:
+    with pytest.raises(ReleaseError, match=said):
+        sbom.is_fine(sbom_of(tmp_path, **changes), RELEASE)
+
+
+@pytest.mark.skipif(not sbom.LOCK.exists(), reason="this tree has no lock files")
+def test_an_sbom_without_a_package_that_is_locked_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ReleaseError, match=r"the SBOM lacks annotated-types==\S+, anyio==\S+"):
+        sbom.is_fine(sbom_of(tmp_path, components=[]), RELEASE)
 
 
 def test_notes_are_what_the_changelog_says_of_the_version() -> None:

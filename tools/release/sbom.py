@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import sys
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-from tools.licences import EXTRAS
+from tools.licences import ALLOWED, EXTRAS, allowed, licence
 from tools.release import packages
 from tools.release.steps import ROOT, Release, must, run, same
 
@@ -30,15 +31,29 @@ def write(out: Path, release: Release, wheel: Path, folder: Path) -> Path:
     else:
         programs = packages.installed(folder / "image", f"{wheel}[{','.join(EXTRAS)}]")
     project = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
-    told = project.replace('dynamic = ["version"]', f'version = "{release.version}"')
-    must(told != project, "pyproject.toml has no dynamic version")
-    (folder / "pyproject.toml").write_text(told, encoding="utf-8")
+    versioned = project.replace('dynamic = ["version"]', f'version = "{release.version}"')
+    must(versioned != project, "pyproject.toml has no dynamic version")
+    (folder / "pyproject.toml").write_text(versioned, encoding="utf-8")
     made = out / f"unitcost-{release.version}.cdx.json"
     command: list[str | Path] = [sys.executable, "-m", "cyclonedx_py", "environment"]
     command += ["--pyproject", folder / "pyproject.toml"]
     command += ["--output-reproducible", "--output-format", "JSON", "--output-file", made, programs / "python"]
     run("the SBOM cannot be made", command, folder, release.when)
+    (site,) = (folder / "image").glob("lib/python*/site-packages")
+    told = json.loads(made.read_text(encoding="utf-8"))
+    name_licences(told, site)
+    made.write_text(json.dumps(told, indent=2) + "\n", encoding="utf-8")
     return made
+
+
+def name_licences(told: dict[str, Any], site: Path) -> None:
+    """Give each component without a licence the one that its metadata in site say in older words than SPDX'."""
+    for part in told["components"]:
+        if not part.get("licenses"):
+            (found,) = metadata.distributions(name=part["name"], path=[str(site)])
+            name = licence(canonicalize_name(part["name"]), found.metadata)
+            said = {"license": {"id": name}} if name in ALLOWED else {"expression": name}
+            part["licenses"] = [said] if allowed(name) else []
 
 
 def is_fine(made: Path, release: Release) -> None:
@@ -47,7 +62,7 @@ def is_fine(made: Path, release: Release) -> None:
     told = json.loads(text)
     root = told["metadata"]["component"]
     must((root["name"], root.get("version")) == ("unitcost", release.version), f"the SBOM is of {root}")
-    must("file:" not in text and str(Path.home()) not in text, "the SBOM names places of this machine")
+    must("file://" not in text and str(made.parent) not in text, "the SBOM names places of this machine")
     unlicensed = [part["name"] for part in told["components"] if not part.get("licenses")]
     must(not unlicensed, f"the SBOM knows no licence of {', '.join(unlicensed)}")
     needs = {one["ref"]: one.get("dependsOn", []) for one in told["dependencies"]}

@@ -142,6 +142,19 @@ def test_the_token_is_no_argument_of_a_program(server: Fake, tmp_path: Path) -> 
     assert TOKEN not in done.stderr
 
 
+@curl
+def test_the_command_for_one_page_in_the_documentation_works(grafana: Grafana, server: Fake) -> None:
+    text = (ROOT / "docs" / "grafana-import.md").read_text()
+    [command] = [block for block in re.findall(r"```\n(.*?)```", text, re.DOTALL) if "--data-binary" in block]
+    env = {**os.environ, "GRAFANA_URL": server.url, "GRAFANA_TOKEN": TOKEN}
+    done = subprocess.run(["sh", "-c", command], cwd=ROOT, env=env, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    page = json.loads((ROOT / "dashboards/json/unitcost-ai.json").read_text())
+    assert grafana.pages == {"unitcost-ai": {**page, "folder": "", "version": 1}}
+    refused = {**env, "GRAFANA_TOKEN": "wrong"}
+    assert subprocess.run(["sh", "-c", command], cwd=ROOT, env=refused, capture_output=True, check=False).returncode
+
+
 # by Terraform
 
 

@@ -55,9 +55,9 @@ class Grafana:
         return said(200, uid=uid, title=given["title"], url=f"/dashboards/f/{uid}/")
 
     def _page(self, given: Mapping[str, Any]) -> Reply:
-        page, folder = given["dashboard"], given["folderUid"]
+        page, folder = given["dashboard"], given.get("folderUid", "")  # "": of no folder
         uid, title = page["uid"], page["title"]
-        if folder not in self.folders:
+        if folder and folder not in self.folders:
             return said(400, message="folder not found")
         if uid in self.provisioned:
             return said(400, message="Cannot save provisioned dashboard")

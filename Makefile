@@ -57,18 +57,13 @@ engines: .make/engines ## The same bill through DuckDB, Spark and Trino, which n
 	$@/bin/pip install --quiet 'pyspark[connect]>=4'
 	-mvn -q -f bench/engines/pom.xml dependency:copy-dependencies -DincludeScope=runtime -DoutputDirectory=$(CURDIR)/.make/trino
 
-release: .make/release .make/servers ## Make dist/: wheel, sdist, chart, pages and rules, SBOM; each checked in a clean place
-	.make/release/bin/python -m tools.release $(RELEASE)
+release: .make/dev .make/servers ## Make dist/: wheel, sdist, chart, pages and rules, SBOM; each checked in a clean place
+	$(BIN)/python -m tools.release $(RELEASE)
 
-audit: .make/release ## Look for known weaknesses of what requirements/ pins
+audit: .make/dev ## Look for known weaknesses of what requirements/ pins
 	for file in requirements/*.txt; do \
-	    .make/release/bin/pip-audit --progress-spinner off --disable-pip --require-hashes --requirement $$file || exit; \
+	    $(BIN)/pip-audit --progress-spinner off --disable-pip --require-hashes --requirement $$file || exit; \
 	done
-
-# An environment of its own: what builds and checks is no part of what is built.
-.make/release: pyproject.toml tools/setup .make/venv
-	tools/setup release
-	@touch $@
 
 clean: ## Remove everything that make has made
 	rm -rf .venv .make dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage

@@ -296,10 +296,17 @@ def test_a_licence_that_the_sbom_lacks_is_read_off_the_metadata_and_none_is_made
 
 
 def sbom_of(tmp_path: Path, **changes: Any) -> Path:
-    root = {"name": "unitcost", "version": RELEASE.version, "bom-ref": "root"}
+    """Write a small SBOM, of what is locked where something is."""
+    root = {"type": "application", "name": "unitcost", "version": RELEASE.version, "bom-ref": "root"}
     pins = [pin.split("==") for pin in sbom.locked(sbom.LOCK.read_text())] if sbom.LOCK.exists() else [["one", "1"]]
-    parts = [{"name": name, "version": at, "licenses": [{"license": {"id": "MIT"}}]} for name, at in pins]
-    told = {"metadata": {"component": root}, "components": parts, "dependencies": [{"ref": "root", "dependsOn": ["a"]}]}
+    known = [{"license": {"id": "MIT"}}]
+    told = {
+        "bomFormat": "CycloneDX",
+        "specVersion": "1.6",
+        "metadata": {"component": root},
+        "components": [{"type": "library", "name": name, "version": at, "licenses": known} for name, at in pins],
+        "dependencies": [{"ref": "root", "dependsOn": ["a"]}],
+    }
     (tmp_path / "some.cdx.json").write_text(json.dumps(told | changes))
     return tmp_path / "some.cdx.json"
 
@@ -311,10 +318,14 @@ def test_an_sbom_that_is_whole_passes(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
-        ({"metadata": {"component": {"name": "unitcost"}}}, "the SBOM is of"),
-        ({"components": [{"name": "odd", "version": "1"}]}, "the SBOM knows no licence of odd"),
+        ({"metadata": {"component": {"type": "application", "name": "unitcost"}}}, "the SBOM is of"),
+        ({"components": [{"name": "odd"}]}, "the SBOM is no CycloneDX 1.6: .*'type'"),
+        ({"components": [{"type": "library", "name": "odd"}]}, "the SBOM knows no licence of odd"),
         ({"dependencies": [{"ref": "root"}]}, "does not know what unitcost needs"),
-        ({"more": "file:///somewhere/a.whl"}, "names places of this machine"),
+        (
+            {"externalReferences": [{"type": "distribution", "url": "file:///somewhere/a.whl"}]},
+            "names places of this machine",
+        ),
     ],
 )
 def test_an_sbom_that_lacks_something_is_refused(tmp_path: Path, changes: dict[str, Any], said: str) -> None:

@@ -8,6 +8,8 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+from cyclonedx.schema import SchemaVersion
+from cyclonedx.validation.json import JsonStrictValidator
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
@@ -37,7 +39,16 @@ def write(out: Path, release: Release, wheel: Path, folder: Path) -> Path:
     made = out / f"unitcost-{release.version}.cdx.json"
     command: list[str | Path] = [sys.executable, "-m", "cyclonedx_py", "environment"]
     command += ["--pyproject", folder / "pyproject.toml"]
-    command += ["--output-reproducible", "--output-format", "JSON", "--output-file", made, programs / "python"]
+    command += [
+        "--spec-version",
+        "1.6",
+        "--output-reproducible",
+        "--output-format",
+        "JSON",
+        "--output-file",
+        made,
+        programs / "python",
+    ]
     run("the SBOM cannot be made", command, folder, release.when)
     (site,) = (folder / "image").glob("lib/python*/site-packages")
     told = json.loads(made.read_text(encoding="utf-8"))
@@ -59,6 +70,8 @@ def name_licences(told: dict[str, Any], site: Path) -> None:
 def is_fine(made: Path, release: Release) -> None:
     """Raise ReleaseError where the SBOM is of something else, lacks what is locked, or names this machine."""
     text = made.read_text(encoding="utf-8")
+    wrong = JsonStrictValidator(SchemaVersion.V1_6).validate_str(text)
+    must(wrong is None, f"the SBOM is no CycloneDX 1.6: {wrong}")
     told = json.loads(text)
     root = told["metadata"]["component"]
     must((root["name"], root.get("version")) == ("unitcost", release.version), f"the SBOM is of {root}")

@@ -14,7 +14,7 @@ COPY requirements/build.txt requirements/image.txt requirements/
 RUN python -m venv --without-pip /opt/unitcost \
     && python -m pip --python /opt/unitcost install --no-compile -r requirements/image.txt \
     && python -m pip install -r requirements/build.txt
-COPY pyproject.toml README.md ./
+COPY pyproject.toml README.md LICENSE ./
 COPY exporter/unitcost exporter/unitcost
 # Compiled here, as nothing can be written where it runs; sources and their times are not compared again there.
 RUN PIP_REQUIRE_HASHES=0 python -m pip wheel --no-deps --no-build-isolation --wheel-dir dist . \

@@ -6,7 +6,7 @@ AS_OF := 2026-11-23T12:00:00Z
 # Of tests: one more than processors, as some tests wait most of their time.
 PROCESSES = $(shell expr $$(nproc 2>/dev/null || echo 2) + 1)
 
-.PHONY: help run demo test check golden dashboards rules chart bench engines lock image-test clean
+.PHONY: help run demo test check golden dashboards rules chart bench engines release audit lock image-test clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -25,9 +25,10 @@ check: .make/dev ## Lint, format check and types
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-golden: .make/dev dashboards rules chart ## Write all tracked outputs again: docs/METRICS.md, tests/golden, pages, rules, compose, chart
+golden: .make/dev dashboards rules chart ## Write all tracked outputs again: docs/METRICS.md, licences, goldens, pages, rules, chart
 	$(BIN)/python -m demo.compose > compose/alertmanager.yml
 	$(BIN)/unitcost metrics > docs/METRICS.md
+	$(BIN)/python -m tools.licences > docs/licences.md
 	$(BIN)/unitcost report --sample --as-of $(AS_OF) > tests/golden/report.txt
 	$(BIN)/python tests/golden/make_exposition.py $(AS_OF) > tests/golden/exposition.txt
 	$(BIN)/python -m tests.golden.make_chart
@@ -68,8 +69,16 @@ image-test: .make/dev .make/tools-tried ## Build the image on Debian's packages,
 	tools/setup buildah
 	$(BIN)/pytest --image -s tests/stack/test_image.py
 
+release: .make/dev .make/servers ## Make dist/: wheel, sdist, chart, pages and rules, SBOM; each checked in a clean place
+	$(BIN)/python -m tools.release $(RELEASE)
+
+audit: .make/dev ## Look for known weaknesses of what requirements/ pins
+	for file in requirements/*.txt; do \
+	    $(BIN)/pip-audit --progress-spinner off --disable-pip --require-hashes --requirement $$file || exit; \
+	done
+
 clean: ## Remove everything that make has made
-	rm -rf .venv .make .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage
+	rm -rf .venv .make dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage
 
 .make/venv: pyproject.toml tools/setup
 	tools/setup venv
@@ -85,5 +94,5 @@ clean: ## Remove everything that make has made
 	@if tools/setup prometheus && tools/setup alertmanager; then touch $@; fi
 
 .make/tools-tried: tools/setup .make/venv
-	@lack=; for tool in node azurite openssl docker-compose chromium; do tools/setup $$tool || lack=$$tool; done; \
+	@lack=; for tool in node azurite curl openssl docker-compose chromium; do tools/setup $$tool || lack=$$tool; done; \
 	if [ -z "$$lack" ]; then touch $@; fi

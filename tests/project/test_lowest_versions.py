@@ -21,6 +21,7 @@ import requests
 from tests.fakes.cost_explorer import DAY, KEY_ID, SECRET, account
 from tests.fakes.processes import free_port, wait_for
 from tests.fakes.server import Reply, Request, serve
+from unitcost.config.schema import schema
 
 ROOT = Path(__file__).parents[2]
 AS_OF = "2026-11-23T12:00:00Z"
@@ -100,6 +101,11 @@ def test_the_lowest_versions_report_the_sample_to_the_last_cent(lowest: Path) ->
         command(lowest, "report", "--sample", "--as-of", AS_OF), capture_output=True, text=True, check=False, env=ENV
     )
     assert (done.stdout, done.stderr) == ((ROOT / "tests/golden/report.txt").read_text(encoding="utf-8"), "")
+
+
+def test_the_lowest_versions_print_the_same_schema(lowest: Path) -> None:
+    done = subprocess.run(command(lowest, "config", "schema"), capture_output=True, text=True, check=False, env=ENV)
+    assert (done.stdout, done.stderr) == (f"{json.dumps(schema(), ensure_ascii=False, indent=2)}\n", "")
 
 
 def answer(request: Request) -> Reply:

@@ -28,6 +28,10 @@ TEXTS = {"integer": WHOLE, "number": NUMBER, "boolean": SWITCH}
 class OfTheFile(GenerateJsonSchema):
     """Says durations, days and decimals as the file does, and each key's meaning as the docstring of its class does."""
 
+    def generate_inner(self, schema: Any) -> JsonSchemaValue:
+        """Return a copy: older versions of pydantic write a key's default into what its type says of itself."""
+        return {**super().generate_inner(schema)}
+
     def timedelta_schema(self, schema: core_schema.TimedeltaSchema) -> JsonSchemaValue:  # noqa: ARG002 - pydantic's
         """Return that of a duration such as 5m."""
         return {"type": "string", "pattern": DURATION}

@@ -39,7 +39,7 @@ def schema() -> Node:
     definitions["Source"] = _of_the_file(source)
     root: Node = definitions.pop(_name(found[Config, "validation"]))
     root["properties"]["sources"] |= {"minProperties": 1, "additionalProperties": {"$ref": "#/$defs/Source"}}
-    return {**root, "$defs": dict(sorted(definitions.items()))}
+    return {"$defs": dict(sorted(definitions.items())), **root}
 
 
 def _name(reference: Node) -> str:
@@ -47,9 +47,13 @@ def _name(reference: Node) -> str:
 
 
 def _of_the_file(given: Node) -> Node:
-    """Return a schema by pydantic as one of what the file holds, and all that is in it."""
-    node = {key: value for key, value in given.items() if key not in {"title", *BOUNDS}}
-    node |= {BOUNDS[key]: _number(value) for key, value in given.items() if key in BOUNDS}
+    """Return a schema by pydantic as one of what the file holds, and all that is in it; its words are sorted."""
+    return dict(sorted(_converted(given).items()))
+
+
+def _converted(given: Node) -> Node:
+    node = {BOUNDS.get(key, key): value for key, value in given.items() if key != "title"}
+    node |= {bound: _number(node[bound]) for bound in BOUNDS.values() if bound in node}
     if "properties" in node:
         node["properties"] = {name: _of_the_file(one) for name, one in node["properties"].items()}
     for pattern, value in node.pop("patternProperties", {}).items():  # there is but one, and no key is beside it
@@ -65,7 +69,7 @@ def _of_the_file(given: Node) -> Node:
 
 
 def _number(bound: object) -> float:
-    """Return a bound that pydantic spells as a text, where it is a Decimal, as the number that it is."""
+    """Return a bound as the number that it is, where pydantic leaves a Decimal or a text of it."""
     exact = Decimal(str(bound))
     return int(exact) if exact == exact.to_integral_value() else float(exact)
 

@@ -4,11 +4,16 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Discriminator, Field, Tag, model_validator
 
 from unitcost.sources.base import ANumber, Context, ExistingPath, HttpSettings, HttpUrl
 
-TenantKey = Annotated[str, Field(pattern=r"^(namespace|(label|annotation):[^,\s]+)$")]
+KEY = r"namespace|(label|annotation):[^,\s]+"
+Tenant = Annotated[
+    Annotated[str, Field(pattern=rf"^(none|{KEY})$"), Tag("<one>")]
+    | Annotated[list[Annotated[str, Field(pattern=rf"^({KEY})$")]], Field(min_length=1), Tag("<several>")],
+    Discriminator(lambda given: "<several>" if isinstance(given, list) else "<one>"),
+]
 
 
 class OpenCostSettings(HttpSettings):
@@ -30,7 +35,7 @@ class OpenCostSettings(HttpSettings):
     type: Literal["opencost"]
     url: HttpUrl = Field(default="", repr=False)
     path: ExistingPath | None = None
-    tenant: TenantKey | Literal["none"] | Annotated[list[TenantKey], Field(min_length=1)] | None = None
+    tenant: Tenant | None = None
     cluster: Annotated[str, Field(min_length=1)] | None = None
     currency: Annotated[str, Field(pattern=r"^[A-Z]{3}$")] | None = None
     billed_by: list[str] | None = None

@@ -14,8 +14,8 @@ from typing import Any
 
 from pydantic.json_schema import JsonSchemaMode, models_json_schema
 
-from unitcost.config.generated import TEXTS, OfTheFile, by_type
 from unitcost.config.model import Config
+from unitcost.config.model_schema import TEXTS, OfTheFile, by_type
 from unitcost.config.variables import VARIABLE
 from unitcost.sources.base import Section
 from unitcost.sources.registry import TYPES
@@ -36,7 +36,7 @@ def schema() -> Node:
     found, whole = models_json_schema(models, schema_generator=OfTheFile)
     definitions = {name: _of_the_file(one) for name, one in sorted(whole["$defs"].items())}
     source = by_type({kind: found[settings, "validation"] for kind, settings in kinds.items()})
-    definitions["Source"] = _of_the_file(source)
+    definitions["Source"] = _of_the_file({"description": "Where costs, usage or revenue come from.", **source})
     root: Node = definitions.pop(_name(found[Config, "validation"]))
     root["properties"]["sources"] |= {"minProperties": 1, "additionalProperties": {"$ref": "#/$defs/Source"}}
     return {"$defs": dict(sorted(definitions.items())), **root}

@@ -10,7 +10,6 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from decimal import Decimal
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, Protocol, runtime_checkable
 from urllib.parse import parse_qsl, unquote, urlsplit
@@ -33,6 +32,7 @@ from unitcost.errors import SourceError
 from unitcost.facts import Asked, Batch, Note, Problem, Stored
 from unitcost.names import Names
 from unitcost.redaction import SECRETS, SHORTEST
+from unitcost.sizes import Bytes
 
 SourceKind = Literal["cluster", "bill", "tokens", "usage", "revenue"]
 
@@ -264,34 +264,6 @@ def _for_everybody(url: str) -> str:
 
 LinkUrl = Annotated[HttpUrl, AfterValidator(_for_everybody)]
 """The address that links to a server's pages begin with."""
-
-
-_SIZE = r"([0-9]{1,9}(?:\.[0-9]{1,9})?)([KMGT]?)i?B"
-SIZE = rf"^{_SIZE}$|^0$"
-"""What a size in Bytes is written as."""
-
-
-def spelt_size(size: int) -> str:
-    """Return so many bytes in the largest unit that they are whole in; 0 is no limit."""
-    power = max(power for power in range(len(" KMGT")) if size % 1024**power == 0) if size else 0
-    return f"{size // 1024**power}{' KMGT'[power].strip()}B" if size else "0"
-
-
-def _bytes(given: object) -> object:
-    """Return a size as Prometheus writes it (50MB, 1.5GB; powers of 1024), in bytes."""
-    if given in (0, "0") and not isinstance(given, bool):
-        return 0
-    found = re.fullmatch(_SIZE, given) if isinstance(given, str) else None
-    if found is None:
-        raise ValueError("must be a size such as 50MB (B, KB, MB, GB), or 0 for no limit")
-    return int(Decimal(found[1]) * 1024 ** " KMGT".index(found[2] or " "))
-
-
-Bytes = Annotated[
-    int,
-    BeforeValidator(_bytes),
-    WithJsonSchema({"type": ["integer", "string"], "minimum": 0, "maximum": 0, "pattern": SIZE}),
-]
 
 
 class HttpSettings(Settings):

@@ -19,7 +19,8 @@ from pydantic import (
 
 from unitcost.durations import Duration, between
 from unitcost.redaction import SECRETS
-from unitcost.sources.base import Bytes, FilePath, HttpUrl, Section
+from unitcost.sizes import Bytes
+from unitcost.sources.base import FilePath, HttpUrl, Section
 
 ENGINES = ("athena", "bigquery", "trino", "spark")
 

@@ -10,7 +10,8 @@ from typing import Annotated
 from pydantic import AfterValidator, Field, SecretStr, field_validator, model_validator
 
 from unitcost.redaction import SECRETS
-from unitcost.sources.base import ANumber, Bytes, FilePath, LinkUrl, Section, resolved
+from unitcost.sizes import Bytes
+from unitcost.sources.base import ANumber, FilePath, LinkUrl, Section, resolved
 
 OF_SCHEME = {
     "s3": ("region", "profile", "role_arn", "external_id", "access_key_id", "secret_access_key", "session_token"),

@@ -15,7 +15,7 @@ from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue
 from pydantic_core import core_schema
 
 from unitcost.durations import DURATION, spelt_duration
-from unitcost.sources.base import SIZE, spelt_size
+from unitcost.sizes import SIZE, spelt_size
 
 DAY = r"^[0-9]{4}-[0-9]{2}-[0-9]{2}$"
 WHOLE = r"^\s*[-+]?[0-9][0-9_]*(\.0*)?\s*$"

@@ -251,7 +251,12 @@ SOURCES = {
     "measures that are a text": ("sources: {u: {type: prometheus, url: 'http://p', measures: r}}", "u.measures:"),
     "a guard of 1": (URL % "http://c', partial_guard: 1, cluster: 'x", "sources.c.partial_guard:"),
     "a true guard": (URL % "http://c', partial_guard: true, cluster: 'x", "sources.c.partial_guard: must be a number"),
-    "a tenant that is no key": (URL % "http://c', tenant: 'pod:x", "sources.c.tenant"),
+    "a tenant that is no key": (URL % "http://c', tenant: 'pod:x", "sources.c.tenant: String should match pattern"),
+    "tenants that are no key": (
+        "sources: {c: {type: opencost, url: 'http://c', tenant: ['label:x', 5]}}",
+        "sources.c.tenant.1: must be text",
+    ),
+    "no tenant's key": ("sources: {c: {type: opencost, url: 'http://c', tenant: []}}", "sources.c.tenant: List should"),
     "a column that is none": ("sources: {r: {type: csv_revenue, path: mrr.csv, columns: {x: y}}}", "r.columns.x:"),
     "a column that is a number": ("sources: {r: {type: csv_revenue, path: mrr.csv, columns: {mrr: 5}}}", "columns.mrr"),
     "a path that is a folder": ("sources: {r: {type: csv_revenue, path: .}}", "sources.r.path:"),

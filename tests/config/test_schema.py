@@ -131,6 +131,8 @@ def test_the_schema_is_one_of_both_drafts_without_noise() -> None:
     Draft7Validator.check_schema(SCHEMA)
     found = [node for node in nodes(SCHEMA) if {"title", "$id", "$schema", "patternProperties", "oneOf"} & node.keys()]
     assert found == []
+    patterns = [node["pattern"] for node in nodes(SCHEMA) if "pattern" in node]
+    assert [pattern for pattern in patterns if re.search(r"\(\?(?!:)", pattern)] == []  # not every engine looks ahead
     references = {node["$ref"] for node in nodes(SCHEMA) if "$ref" in node}
     assert references == {f"#/$defs/{name}" for name in SCHEMA["$defs"]}
 
@@ -156,6 +158,27 @@ def test_the_schema_is_the_same_each_time_and_is_what_the_command_prints(capsys:
     assert printed.endswith("}\n")
 
 
+def test_every_default_is_what_the_file_may_hold() -> None:
+    defaults = [node for node in nodes(SCHEMA) if "default" in node]
+    assert len(defaults) > 80
+    wrong = [node["default"] for node in defaults if not CHECK.evolve(schema=node).is_valid(node["default"])]
+    assert wrong == []
+    assert SCHEMA["properties"]["history"]["default"] == "93d"
+    assert SCHEMA["$defs"]["CacheSettings"]["properties"]["size"]["default"] == "10GB"
+    assert SCHEMA["$defs"]["Route"]["properties"]["tokenizer_ratio"]["default"] == 1
+
+
+def test_sections_and_keys_are_told_of_as_their_classes_do() -> None:
+    assert all(section["description"] for section in SCHEMA["$defs"].values())
+    focus = SCHEMA["$defs"]["FocusSettings"]
+    assert focus["description"].startswith("A FOCUS export: one file, a folder, ")
+    assert focus["properties"]["engine"]["description"] == "whose table it is, instead of a path."
+    assert focus["properties"]["required"]["description"].startswith("whether a window that lacks a day")
+    assert SCHEMA["$defs"]["Route"]["properties"]["from"]["description"].startswith("only what models of this name")
+    assert SCHEMA["properties"].keys() == Config.model_fields.keys()
+    assert all("description" in key for key in SCHEMA["properties"].values())
+
+
 @pytest.mark.parametrize("name", shown())
 def test_every_configuration_that_a_page_shows_is_right(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -177,7 +200,7 @@ def test_a_configuration_with_everything_is_right(tmp_path: Path, monkeypatch: p
     assert {config.settings(name).type for name in config.sources} == set(TYPES)
 
 
-def test_an_editor_that_does_not_read_schemas_without_a_draft_takes_it_for_draft_7() -> None:
+def test_editors_that_know_draft_7_only_read_it_as_well() -> None:
     older = Draft7Validator(SCHEMA)
     assert older.is_valid(yaml.safe_load("sources: {r: {type: csv_revenue, path: mrr.csv}}"))
     assert [error.message for error in older.iter_errors({"sources": {"r": {"type": "stripe"}}})]

@@ -27,7 +27,7 @@ def load(path: Path) -> tuple[Config, Directory]:
         raise ConfigError([f"{path}: must be a mapping with at least `sources`"])
     mistakes: list[str] = []
     filled = fill_variables(raw, "", mistakes)
-    folder = path.resolve().parent
+    folder = path.absolute().parent  # of the name: what a link points to may be taken away, as in a mounted ConfigMap
     sources = _load_sources(filled.get("sources"), folder, mistakes)
     config = None
     try:

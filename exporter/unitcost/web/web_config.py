@@ -102,7 +102,7 @@ class WebConfig:
         Raises ConfigError with every mistake and its path in the file; never with a hash.
         """
         raw = read_yaml(path)
-        reader = _Reader(path.resolve().parent)
+        reader = _Reader(path.absolute().parent)
         top = reader.mapping("", raw)
         reader.only("", top, ("tls_server_config", "basic_auth_users", "http_server_config"))
         tls = reader.tls(top["tls_server_config"]) if top.get("tls_server_config") is not None else None

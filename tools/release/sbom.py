@@ -13,7 +13,7 @@ from cyclonedx.validation.json import JsonStrictValidator
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-from tools.licences import ALLOWED, EXTRAS, allowed, licence
+from tools.licences import ALLOWED, allowed, licence
 from tools.release import packages
 from tools.release.steps import ROOT, Release, must, run, same
 
@@ -26,12 +26,9 @@ def write(out: Path, release: Release, wheel: Path, folder: Path) -> Path:
 
     It is read off an environment, and not off the lock file, which knows neither licences nor who needs what.
     """
-    if LOCK.exists():
-        programs = packages.installed(folder / "image", "--require-hashes", "--requirement", LOCK)
-        packages.pip(programs, "install", "--quiet", "--no-deps", wheel)
-        packages.pip(programs, "check")  # that the lock file lacks nothing which the wheel needs
-    else:
-        programs = packages.installed(folder / "image", f"{wheel}[{','.join(EXTRAS)}]")
+    programs = packages.installed(folder / "image", "--require-hashes", "--requirement", LOCK)
+    packages.pip(programs, "install", "--quiet", "--no-deps", wheel)
+    packages.pip(programs, "check")  # that the lock file lacks nothing which the wheel needs
     project = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
     versioned = project.replace('dynamic = ["version"]', f'version = "{release.version}"')
     must(versioned != project, "pyproject.toml has no dynamic version")
@@ -39,16 +36,8 @@ def write(out: Path, release: Release, wheel: Path, folder: Path) -> Path:
     made = out / f"unitcost-{release.version}.cdx.json"
     command: list[str | Path] = [sys.executable, "-m", "cyclonedx_py", "environment"]
     command += ["--pyproject", folder / "pyproject.toml"]
-    command += [
-        "--spec-version",
-        "1.6",
-        "--output-reproducible",
-        "--output-format",
-        "JSON",
-        "--output-file",
-        made,
-        programs / "python",
-    ]
+    command += ["--spec-version", "1.6", "--output-reproducible", "--output-format", "JSON"]
+    command += ["--output-file", made, programs / "python"]
     run("the SBOM cannot be made", command, folder, release.when)
     (site,) = (folder / "image").glob("lib/python*/site-packages")
     told = json.loads(made.read_text(encoding="utf-8"))
@@ -80,8 +69,7 @@ def is_fine(made: Path, release: Release) -> None:
     must(not unlicensed, f"the SBOM knows no licence of {', '.join(unlicensed)}")
     needs = {one["ref"]: one.get("dependsOn", []) for one in told["dependencies"]}
     must(len(needs[root["bom-ref"]]) > 0, "the SBOM does not know what unitcost needs")
-    if LOCK.exists():
-        same("the SBOM", pinned(told), locked(LOCK.read_text(encoding="utf-8")))
+    same("the SBOM", pinned(told), locked(LOCK.read_text(encoding="utf-8")))
 
 
 def pinned(told: dict[str, Any]) -> set[str]:

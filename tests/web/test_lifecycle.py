@@ -172,6 +172,8 @@ def test_fewer_connections_are_served_from_then_on_and_who_has_proved_least_goes
         silent = [socket.create_connection(("127.0.0.1", server.port), timeout=5) for _ in range(6)]
         wait_for(lambda: status(server) == 200, "they are accepted")
         server.follow(WebConfig(), 2)
+        # One of the two that stay may be the answered one, which goes by itself: more than two want a place now.
+        silent += [socket.create_connection(("127.0.0.1", server.port), timeout=5) for _ in range(3)]
         assert status(server) == 200
         gone = 0
         for client in silent:
@@ -183,5 +185,5 @@ def test_fewer_connections_are_served_from_then_on_and_who_has_proved_least_goes
             except TimeoutError:
                 pass
             client.close()
-        assert gone >= 4
+        assert gone >= 7
         assert "all 2 connections (web.max_connections) are taken" in caplog.text

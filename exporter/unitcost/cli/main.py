@@ -8,12 +8,13 @@ import sys
 import tempfile
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager, suppress
-from datetime import UTC, date, datetime
+from contextlib import ExitStack, contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 
 from unitcost import __version__, sample
 from unitcost.cli import audit, config
+from unitcost.cli.arguments import a_day, a_time, a_window, an_own_window
 from unitcost.cli.backfill import backfill
 from unitcost.cli.check import check
 from unitcost.cli.dry_run import dry_run
@@ -25,7 +26,7 @@ from unitcost.cli.what_if import what_if
 from unitcost.config.directory import Directory
 from unitcost.config.load import load
 from unitcost.config.model import Config
-from unitcost.days import LAST_MONTH, is_named, is_window
+from unitcost.days import LAST_MONTH
 from unitcost.ending import ENDING
 from unitcost.errors import ConfigError, LedgerStoppedError, UnitcostError
 from unitcost.ledger.care import ledger_check, restored
@@ -129,8 +130,8 @@ def _parser() -> argparse.ArgumentParser:
     _of_window(sub, FORMATS)
     sub = command("backfill", _backfill, "Write the past days as OpenMetrics, for promtool to import into Prometheus.")
     _with_config(sub)
-    sub.add_argument("--from", dest="first", type=_day, metavar="DAY", help="default: the first day the ledger knows")
-    sub.add_argument("--to", dest="last", type=_day, metavar="DAY", help="default: yesterday (UTC)")
+    sub.add_argument("--from", dest="first", type=a_day, metavar="DAY", help="default: the first day the ledger knows")
+    sub.add_argument("--to", dest="last", type=a_day, metavar="DAY", help="default: yesterday (UTC)")
     sub.add_argument("--output", type=Path, required=True, metavar="FILE", help="the file to write or replace")
     sub = command("healthy", _healthy, "Ask the server on this machine whether it is healthy, as a container's check.")
     sub.add_argument(
@@ -166,7 +167,7 @@ def _ai_commands(command: Commands) -> None:
     )
     sub.add_argument("model", metavar="MODEL", help="as a provider, gateway or cloud spells it: azure/gpt-4o")
     sub.add_argument("--provider", default="", metavar="NAME", help="whose it is, where its name does not say it")
-    sub.add_argument("--on", type=_day, metavar="DAY", help="default: today (UTC)")
+    sub.add_argument("--on", type=a_day, metavar="DAY", help="default: today (UTC)")
     sub.add_argument(
         "--config", type=Path, metavar="FILE", help="for its prices; default: unitcost.yaml, if there is one"
     )
@@ -175,7 +176,7 @@ def _ai_commands(command: Commands) -> None:
     )
     sub.add_argument("subject", choices=("ai",), help="what it is about: the use of AI models")
     _with_config(sub)
-    sub.add_argument("--window", default=LAST_MONTH, type=_own_window, help="1d, 30d, mtd, last_month (the default)")
+    sub.add_argument("--window", default=LAST_MONTH, type=an_own_window, help="1d, 30d, mtd, last_month (the default)")
     sub = command("limits", _limits, "Print how much AI a price carries in a month, as a file that a gateway enforces.")
     _with_config(sub)
     sub.add_argument("--by", choices=("plan", "tenant"), default="tenant", help="default: tenant")
@@ -188,53 +189,17 @@ def _with_config(sub: argparse.ArgumentParser) -> None:
         "--config", type=Path, default=Path("unitcost.yaml"), metavar="FILE", help="default: unitcost.yaml"
     )
     either.add_argument("--sample", action="store_true", help="a made-up company instead of a configuration")
-    sub.add_argument("--as-of", type=_time, metavar="TIME", help="fix the clock: 2026-11-01 or RFC 3339, UTC")
+    sub.add_argument("--as-of", type=a_time, metavar="TIME", help="fix the clock: 2026-11-01 or RFC 3339, UTC")
 
 
 def _of_window(sub: argparse.ArgumentParser, forms: Sequence[str]) -> None:
     sub.add_argument(
         "--window",
         default=LAST_MONTH,
-        type=_window,
+        type=a_window,
         help="1d, 30d, mtd, last_month (the default), prev_30d, 2026-10",
     )
     sub.add_argument("--format", choices=forms, default=forms[0], help=f"default: {forms[0]}")
-
-
-def _time(text: str) -> datetime:
-    with suppress(ValueError, OverflowError):
-        time = datetime.fromisoformat(text)
-        time = time.replace(tzinfo=UTC) if time.tzinfo is None else time.astimezone(UTC)
-        if time.year in YEARS:
-            return time
-    raise argparse.ArgumentTypeError(f"{text!r} is no time; write 2026-11-01 or 2026-11-01T12:00:00Z, {BETWEEN}")
-
-
-def _day(text: str) -> date:
-    with suppress(ValueError):
-        day = date.fromisoformat(text)
-        if day.year in YEARS:
-            return day
-    raise argparse.ArgumentTypeError(f"{text!r} is no day; write 2026-11-01, {BETWEEN}")
-
-
-YEARS = range(1970, 3000)
-"""A history of ten years before, and a month after, must be days too."""
-BETWEEN = f"from {YEARS[0]} to {YEARS[-1]}"
-
-
-def _window(text: str) -> str:
-    if not is_named(text):
-        raise argparse.ArgumentTypeError(
-            f"{text!r} is no window; use Nd (such as 30d), mtd, last_month, prev_30d and the like, or a month: 2026-10"
-        )
-    return text
-
-
-def _own_window(text: str) -> str:
-    if not is_window(text):
-        raise argparse.ArgumentTypeError(f"{text!r} is no window of this; use Nd (such as 30d), mtd or last_month")
-    return text
 
 
 def _clock(args: argparse.Namespace) -> Callable[[], datetime]:

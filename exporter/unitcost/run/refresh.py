@@ -127,7 +127,7 @@ class Refresher:
                 self._fetcher.wait_for(late, min(left, LOOK), inf)
             elif not self._fetcher.due():
                 self._fetcher.rest(left)
-            done = [runner for runner in late if not runner.running] or self._fetcher.due()
+            done = any(not runner.running for runner in late) or self._fetcher.due()
             if self._follow() or done or (late and time.monotonic() - published > PROGRESS):
                 self._fetcher.ask(PATIENCE)
                 self.publish()

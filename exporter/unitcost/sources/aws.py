@@ -73,8 +73,7 @@ class AwsSettings(Settings):
     @model_validator(mode="after")
     def _one_way_in(self) -> AwsSettings:
         self.keep_one("secret_access_key")
-        secret = self.secret_access_key is not None or self.secret_access_key_file is not None
-        if (self.access_key_id is not None) != secret:
+        if (self.access_key_id is not None) != self.has_secret("secret_access_key"):
             raise ValueError(
                 "needs access_key_id and one of secret_access_key, secret_access_key_file, or none of them"
             )

@@ -114,6 +114,10 @@ class Section(BaseModel):
         value: SecretStr | None = getattr(self, name)
         return None if value is None else value.get_secret_value()
 
+    def has_secret(self, name: str) -> bool:
+        """Return whether a secret is given, here or in its file."""
+        return getattr(self, name) is not None or getattr(self, f"{name}_file") is not None
+
     def keep_one(self, *names: str) -> None:
         """Check that each of these secrets stands here or in its file, not in both. Raises ValueError."""
         for name in names:

@@ -18,7 +18,7 @@ from unitcost.sources.ai.attribution import Names
 from unitcost.sources.ai.pages import Api, Params, Row, listed
 from unitcost.sources.ai.provider import DAY, LONGEST, Provider, ProviderSettings
 from unitcost.sources.ai.reports import Billed, Report, Used, money, not_a, number_of, text_of
-from unitcost.sources.base import HttpSettings, HttpUrl, read_secret
+from unitcost.sources.base import HttpSettings, HttpUrl
 from unitcost.sources.daily import midnight
 
 VERSION = "2023-06-01"
@@ -100,7 +100,7 @@ class Anthropic(Provider):
     def reached(self) -> HttpSettings:
         """Send the admin key and the version of the API in headers of their own."""
         mine = self.settings
-        key = mine.admin_key if mine.admin_key_file is None else SecretStr(read_secret(mine.admin_key_file))
+        key = SecretStr(mine.secret("admin_key") or "")
         headers = {**mine.headers, "x-api-key": key, "anthropic-version": SecretStr(VERSION)}
         return mine.model_copy(update={"headers": headers})
 

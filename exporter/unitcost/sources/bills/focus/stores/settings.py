@@ -54,11 +54,11 @@ class StoreSettings(Section):
     @model_validator(mode="after")
     def _one_way_in(self) -> StoreSettings:
         self.keep_one("secret_access_key", "account_key", "sas_token")
-        if (self.access_key_id is None) != (not self._given("secret_access_key")):
+        if (self.access_key_id is None) != (not self.has_secret("secret_access_key")):
             raise ValueError("needs access_key_id and one of secret_access_key, secret_access_key_file, or neither")
         if self.session_token is not None and self.access_key_id is None:
             raise ValueError("has session_token, which belongs to an access_key_id")
-        if self._given("account_key") and self._given("sas_token"):
+        if self.has_secret("account_key") and self.has_secret("sas_token"):
             raise ValueError("has account_key and sas_token; keep one")
         if self.external_id is not None and self.role_arn is None:
             raise ValueError("has external_id, which belongs to a role_arn")
@@ -71,9 +71,6 @@ class StoreSettings(Section):
             if value is not None:
                 SECRETS.add(f"<{name}>", value.get_secret_value())
         return self
-
-    def _given(self, name: str) -> bool:
-        return getattr(self, name) is not None or getattr(self, f"{name}_file") is not None
 
     def strangers(self, scheme: str) -> list[str]:
         """Return the keys that are set and mean nothing for this kind of store."""

@@ -89,7 +89,8 @@ def files() -> dict[str, str]:
     if lost := {mark.path for mark in of_rules.values()} - {mark.path for mark in used.values()}:
         raise ValueError(f"settings that show nowhere in the bundle: {', '.join(sorted(lost))}")
     marks = [mark.entry() for _, mark in sorted(used.items())]
-    of_structure = {"fixed": list(_fixed()), "windows": list(DEFAULT_WINDOWS), "count": ALERT_RULES.name}
+    fixed = list(_fixed(config.alerts, "alerts"))
+    of_structure = {"fixed": fixed, "windows": list(DEFAULT_WINDOWS), "count": ALERT_RULES.name}
     made["files/marks.yaml"] = _yaml({**of_structure, "marks": marks})
     made["files/inhibit.yaml"] = _yaml(list(_inhibitions()))
     known = {code: _written(code) for code in sorted(GRAFANA_KNOWS | SYMBOLS.keys())}
@@ -196,7 +197,7 @@ RUNBOOK, RUNBOOK_END = Mark("runbooks", "before", ""), Mark("runbooks", "after",
 """No settings: the templates work out where the runbooks are."""
 
 
-def _fixed(part: BaseModel = Config(sources={}).alerts, path: str = "alerts") -> Iterator[dict[str, Any]]:  # noqa: B008
+def _fixed(part: BaseModel, path: str) -> Iterator[dict[str, Any]]:
     """Yield the settings of alerts that the templates cannot fill in, with what the bundle is made for."""
     for name in type(part).model_fields:
         value = getattr(part, name)

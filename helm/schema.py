@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from typing import Any
 
 from helm.values import Values
@@ -25,9 +26,10 @@ SECRET_HEADERS = "|".join(
 
 def values_schema() -> str:
     """Return the schema as JSON. Secrets below `config` must be ${NAME}: a ConfigMap shows its content to many."""
-    config = _without_secrets(json.loads(json.dumps(of_config()).replace("#/$defs/", "#/$defs/unitcost.yaml.")))
+    renamed = json.loads(json.dumps(of_config()).replace("#/$defs/", "#/$defs/unitcost.yaml."))
+    config = _each(renamed, _from_environment)
     parts = {f"unitcost.yaml.{name}": part for name, part in config.pop("$defs").items()}
-    made = _tidied(Values.model_json_schema(mode="validation"))
+    made = _each(Values.model_json_schema(mode="validation"), _tidied)
     made["$defs"] |= {"unitcost.yaml": config, **parts}
     description = made["properties"]["config"]["description"]
     made["properties"]["config"] = {"description": description, "$ref": "#/$defs/unitcost.yaml"}
@@ -35,27 +37,26 @@ def values_schema() -> str:
     return json.dumps({"$schema": "https://json-schema.org/draft/2020-12/schema", **made}, indent=1) + "\n"
 
 
-def _without_secrets(node: Any) -> Any:
+def _each(node: Any, change: Callable[[Node], Node]) -> Any:
+    """Return a schema with every mapping in it changed, the innermost first."""
     if isinstance(node, list):
-        return [_without_secrets(one) for one in node]
+        return [_each(one, change) for one in node]
     if not isinstance(node, dict):
         return node
-    made = {key: _without_secrets(value) for key, value in node.items()}
+    return change({key: _each(value, change) for key, value in node.items()})
+
+
+def _from_environment(node: Node) -> Node:
     if node.get("writeOnly"):
         about = {"description": node["description"]} if "description" in node else {}
         return {"writeOnly": True, **about, **FROM_ENVIRONMENT}
     others = node.get("additionalProperties")
     if isinstance(others, dict) and others.get("writeOnly"):
-        made["patternProperties"] = {SECRET_HEADERS: made["additionalProperties"]}
-        made["additionalProperties"] = {"type": "string"}
-    return made
+        return {**node, "patternProperties": {SECRET_HEADERS: others}, "additionalProperties": {"type": "string"}}
+    return node
 
 
-def _tidied(node: Any) -> Any:
-    """Return a schema by pydantic without its titles; keys of a map that has a pattern for them must fit it."""
-    if isinstance(node, list):
-        return [_tidied(one) for one in node]
-    if not isinstance(node, dict):
-        return node
-    made = {key: _tidied(value) for key, value in node.items() if key != "title" or isinstance(value, dict)}
+def _tidied(node: Node) -> Node:
+    """Return a schema by pydantic without its title; keys of a map that has a pattern for them must fit it."""
+    made = {key: value for key, value in node.items() if key != "title" or isinstance(value, dict)}
     return made | ({"additionalProperties": False} if "patternProperties" in made else {})

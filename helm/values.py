@@ -125,12 +125,17 @@ class Probes(Part):
     readiness: Probe = Field(default=Probe(periodSeconds=10), description="/-/ready")
 
 
-class Scrape(Part):
-    """How Prometheus finds and asks the exporter."""
+class ForPrometheus(Part):
+    """What prometheus-operator finds by its labels, and gives to a Prometheus."""
 
     enabled: bool = Field(default=False, description="Make it; needs prometheus-operator's resources.")
     namespace: str = Field(default="", description="Default: the release's.")
     labels: Labels = Field(default={}, description="What Prometheus selects by, as release: kube-prometheus-stack.")
+
+
+class Scrape(ForPrometheus):
+    """How Prometheus finds and asks the exporter."""
+
     interval: Interval = Field(default="1m", description="The numbers change every config.refresh.every (5m).")
     scrapeTimeout: Interval = Field(default="10s", description="Less than the interval.")
     tlsConfig: Resource = Field(default={}, description="For tls: ca, serverName, cert and keySecret.")
@@ -139,12 +144,9 @@ class Scrape(Part):
     metricRelabelings: tuple[Resource, ...] = Field(default=(), description="After scraping.")
 
 
-class Rules(Part):
+class Rules(ForPrometheus):
     """Recording rules and alerts as PrometheusRule, by config.alerts."""
 
-    enabled: bool = Field(default=False, description="Make them; needs prometheus-operator's resources.")
-    namespace: str = Field(default="", description="Default: the release's.")
-    labels: Labels = Field(default={}, description="What Prometheus selects by, as release: kube-prometheus-stack.")
     annotations: Labels = Field(default={}, description="Of the PrometheusRules.")
     live: bool = Field(
         default=True, description="Also the live rules over OpenCost's and kube-state-metrics' own series."

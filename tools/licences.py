@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 import sys
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from importlib import metadata
 from pathlib import Path
@@ -112,19 +112,18 @@ def allowed(expression: str) -> bool:
     """Tell whether an SPDX expression can be fulfilled by ALLOWED licences alone: one side of OR, both of AND."""
     tokens = re.findall(r"[()]|[^\s()]+", expression)
 
-    def either() -> bool:
-        result = both()
-        while tokens and tokens[0] == "OR":
+    def joined(word: str, part: Callable[[], bool]) -> list[bool]:
+        parts = [part()]
+        while tokens and tokens[0] == word:
             tokens.pop(0)
-            result = both() or result
-        return result
+            parts.append(part())
+        return parts
+
+    def either() -> bool:
+        return any(joined("OR", both))
 
     def both() -> bool:
-        result = one()
-        while tokens and tokens[0] == "AND":
-            tokens.pop(0)
-            result = one() and result
-        return result
+        return all(joined("AND", one))
 
     def one() -> bool:
         if not tokens:

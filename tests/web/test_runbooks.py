@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gzip
-import os
 import re
 import shutil
 import subprocess
@@ -19,6 +18,7 @@ import pytest
 
 from rules.__main__ import rule_files
 from tests.fakes.alert_rules import alerts_of
+from tests.fakes.lacking import without
 from tests.fakes.promql_names import Reading, everything
 from tests.fakes.web_server import ask, basic, filled, running
 from unitcost.config.model import Config
@@ -71,17 +71,14 @@ def test_the_package_holds_every_runbook_that_the_docs_show() -> None:
 
 def test_a_wheel_built_of_what_the_image_copies_holds_every_runbook(tmp_path: Path) -> None:
     source, installed = tmp_path / "source", tmp_path / "installed"
-    for name in ("pyproject.toml", "README.md", "exporter/unitcost"):  # as the Dockerfile does
+    for name in ("pyproject.toml", "README.md", "LICENSE", "exporter/unitcost"):  # as the Dockerfile does
         (source / name).parent.mkdir(parents=True, exist_ok=True)
         copy = shutil.copytree if (ROOT / name).is_dir() else shutil.copy
         copy(ROOT / name, source / name)
     command = [sys.executable, "-m", "pip", "wheel", "--quiet", "--disable-pip-version-check", "--no-deps", "."]
     done = subprocess.run([*command, "-w", str(tmp_path)], cwd=source, capture_output=True, text=True, check=False)
     if done.returncode:
-        reason = f"the wheel cannot be built: {done.stderr[-300:]}"
-        if os.environ.get("CI") == "true":
-            pytest.fail(reason)
-        pytest.skip(reason)
+        without(f"the wheel cannot be built: {done.stderr[-300:]}")
     [wheel] = tmp_path.glob("*.whl")
     with zipfile.ZipFile(wheel) as packed:
         packed.extractall(installed)

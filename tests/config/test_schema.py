@@ -40,7 +40,7 @@ copies: {every: 1d, keep: 2}
 currency: {code: USD, rates: {EUR: 1.08}, as_of: 2026-11-01}
 sources:
   cluster: {type: opencost, url: "http://opencost:9003", tenant: ["label:tenant", namespace], billed_by: [bill],
-            partial_guard: 0.5, by_node: true, timeout: 30, body_size_limit: 100MB, headers: {X-Scope-OrgID: acme}}
+            partial_guard: 0.5, by_node: true, timeout: 30, body_size_limit: 100MB, headers: {X-Scope-OrgID: mimir}}
   bill: {type: focus, path: "s3://billing/focus", delivery: aws, cost: EffectiveCost, missing_days: zero,
          store: {region: eu-west-1, access_key_id: id, secret_access_key: secret, timeout: 60}, cache: {size: 10GB},
          components: {Datadog: other}, scopes: [{scope: bedrock/prod, match: {service: Bedrock}}], clusters: true}

@@ -74,6 +74,19 @@ def test_no_modules_import_one_another_in_a_circle() -> None:
     list(TopologicalSorter(IMPORTS).static_order())
 
 
+def test_a_command_loads_what_it_needs_itself() -> None:
+    """A container is asked every few seconds whether it is healthy."""
+    code = (
+        "import sys\n"
+        "from unitcost.cli.main import main\n"
+        "main(['healthy', '--listen', '127.0.0.1:1'])\n"
+        "print(*sorted(set(sys.modules) & {'duckdb', 'requests', 'uvicorn', 'sqlglot', 'unitcost.cli.check'}))\n"
+    )
+    run = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert run.stdout.splitlines()[-1] == "", run.stdout
+    assert run.stdout.startswith("http://127.0.0.1:1/-/healthy: "), run.stderr
+
+
 @pytest.mark.parametrize("command", ["rules", "dashboards"])
 def test_rules_and_pages_load_neither_the_ledger_nor_a_source(command: str, tmp_path: Path) -> None:
     """Even with a configuration that names sources: their settings are read, nothing is asked."""

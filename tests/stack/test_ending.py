@@ -76,7 +76,7 @@ def test_what_duckdb_makes_of_a_signal_is_an_end_and_no_defect(
         monkeypatch.setattr(ENDING, "received", signal.SIGTERM)
         raise RuntimeError("Query interrupted")
 
-    monkeypatch.setattr("unitcost.cli.main._metrics", interrupted)
+    monkeypatch.setattr("unitcost.cli.metrics.run", interrupted)
     assert main(["metrics"]) == ENDING.code() == INTERRUPTED + signal.SIGTERM
     assert "report this" not in caplog.text
 

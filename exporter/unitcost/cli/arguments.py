@@ -1,12 +1,13 @@
-"""The kinds of values that arguments of commands have, each with what to write instead of a wrong one."""
+"""Arguments of several commands: kinds of values, each with what to write instead of a wrong one, and --window."""
 
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
 from contextlib import suppress
 from datetime import UTC, date, datetime
 
-from unitcost.days import is_named, is_window
+from unitcost.days import LAST_MONTH, is_named, is_window
 
 
 def a_time(text: str) -> datetime:
@@ -47,3 +48,14 @@ def an_own_window(text: str) -> str:
     if not is_window(text):
         raise argparse.ArgumentTypeError(f"{text!r} is no window of this; use Nd (such as 30d), mtd or last_month")
     return text
+
+
+def of_window(sub: argparse.ArgumentParser, forms: Sequence[str]) -> None:
+    """Say how a command is told of which window it prints, and in which form: the first, if it is not told."""
+    sub.add_argument(
+        "--window",
+        default=LAST_MONTH,
+        type=a_window,
+        help="1d, 30d, mtd, last_month (the default), prev_30d, 2026-10",
+    )
+    sub.add_argument("--format", choices=forms, default=forms[0], help=f"default: {forms[0]}")

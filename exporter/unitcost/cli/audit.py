@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 import sys
 from collections.abc import Callable, Iterable, Sequence
@@ -11,6 +12,8 @@ from decimal import Decimal
 from pathlib import Path
 from typing import TextIO
 
+from unitcost.cli.arguments import of_window
+from unitcost.cli.company import clock_of, company, company_arguments, state_dir_of
 from unitcost.cli.summed import summed
 from unitcost.cli.table import aligned
 from unitcost.config.directory import Directory
@@ -31,6 +34,21 @@ ROLES: dict[str, Role] = {"tokens": "counted", "bill": "bill"}
 NAME_WIDTH = 40
 SHOWN = 10
 """So many labels that name no model are shown."""
+
+
+def add_arguments(sub: argparse.ArgumentParser) -> None:
+    """Say what may follow `unitcost audit`."""
+    sub.add_argument("subject", choices=("ai",), help="what is audited: the use of AI models")
+    company_arguments(sub)
+    of_window(sub, FORMATS)
+    sub.add_argument("--provider", default="", metavar="NAME", help="whose accounts; default: all")
+
+
+def run(args: argparse.Namespace) -> bool:
+    """Print the audit; return whether every source answered."""
+    with company(args) as (config, directory), state_dir_of(args, config) as state_dir:
+        whose, clock = args.provider, clock_of(args)
+        return audit_ai(config, directory, clock, args.window, whose, args.format, state_dir, sys.stdout)
 
 
 def audit_ai(

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import argparse
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from datetime import date, datetime, timedelta
 from pathlib import Path
 from typing import BinaryIO
 
+from unitcost.cli.arguments import a_day
+from unitcost.cli.company import clock_of, company, company_arguments, state_dir_of
 from unitcost.config.directory import Directory
 from unitcost.config.model import Config
 from unitcost.errors import LedgerError, OutputError, UsageError
@@ -18,7 +22,25 @@ from unitcost.ledger.prune import first_kept
 from unitcost.ledger.store import Ledger
 from unitcost.metrics.exposition import openmetrics_head, timed_lines
 from unitcost.metrics.history import Past, known_days
+from unitcost.redaction import say
 from unitcost.run.fetch import Fetcher
+
+
+def add_arguments(sub: argparse.ArgumentParser) -> None:
+    """Say what may follow `unitcost backfill`."""
+    company_arguments(sub)
+    sub.add_argument("--from", dest="first", type=a_day, metavar="DAY", help="default: the first day the ledger knows")
+    sub.add_argument("--to", dest="last", type=a_day, metavar="DAY", help="default: yesterday (UTC)")
+    sub.add_argument("--output", type=Path, required=True, metavar="FILE", help="the file to write or replace")
+
+
+def run(args: argparse.Namespace) -> bool:
+    """Write the file and say what there is to remark; return whether every source answered."""
+    with company(args) as (config, directory), state_dir_of(args, config) as state_dir:
+        good, remarks = backfill(config, directory, clock_of(args), args.first, args.last, args.output, state_dir)
+    for remark in remarks:
+        say(sys.stderr, remark)
+    return good
 
 
 def backfill(

@@ -5,12 +5,16 @@ What asking costs is counted there all the same, beside the ledger.
 
 from __future__ import annotations
 
+import argparse
+import sys
 from collections.abc import Callable, Sequence
 from datetime import date, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
 from typing import TextIO
 
+from unitcost.cli.company import clock_of, company, company_arguments
+from unitcost.cli.dry_run import dry_run
 from unitcost.config.directory import Directory
 from unitcost.config.model import Config, former_digests, settings_digest
 from unitcost.economics.labels import Conflict, conflicts
@@ -25,6 +29,7 @@ from unitcost.run.fetch import Fetcher
 from unitcost.run.publish import sum_up
 from unitcost.run.runner import SourceRunner
 from unitcost.sources.base import Adviser
+from unitcost.web.web_config import WebConfig
 
 RECENT = timedelta(days=7)
 """How far back `check` asks: enough to hold a day against its neighbours, quick enough to wait for."""
@@ -34,6 +39,26 @@ SIMILAR = 5
 """So many names that are spelt in several ways are told."""
 CONFLICTS, USERS = 10, 3
 """So many resources whose tag and labels disagree are told, with so many of their users."""
+
+
+def add_arguments(sub: argparse.ArgumentParser) -> None:
+    """Say what may follow `unitcost check`."""
+    company_arguments(sub)
+    sub.add_argument(
+        "--dry-run",
+        action="store_true",
+        help="ask nothing that costs: print the statements for bills in an engine's table, and what they would read",
+    )
+
+
+def run(args: argparse.Namespace) -> bool:
+    """Check, or tell what would be asked; return whether all is fine."""
+    with company(args) as (config, directory):
+        WebConfig.of(config.web.config_file)
+        state_dir = None if args.sample else config.state_dir
+        if args.dry_run:
+            return dry_run(config, clock_of(args), state_dir, sys.stdout)
+        return check(config, directory, clock_of(args), state_dir, sys.stdout)
 
 
 def check(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import sys
 
 from unitcost.config.example import DEFAULT, example
 from unitcost.config.schema import schema
@@ -22,11 +23,11 @@ def add_arguments(sub: argparse.ArgumentParser) -> None:
     )
 
 
-def text(args: argparse.Namespace) -> str:
-    """Return what is asked for, with a line break at its end."""
-    if args.what == "example":
-        return example(args.sources)
-    return f"{json.dumps(schema(), ensure_ascii=False, indent=2)}\n"
+def run(args: argparse.Namespace) -> bool:
+    """Print what is asked for."""
+    schemas = args.what == "schema"
+    sys.stdout.write(f"{json.dumps(schema(), ensure_ascii=False, indent=2)}\n" if schemas else example(args.sources))
+    return True
 
 
 def _types(given: str) -> tuple[str, ...]:

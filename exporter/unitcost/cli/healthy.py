@@ -6,8 +6,10 @@ the server had read it must not make a server unhealthy that goes on with what i
 
 from __future__ import annotations
 
+import argparse
 import contextlib
 import ssl
+import sys
 from http.client import HTTPConnection, HTTPException, HTTPSConnection
 from pathlib import Path
 from typing import Any
@@ -16,6 +18,7 @@ from unitcost.address import split_address
 from unitcost.config.sections import Web
 from unitcost.config.variables import fill_variables
 from unitcost.errors import ConfigError
+from unitcost.redaction import say
 from unitcost.yaml_file import read_yaml
 
 PLACES = (Path("unitcost.yaml"), Path("/etc/unitcost/unitcost.yaml"))
@@ -24,6 +27,21 @@ PLACES = (Path("unitcost.yaml"), Path("/etc/unitcost/unitcost.yaml"))
 TIMEOUT_SECONDS = 4.0
 ANYWHERE = {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - not to listen there, but to ask
 OK = 200
+
+
+def add_arguments(sub: argparse.ArgumentParser) -> None:
+    """Say what may follow `unitcost healthy`."""
+    sub.add_argument(
+        "--config", type=Path, metavar="FILE", help="default: unitcost.yaml here or in /etc/unitcost, if there is one"
+    )
+    sub.add_argument("--listen", metavar="ADDRESS", help="what was given to serve, if anything")
+
+
+def run(args: argparse.Namespace) -> bool:
+    """Ask, say what the answer was, and return whether the server is healthy."""
+    good, line = healthy(args.config, args.listen)
+    say(sys.stdout, line)
+    return good
 
 
 def healthy(config: Path | None, listen: str | None) -> tuple[bool, str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 import math
 import sys
@@ -13,6 +14,7 @@ from typing import Literal
 
 import yaml
 
+from unitcost.cli.company import clock_of, company, company_arguments, state_dir_of
 from unitcost.cli.summed import summed
 from unitcost.config.directory import Directory
 from unitcost.config.model import Config
@@ -26,6 +28,19 @@ By = Literal["plan", "tenant"]
 MONTH = "30d"
 """LiteLLM's word for a month; so many days are a window of Kong's."""
 MONTH_SECONDS = 30 * 86400
+
+
+def add_arguments(sub: argparse.ArgumentParser) -> None:
+    """Say what may follow `unitcost limits`."""
+    company_arguments(sub)
+    sub.add_argument("--by", choices=("plan", "tenant"), default="tenant", help="default: tenant")
+    sub.add_argument("--format", choices=FORMATS, default=FORMATS[0], help=f"default: {FORMATS[0]}")
+
+
+def run(args: argparse.Namespace) -> bool:
+    """Print the limits; return whether every source answered."""
+    with company(args) as (config, directory), state_dir_of(args, config) as state_dir:
+        return limits(config, directory, clock_of(args), args.by, args.format, state_dir)
 
 
 def limits(

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import argparse
+import sys
 from collections.abc import Sequence
-from datetime import date
+from datetime import UTC, date, datetime
 from decimal import Decimal
+from pathlib import Path
 from typing import TextIO
 
+from unitcost.cli.arguments import a_day
+from unitcost.config.load import load
 from unitcost.redaction import say, visible
 from unitcost.sources.ai.book import PriceBook
 from unitcost.sources.ai.listed import Price
@@ -15,6 +20,23 @@ from unitcost.sources.ai.units import UNITS
 
 WHOLE = {1_000_000: "a million", 1000: "a thousand", 3600: "an hour", 1: "one"}
 """So many of a unit, as it is said."""
+
+
+def add_arguments(sub: argparse.ArgumentParser) -> None:
+    """Say what may follow `unitcost prices`."""
+    sub.add_argument("model", metavar="MODEL", help="as a provider, gateway or cloud spells it: azure/gpt-4o")
+    sub.add_argument("--provider", default="", metavar="NAME", help="whose it is, where its name does not say it")
+    sub.add_argument("--on", type=a_day, metavar="DAY", help="default: today (UTC)")
+    sub.add_argument(
+        "--config", type=Path, metavar="FILE", help="for its prices; default: unitcost.yaml, if there is one"
+    )
+
+
+def run(args: argparse.Namespace) -> bool:
+    """Print the prices; return whether there is any."""
+    path: Path = args.config or Path("unitcost.yaml")
+    rules = load(path)[0].ai.prices if args.config or path.exists() else ()
+    return prices(rules, args.model, args.provider, args.on or datetime.now(UTC).date(), sys.stdout)
 
 
 def prices(rules: Sequence[PriceRule], model: str, provider: str, day: date, out: TextIO) -> bool:

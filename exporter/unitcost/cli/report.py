@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import csv
 import io
 import json
@@ -11,6 +12,8 @@ from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 
+from unitcost.cli.arguments import of_window
+from unitcost.cli.company import clock_of, company, company_arguments, state_dir_of
 from unitcost.cli.summed import summed, with_window
 from unitcost.cli.table import aligned
 from unitcost.config.directory import Directory
@@ -24,6 +27,18 @@ from unitcost.run.overview import overview
 from unitcost.web.pages.front import render_page
 
 FORMATS = ("table", "csv", "json", "html")
+
+
+def add_arguments(sub: argparse.ArgumentParser) -> None:
+    """Say what may follow `unitcost report`."""
+    company_arguments(sub)
+    of_window(sub, FORMATS)
+
+
+def run(args: argparse.Namespace) -> bool:
+    """Print the report; return whether all of it is known."""
+    with company(args) as (config, directory), state_dir_of(args, config) as state_dir:
+        return report(config, directory, clock_of(args), args.window, args.format, state_dir)
 
 
 def report(

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import argparse
 import sys
 from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
 
+from unitcost.cli.arguments import an_own_window
+from unitcost.cli.company import clock_of, company, company_arguments, state_dir_of
 from unitcost.cli.summed import summed, with_window
 from unitcost.cli.table import aligned
 from unitcost.config.directory import Directory
 from unitcost.config.model import Config
+from unitcost.days import LAST_MONTH
 from unitcost.days import window as window_of
 from unitcost.economics.what_if import CacheMissed, CacheSaved, Routing, SemanticCache, told
 from unitcost.figures import count, money, percent, plain, unit_cost
@@ -28,6 +32,19 @@ At most that: assumes that ai.cacheable_share of the feature's input is the same
 been read from the cache, and that writing it there costs no more than input does."""
 SEMANTIC = """\
 Assumes that each hit would have been a request of average cost, and that ai_requests does not count hits."""
+
+
+def add_arguments(sub: argparse.ArgumentParser) -> None:
+    """Say what may follow `unitcost what-if`."""
+    sub.add_argument("subject", choices=("ai",), help="what it is about: the use of AI models")
+    company_arguments(sub)
+    sub.add_argument("--window", default=LAST_MONTH, type=an_own_window, help="1d, 30d, mtd, last_month (the default)")
+
+
+def run(args: argparse.Namespace) -> bool:
+    """Print what AI could cost; return whether every source answered."""
+    with company(args) as (config, directory), state_dir_of(args, config) as state_dir:
+        return what_if(config, directory, clock_of(args), args.window, state_dir)
 
 
 def what_if(

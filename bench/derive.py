@@ -24,6 +24,7 @@ from unitcost.economics.windows import look
 from unitcost.facts import Batch, Query
 from unitcost.ledger.derive import Model, derive
 from unitcost.ledger.store import Ledger
+from unitcost.metrics.exposition import written
 from unitcost.metrics.families import families, renewed
 from unitcost.metrics.state import ExporterState
 from unitcost.run.setup import terms
@@ -122,7 +123,7 @@ def timed(case: str) -> None:
         look(ledger, terms(config, Directory()), NOW)
         laps.append(time.perf_counter())
         state = ExporterState({}, NOW, with_directory=False)
-        told = [family.written for family in families(ledger, state)]
+        told = written(families(ledger, state))
         Snapshot.of(told, "", NOW)
         laps.append(time.perf_counter())
         Snapshot.of(renewed(told, state), "", NOW)

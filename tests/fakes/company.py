@@ -103,7 +103,7 @@ class Company:
     def _families(self, windows: tuple[str, ...], limit: int, now: datetime, **settings: object) -> list[Family]:
         config = Config.model_construct(windows=windows, limits=Limits(tenants=limit), **settings)  # type: ignore[arg-type]
         look(self.ledger, terms(config, self.directory), now)
-        return families(self.ledger, ExporterState({}, now, with_directory=True))
+        return list(families(self.ledger, ExporterState({}, now, with_directory=True)))
 
 
 def cost(

@@ -77,7 +77,7 @@ def said(company: Company, now: datetime) -> list[Family]:
     """Return what an exporter says that has just refreshed."""
     derive(company.ledger, company.model, now, timedelta(days=90))
     look(company.ledger, terms(settings(), company.directory), now)
-    return families(company.ledger, ExporterState({}, now, with_directory=True))
+    return list(families(company.ledger, ExporterState({}, now, with_directory=True)))
 
 
 def scraped(company: Company) -> list[tuple[float, list[Family]]]:

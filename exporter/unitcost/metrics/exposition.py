@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from operator import attrgetter
 from typing import Any
 
 from unitcost.metrics.metric import Metric
@@ -39,6 +41,15 @@ class Written:
     def written(self) -> Written:
         """This."""
         return self
+
+
+def written(families: Iterable[Family | Written]) -> list[Written]:
+    """Write the families, in their order, in threads: what one is compressed in, the next is read and written in.
+
+    Raises ValueError or TypeError as render does.
+    """
+    with ThreadPoolExecutor(thread_name_prefix="write") as threads:
+        return list(threads.map(attrgetter("written"), families))
 
 
 @dataclass(frozen=True)

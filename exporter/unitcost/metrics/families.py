@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from unitcost.ledger.store import Ledger
 from unitcost.metrics.catalogue import ALL
@@ -11,9 +11,9 @@ from unitcost.metrics.metric import FromState, PresentSelect, Rows, Served, quer
 from unitcost.metrics.state import ExporterState
 
 
-def families(ledger: Ledger, state: ExporterState) -> list[Family]:
-    """Return every family of a snapshot in the catalogue's order. look() must have been run for `state.now`."""
-    return [Family(metric, _rows(metric, ledger, state)) for metric in ALL]
+def families(ledger: Ledger, state: ExporterState) -> Iterator[Family]:
+    """Yield every family of a snapshot in the catalogue's order. look() must have been run for `state.now`."""
+    return (Family(metric, _rows(metric, ledger, state)) for metric in ALL)
 
 
 def renewed(told: Sequence[Written], state: ExporterState) -> list[Family | Written]:

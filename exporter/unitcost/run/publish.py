@@ -12,7 +12,7 @@ from unitcost.ledger.derive import derive
 from unitcost.ledger.doubts import told
 from unitcost.ledger.prune import first_kept, prune
 from unitcost.ledger.store import Ledger
-from unitcost.metrics.exposition import Written
+from unitcost.metrics.exposition import Written, written
 from unitcost.metrics.families import families, renewed
 from unitcost.metrics.state import ExporterState
 from unitcost.run.configured import Configured
@@ -85,9 +85,8 @@ class Publisher:
                 with_directory=config.tenants.directory is not None,
                 reload=configured.reload,
             )
-            found = renewed(self._told, state) if self._told else families(self._ledger, state)
+            self._told = written(renewed(self._told, state) if self._told else families(self._ledger, state))
             view = overview(self._ledger, config, configured.runners, now)
-        self._told = [family.written for family in found]
         return Snapshot.of(self._told, render_page(view), now)
 
     def _sum_up(self, configured: Configured, now: datetime) -> None:

@@ -5,17 +5,14 @@
 -- A tenant's own budget, else its plan's, else the default one. A share of an MRR that is 0 or unknown is no budget.
 CREATE OR REPLACE TEMP TABLE tenant_budget AS
 WITH
--- In three steps for what `converted` says in one: DuckDB plans that for longer than all else here takes.
-said AS (
-    SELECT p.label AS tenant, coalesce(d.budget_dollars, b.dollars) AS dollars,
-        units(greatest(m.mrr, 0)) AS mrr, b.factor, b.divisor
+agreed AS (
+    SELECT p.label AS tenant,
+        coalesce(d.budget_dollars, b.dollars, converted(units(greatest(m.mrr, 0)), b.factor, b.divisor)) AS dollars
     FROM profile p
     LEFT JOIN directory d USING (tenant)
     LEFT JOIN budget b ON b.plan = CASE WHEN p.plan IN (SELECT plan FROM budget) THEN p.plan ELSE 'default' END
     LEFT JOIN newest_mrr m USING (tenant)
 ),
-part AS (SELECT tenant, dollars, scaled(mrr, factor, divisor) AS share FROM said),
-agreed AS (SELECT tenant, coalesce(dollars, dollars(share)) AS dollars FROM part),
 whole AS (SELECT tenant, CAST(sum(dollars) AS DECIMAL(38, 12)) AS dollars FROM agreed WHERE dollars > 0 GROUP BY ALL),
 spent AS (
     SELECT r.tenant, sum(r.cost) AS cost FROM recent_cost r JOIN clock c ON r.day BETWEEN c.month_first AND c.today

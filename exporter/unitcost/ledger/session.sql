@@ -43,9 +43,12 @@ CREATE OR REPLACE TEMP MACRO scaled(u, factor, divisor) AS
         WHEN u <= 50000000000000000000::HUGEINT THEN (2 * u * factor + divisor) // (2 * divisor)
         ELSE wide_from_top(u // 1000000000000000000000000::HUGEINT * factor, u, factor, divisor)
     END;
--- Through a list: what dollars() names four times would be planned four times, which is most of a short derivation.
+-- Through lists: what scaled() and dollars() name several times would be planned as often, which is most of a short
+-- derivation.
 CREATE OR REPLACE TEMP MACRO converted(u, factor, divisor) AS
-    list_transform([sign(u) * scaled(abs(u), factor, divisor)], lambda count: dollars(count))[1];
+    list_transform(
+        list_transform([u], lambda count: sign(count) * scaled(abs(count), factor, divisor)), lambda count: dollars(count)
+    )[1];
 
 -- The days that a source knows, without those of which it said what cannot be counted.
 CREATE OR REPLACE TEMP VIEW told_day AS

@@ -16,7 +16,7 @@ FILE_NAME = "ledger.duckdb"
 COPIES = "copies"
 """The folder in state_dir with copies of the ledger that are kept."""
 
-MEMORY = "700MB"
+MEMORY = "650MB"
 """What DuckDB keeps in memory; more than that it spills beside the file, so that the exporter fits into 1 GiB."""
 
 BROKEN = (

@@ -16,6 +16,8 @@ from collections.abc import Callable
 from types import FrameType
 from typing import NoReturn
 
+from unitcost import scratch
+
 GRACE = 8.0
 """Seconds after a signal until the process leaves, whatever is under way; Docker kills after 10."""
 
@@ -119,6 +121,7 @@ def leave(code: int) -> NoReturn:
     they are in, and C++ (DuckDB, pybind11) takes that for an exception that nobody rethrows: abort, exit code 134.
     Nothing is lost by not waiting: the ledger is closed before, or is what it is after a kill, which it stands.
     """
+    scratch.remove()
     for stream in (sys.stdout, sys.stderr):
         with contextlib.suppress(OSError, ValueError):
             stream.flush()

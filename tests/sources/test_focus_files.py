@@ -6,7 +6,7 @@ import gzip
 from collections.abc import Sequence
 from decimal import Decimal
 from pathlib import Path
-from tempfile import TemporaryDirectory, gettempdir
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytest
@@ -32,6 +32,7 @@ from tests.sources.test_focus import (
 )
 from unitcost.errors import SourceError
 from unitcost.facts import Batch, Problem
+from unitcost.scratch import scratch
 from unitcost.sources.base import Context
 
 CHARGES = [
@@ -128,15 +129,15 @@ def test_any_bill_reads_to_the_same_rows(services: list[str], ends: list[str], m
 def test_a_file_that_was_read_through_a_copy_is_handed_over_once_and_its_copy_goes_with_the_source(
     tmp_path: Path,
 ) -> None:
-    before = set(Path(gettempdir()).glob("unitcost-*.csv"))
+    before = set(scratch().glob("*.csv"))
     path = write(tmp_path / "bill.csv", spelt(CHARGES, ("\n", "\r\n")))
     source = focus(path)
     assert [one.key for one in source.batches(asked(NOW, FIRST)) if isinstance(one, Batch)] == ["2026-10"]
-    (copy,) = set(Path(gettempdir()).glob("unitcost-*.csv")) - before
+    (copy,) = set(scratch().glob("*.csv")) - before
     copy.unlink()
     assert [one.key for one in source.batches(asked(NOW, FIRST)) if isinstance(one, Batch)] == ["2026-10"], "made anew"
     del source
-    assert set(Path(gettempdir()).glob("unitcost-*.csv")) <= before
+    assert set(scratch().glob("*.csv")) <= before
 
 
 def test_bills_with_semicolons_and_commas_are_added_up(tmp_path: Path) -> None:

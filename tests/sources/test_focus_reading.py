@@ -97,7 +97,7 @@ def test_a_time_that_statistics_do_not_vouch_for_is_looked_at(tmp_path: Path) ->
 
 
 def kept(folder: Path) -> list[str]:
-    return [name.name for name in folder.glob("unitcost-*")]
+    return [name.name for name in folder.rglob("*.parquet")]
 
 
 def test_sums_are_kept_until_they_are_stored_and_no_longer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import argparse
-import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from unitcost import sample
 from unitcost.cli.arguments import a_time
 from unitcost.config.directory import Directory
 from unitcost.config.load import load
 from unitcost.config.model import Config
-from unitcost.errors import ConfigError
+from unitcost.errors import ConfigError, OutputError
 from unitcost.ledger.rewound import rewound
+from unitcost.scratch import place, scratch
 
 
 def company_arguments(sub: argparse.ArgumentParser) -> None:
@@ -40,7 +41,11 @@ def company(args: argparse.Namespace) -> Iterator[tuple[Config, Directory]]:
     with ExitStack() as stack:
         path: Path = args.config
         if args.sample:
-            folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="unitcost-sample-")))
+            try:
+                folder = Path(stack.enter_context(TemporaryDirectory(prefix="sample-", dir=scratch())))
+            except OSError as error:
+                text = f"the sample company needs {place()}, which cannot be written: {error.strerror}; set TMPDIR"
+                raise OutputError(text) from error
             path = sample.write(folder, clock_of(args)())
         yield loaded(path)
 

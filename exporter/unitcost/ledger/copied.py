@@ -7,10 +7,11 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from tempfile import TemporaryDirectory, gettempdir
+from tempfile import TemporaryDirectory
 
 from unitcost.errors import LedgerError
 from unitcost.ledger.files import FILE_NAME, parts
+from unitcost.scratch import place, scratch
 
 PATIENCE = 60.0
 """Seconds to wait for the other process to stop writing: a refresh of it."""
@@ -31,7 +32,7 @@ def copied(path: Path, beside: Path | None = None, patience: float = PATIENCE) -
     stand still within `patience` seconds, or cannot be copied.
     """
     try:
-        with TemporaryDirectory(prefix=".unitcost-ledger-", dir=beside) as name:
+        with TemporaryDirectory(prefix=".unitcost-ledger-", dir=beside or scratch()) as name:
             target = Path(name)
             deadline = time.monotonic() + patience
             while not _copy(path, target):
@@ -43,7 +44,7 @@ def copied(path: Path, beside: Path | None = None, patience: float = PATIENCE) -
                 time.sleep(STILL)
             yield target
     except OSError as error:
-        raise LedgerError(f"{path}: cannot be copied to {beside or gettempdir()}: {error}") from error
+        raise LedgerError(f"{path}: cannot be copied to {beside or place()}: {error}") from error
 
 
 def _copy(path: Path, target: Path) -> bool:

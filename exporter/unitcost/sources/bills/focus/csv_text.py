@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import IO, cast
 
 from unitcost.errors import SourceError
+from unitcost.scratch import place, scratch
 from unitcost.sources import csv_lines
 from unitcost.sources.bills.focus.files import BillFile, Copy
 
@@ -82,7 +83,7 @@ def plain(file: BillFile) -> BillFile:
     with _opened(file) as opened:
         mark, records = csv_lines.read(csv_lines.lines(opened), KNOWN, str(file.path))
         try:
-            handle, name = tempfile.mkstemp(suffix=f".{file.kind}", prefix="unitcost-")
+            handle, name = tempfile.mkstemp(suffix=f".{file.kind}", dir=scratch())
             copy = Copy(Path(name))
             with os.fdopen(handle, "wb") as kept, _writing(kept, file.kind) as written:
                 rows = csv.writer(written, delimiter=mark, quoting=csv.QUOTE_ALL, lineterminator="\n")
@@ -93,7 +94,7 @@ def plain(file: BillFile) -> BillFile:
             raise SourceError(
                 "unreadable",
                 str(file.path),
-                f"needs a plain copy in {tempfile.gettempdir()}, which cannot be written: {error.strerror}",
+                f"needs a plain copy in {place()}, which cannot be written: {error.strerror}",
                 "Make room there, or export it as UTF-8 with one kind of line end",
             ) from error
     return replace(file, copy=copy)

@@ -16,6 +16,7 @@ import duckdb
 from sqlglot import exp
 
 from unitcost.errors import SourceError
+from unitcost.scratch import place, scratch
 from unitcost.sources.bills.focus.files import BillFile, Copy
 from unitcost.sources.bills.focus.options import Options
 from unitcost.sources.bills.focus.scan import COSTS, Schema, clean, literal
@@ -70,7 +71,7 @@ def connected() -> duckdb.DuckDBPyConnection:
     connection = duckdb.connect()
     connection.execute(f"SET memory_limit = '{MEMORY}'; SET enable_progress_bar = false")
     with suppress(OSError):  # no folder that can be written: what does not fit into the memory is an error then
-        folder = Path(tempfile.gettempdir()) / f"unitcost-{os.getpid()}-{time.monotonic_ns()}"
+        folder = scratch() / f"spilt-{time.monotonic_ns()}"
         connection.execute(f"SET temp_directory = {literal(str(folder))}")
     return connection
 
@@ -92,7 +93,7 @@ def keep(file: BillFile, schema: Schema, options: Options, connection: duckdb.Du
 def written(sql: str, params: Sequence[object], where: str, connection: duckdb.DuckDBPyConnection) -> Sums | None:
     """Write sums to a file of our own; None where none can be made. Raises as keep() does."""
     try:
-        handle, name = tempfile.mkstemp(suffix=".parquet", prefix="unitcost-")
+        handle, name = tempfile.mkstemp(suffix=".parquet", dir=scratch())
     except OSError:
         return None
     os.close(handle)
@@ -102,7 +103,7 @@ def written(sql: str, params: Sequence[object], where: str, connection: duckdb.D
     except duckdb.Error as error:
         if name not in str(error):
             raise
-        text = f"needs room for its sums in {tempfile.gettempdir()}, which cannot be written"
+        text = f"needs room for its sums in {place()}, which cannot be written"
         raise SourceError("unreadable", where, text, "Make room there") from error
     return Sums("SELECT * FROM read_parquet(?)", name, copy)
 

@@ -12,6 +12,7 @@ from typing import Any, Self, TypeVar
 import duckdb
 
 from unitcost.errors import SourceError
+from unitcost.scratch import scratch
 from unitcost.sources.aws import signed_in
 from unitcost.sources.bills.focus.engines.dialect import Column
 from unitcost.sources.bills.focus.engines.engine import CHUNK, QueryError, Rows, Scan, awaited, where
@@ -127,7 +128,7 @@ class Athena:
         Python's own reader takes a NULL for an empty text, which is another thing (a cluster without a name).
         """
         bucket, _, key = location.removeprefix("s3://").partition("/")
-        with tempfile.NamedTemporaryFile(suffix=".csv", prefix="unitcost-") as copy:
+        with tempfile.NamedTemporaryFile(suffix=".csv", dir=scratch()) as copy:
             self._called(lambda: self.clients["s3"].download_fileobj(bucket, key, copy))
             copy.seek(0)
             count = copy.readline().count(b",") + 1

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import pytest
 
+import unitcost
 from unitcost.errors import LedgerError
 from unitcost.ledger.copied import copied
+from unitcost.ledger.store import Ledger
 from unitcost.scratch import PREFIX, scratch
 
 WITH_A_FILE = """
@@ -110,3 +113,25 @@ def test_where_there_is_no_place_for_temporary_files_the_error_says_so(
         copied(tmp_path / "ledger.duckdb"),
     ):
         pass
+
+
+CONNECTS = re.compile(r"duckdb\.connect\(\)")
+
+
+def test_whatever_needs_more_memory_than_it_may_have_spills_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And not to the folder that the command was started in, which an image cannot write."""
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    with closing(Ledger(None)) as ledger, ledger.transaction() as connection:
+        connection.execute("SET memory_limit = '60MB'")
+        connection.execute("CREATE TEMP TABLE large AS SELECT hash(n)::VARCHAR AS text FROM range(2000000) r(n)")
+        assert connection.execute("SELECT count(*) FROM (SELECT text FROM large GROUP BY text)").fetchone() == (
+            2000000,
+        )
+        spilt = [path.relative_to(tmp_path).parts[0] for path in tmp_path.rglob("*.tmp")]
+        assert spilt
+        assert {name.startswith(PREFIX) for name in spilt} == {True}
+    package = Path(unitcost.__file__).parent
+    elsewhere = [path.name for path in package.rglob("*.py") if CONNECTS.search(path.read_text(encoding="utf-8"))]
+    assert elsewhere == ["in_memory.py"]

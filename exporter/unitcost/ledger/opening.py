@@ -10,6 +10,7 @@ from pathlib import Path
 import duckdb
 
 from unitcost.errors import LedgerError
+from unitcost.in_memory import in_memory
 from unitcost.ledger.files import FILE_NAME, MEMORY, copies, statements, translated
 
 log = logging.getLogger(__name__)
@@ -25,7 +26,7 @@ def open_ledger(folder: Path | None) -> duckdb.DuckDBPyConnection:
     Raises LedgerError when the file is in use, damaged, of another version, or cannot be written.
     """
     if folder is None:
-        connection = duckdb.connect()
+        connection = in_memory()
         _fill(connection, None)
         return connection
     path = folder / FILE_NAME

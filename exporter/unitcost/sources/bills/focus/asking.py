@@ -9,6 +9,7 @@ from typing import Any
 import duckdb
 
 from unitcost.facts import Problem
+from unitcost.in_memory import in_memory
 from unitcost.sources.bills.focus.days import period_month
 from unitcost.sources.bills.focus.errors import explain
 from unitcost.sources.bills.focus.files import BillFile
@@ -90,7 +91,7 @@ def period_rows(schema: Schema, keys: Sequence[str] = ()) -> str:
 def ask(sql: str, file: BillFile, key: str) -> list[Any]:
     """Run SQL over one file's rows of one billing period (`period_rows`). Raises SourceError."""
     try:
-        with duckdb.connect() as connection:
+        with in_memory() as connection:
             return connection.execute(sql, [[file.pattern], key]).fetchall()
     except duckdb.Error as error:
         raise explain(error, [file]) from error

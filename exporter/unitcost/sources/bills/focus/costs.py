@@ -10,6 +10,7 @@ from decimal import Decimal
 import duckdb
 
 from unitcost.facts import Note, Problem
+from unitcost.in_memory import in_memory
 from unitcost.sources.bills.focus.asking import period_rows
 from unitcost.sources.bills.focus.errors import explain
 from unitcost.sources.bills.focus.query import Bill
@@ -80,7 +81,7 @@ def _others(bill: Bill, cost: str) -> Others:
             f" FROM ({period_rows(schema)}) GROUP BY ALL"
         )
         try:
-            with duckdb.connect() as connection:
+            with in_memory() as connection:
                 rows = connection.execute(sql, [[file.pattern], bill.key]).fetchall()
         except duckdb.Error as error:
             raise explain(error, [file]) from error

@@ -11,6 +11,7 @@ from itertools import combinations
 
 import duckdb
 
+from unitcost.in_memory import in_memory
 from unitcost.sources.bills.focus.asking import period_rows
 from unitcost.sources.bills.focus.contents import Facts
 from unitcost.sources.bills.focus.days import first_day
@@ -103,7 +104,7 @@ def _because(at: Overlap, why: str) -> Overlap:
 def _same_rows(parts: Sequence[Part], common: Common) -> Overlap | None:
     """Find two files with the same rows to the last value: another compression, line end or order of rows."""
     seen: dict[object, list[BillFile]] = {}
-    with duckdb.connect() as connection:
+    with in_memory() as connection:
         for part in parts:
             asked = f"SELECT count(*), sum({part.row(counted=True)}::HUGEINT)"
             (found,) = _ask(connection, f"{asked} FROM ({period_rows(part.schema)})", part)
@@ -118,7 +119,7 @@ def _same_rows(parts: Sequence[Part], common: Common) -> Overlap | None:
 def _same_charges(parts: Sequence[Part], common: Common, cost: str) -> Overlap | None:
     """Find two parts of which one's charges stand, for the most part, in the other too, or whose totals say so."""
     sampled = 1 + sum(part.file.size for part in parts) // SAMPLED_BYTES
-    with duckdb.connect() as connection:
+    with in_memory() as connection:
         connection.execute(
             f"CREATE TABLE charges (file INT, day DATE, service VARCHAR, hash UBIGINT, n INT, total {LEDGER})"
         )

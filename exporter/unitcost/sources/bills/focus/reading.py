@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import os
 import tempfile
-import time
 from collections.abc import Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from datetime import date
 from functools import lru_cache
@@ -60,20 +58,6 @@ def cluster_service(service: str, category: str) -> str:
     """Return SQL that tells whether a service is managed Kubernetes: AmazonEKS, AKS, GKE; security of one is none."""
     named = f"contains({service}, 'EKS') OR contains({service}, 'Kubernetes')"
     return f"coalesce(({named}) AND coalesce({category} NOT IN ({_NO_RESOURCES}), true), false)"
-
-
-MEMORY = "800MB"
-"""What sums may take before they are spilt to a folder beside the kept ones."""
-
-
-def connected() -> duckdb.DuckDBPyConnection:
-    """Return a connection to read files by."""
-    connection = duckdb.connect()
-    connection.execute(f"SET memory_limit = '{MEMORY}'; SET enable_progress_bar = false")
-    with suppress(OSError):  # no folder that can be written: what does not fit into the memory is an error then
-        folder = scratch() / f"spilt-{time.monotonic_ns()}"
-        connection.execute(f"SET temp_directory = {literal(str(folder))}")
-    return connection
 
 
 def sums(file: BillFile, schema: Schema, options: Options, month: date) -> Sums:

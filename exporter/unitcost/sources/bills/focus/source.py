@@ -13,6 +13,7 @@ from typing import ClassVar
 from unitcost.days import month_before, month_of
 from unitcost.errors import SourceError
 from unitcost.facts import COST, Asked, Batch, Note, Problem, Stored
+from unitcost.in_memory import in_memory
 from unitcost.sources.base import NOBODY, OR_NONE, Context, SourceKind
 from unitcost.sources.bills.focus.asking import any_tenant, count, frequent_keys, odd_values
 from unitcost.sources.bills.focus.contents import Facts, inspect
@@ -24,7 +25,6 @@ from unitcost.sources.bills.focus.known import Restatements, has_every_day, is_s
 from unitcost.sources.bills.focus.options import Options
 from unitcost.sources.bills.focus.parts import delivered_twice
 from unitcost.sources.bills.focus.query import Bill, build
-from unitcost.sources.bills.focus.reading import connected
 from unitcost.sources.bills.focus.settings import FocusSettings
 from unitcost.sources.bills.focus.similar import similar_keys, tell_similar, with_spellings
 from unitcost.sources.bills.focus.stores.address import Address
@@ -198,7 +198,7 @@ class Focus:
         earlier = {**self._kept, **self._facts}
         known = {file: facts for file, facts in earlier.items() if facts.problem is None and facts.file.stands}
         self._facts = {}
-        with connected() as connection:
+        with in_memory() as connection:
             for file in files:
                 if file not in known and self._export is not None:
                     self._export.fetched.fetch([file])

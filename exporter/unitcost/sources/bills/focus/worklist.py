@@ -8,6 +8,7 @@ from typing import Any
 import duckdb
 
 from unitcost.facts import Note, Stored
+from unitcost.in_memory import in_memory
 from unitcost.sources.bills.focus.asking import period_rows, tenant
 from unitcost.sources.bills.focus.errors import explain
 from unitcost.sources.bills.focus.options import Options
@@ -56,7 +57,7 @@ def _untagged(bill: Bill, options: Options, scopes: Sequence[ScopeRule], known: 
         ) WHERE nth <= {LISTED} ORDER BY currency, nth"""
     params = [given for patterns in schemas.values() for given in (patterns, bill.key)]
     try:
-        with duckdb.connect() as connection:
+        with in_memory() as connection:
             return connection.execute(sql, params).fetchall()
     except duckdb.Error as error:
         raise explain(error, bill.files) from error

@@ -12,6 +12,7 @@ from typing import Any, Self, TypeVar
 import duckdb
 
 from unitcost.errors import SourceError
+from unitcost.in_memory import in_memory
 from unitcost.scratch import scratch
 from unitcost.sources.aws import signed_in
 from unitcost.sources.bills.focus.engines.dialect import Column
@@ -138,7 +139,7 @@ class Athena:
                 f" nullstr = '', allow_quoted_nulls = false, compression = 'none', columns = {{{columns}}})"
             )
             try:
-                with duckdb.connect() as connection:
+                with in_memory() as connection:
                     found = connection.execute(sql, [copy.name])
                     while rows := found.fetchmany(CHUNK):
                         yield from rows

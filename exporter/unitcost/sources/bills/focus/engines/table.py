@@ -16,6 +16,7 @@ import duckdb
 from unitcost.days import month_before, month_of
 from unitcost.errors import SourceError
 from unitcost.facts import COST, Asked, Batch, Note, Problem
+from unitcost.in_memory import in_memory
 from unitcost.sources.base import Waiting
 from unitcost.sources.bills.focus.contents import Facts, told_by_sums
 from unitcost.sources.bills.focus.engines.answer import kept
@@ -27,7 +28,6 @@ from unitcost.sources.bills.focus.files import BillFile
 from unitcost.sources.bills.focus.known import Restatements, is_settled, known_days
 from unitcost.sources.bills.focus.options import Options
 from unitcost.sources.bills.focus.query import Bill, build
-from unitcost.sources.bills.focus.reading import connected
 from unitcost.sources.bills.focus.scan import EXACT, Schema
 from unitcost.sources.daily import midnight
 
@@ -143,7 +143,7 @@ class TableBill:
     def _answer(self, engine: Engine, found: Table, key: str, now: datetime) -> Answer:
         statement = found.statement(self._options, key)
         log.info("%s: asks %s for %s", self.name, self._where, key)
-        with connected() as connection:
+        with in_memory() as connection:
             try:
                 sums = kept(engine.rows(statement.sql), statement.columns, self._where, connection)
                 if sums is None:

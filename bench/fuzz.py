@@ -62,6 +62,8 @@ def main() -> int:
     signal.signal(signal.SIGALRM, late)
     with tempfile.TemporaryDirectory() as folder, parsers(Path(folder)) as known:
         names = given.parser or list(known)
+        if unknown := set(names) - set(known):
+            arguments.error(f"no parser is called {', '.join(sorted(unknown))}; there are {', '.join(known)}")
         if given.only is not None:
             sys.stdout.buffer.write(known[names[0]].input(given.only) + b"\n")
             print("accepted" if known[names[0]].feed(given.only) else "refused")

@@ -144,8 +144,12 @@ def _tree(rng: random.Random, data: bytes, kind: str) -> bytes:
         tree = _change(rng, tree, rng.randrange(1, 12))
         dumped = json.dumps(tree, ensure_ascii=rng.random() < HALF) if kind == "json" else yaml.safe_dump(tree)
         return dumped.encode("utf-8", "surrogatepass")
-    except (ValueError, csv.Error, yaml.YAMLError, RecursionError, AttributeError, TypeError, KeyError):
+    except NO_TREE:
         return rng.choice(BYTES)(rng, data)  # no tree any more
+
+
+NO_TREE = (ValueError, csv.Error, yaml.YAMLError, RecursionError, AttributeError, TypeError, LookupError, OverflowError)
+"""What Python's own readers make of an input that was changed byte by byte before."""
 
 
 @lru_cache(maxsize=64)

@@ -40,22 +40,22 @@ copies: {every: 1d, keep: 2}
 currency: {code: USD, rates: {EUR: 1.08}, as_of: 2026-11-01}
 sources:
   cluster: {type: opencost, url: "http://opencost:9003", tenant: ["label:tenant", namespace], billed_by: [bill],
-            partial_guard: 0.5, by_node: true, timeout: 30, body_size_limit: 100MB, headers: {X-Scope-OrgID: mimir}}
+            partial_guard: 0.5, by_node: true, timeout: 30, body_size_limit: 100MB, headers: {X-Scope-OrgID: cluster-7}}
   bill: {type: focus, path: "s3://billing/focus", delivery: aws, cost: EffectiveCost, missing_days: zero,
-         store: {region: eu-west-1, access_key_id: id, secret_access_key: secret, timeout: 60}, cache: {size: 10GB},
+         store: {region: eu-west-1, access_key_id: id, secret_access_key: hidden, timeout: 60}, cache: {size: 10GB},
          components: {Datadog: other}, scopes: [{scope: bedrock/prod, match: {service: Bedrock}}], clusters: true}
   table: {type: focus, clusters: false,
-          engine: {type: trino, url: "https://trino", table: a.b.c, user: u, password: secret, every: 6h, timeout: 30m}}
+          engine: {type: trino, url: "https://trino", table: a.b.c, user: u, password: hidden, every: 6h, timeout: 30m}}
   aws: {type: aws_cost_explorer, tenant: none, cost: amortized, cluster_tag: eks, request_budget: 100, every: 24h,
         record_types: apart, region: us-east-1, role_arn: "arn:aws:iam::123456789012:role/cost", external_id: x}
   tokens: {type: ai_tokens, url: "http://p", preset: litellm, selector: 'job="gateway"', labels: {feature: team},
            first_samples: true, providers: [openai], accounts: {openai: acme}}
   more: {type: csv_tokens, path: tokens.csv, columns: {day: date}, provider: azure, providers: [azure]}
-  openai: {type: openai, admin_key: secret, account: acme, tenants: {proj_1: acme}}
+  openai: {type: openai, admin_key: hidden, account: acme, tenants: {proj_1: acme}}
   anthropic: {type: anthropic, admin_key_file: key, tenant_pattern: "(?P<tenant>.*)-prod", required: false}
   revenue: {type: csv_revenue, path: mrr.csv, rows: snapshots, columns: {mrr: amount}}
   counted: {type: csv_usage, path: usage.csv}
-  usage: {type: prometheus, url: "https://p", measures: {requests: "x[$window]"}, username: u, password: secret}
+  usage: {type: prometheus, url: "https://p", measures: {requests: "x[$window]"}, username: u, password: hidden}
 sharing:
   - {match: {component: idle, source: cluster}, by: direct_cost}
   - {match: {service: Route53}, by: requests}
@@ -76,7 +76,10 @@ ai:
   cacheable_share: {chat: 0.5}
   semantic_cache: {embedding_tokens: requests, embedding_model: text-embedding-3-small}
 """
-"""A configuration with a bit of everything, every type of source among it."""
+"""A configuration with a bit of everything, every type of source among it.
+
+No secret in it is a part of a key: load() would hide it where it names the key.
+"""
 
 
 def places(given: object) -> set[str]:
@@ -274,14 +277,15 @@ def test_a_wrong_key_type_or_choice_is_refused_where_it_stands(name: str, tmp_pa
     assert missed(refused, places(wrong)) == []
 
 
+READ = yaml.safe_load(WHOLE.replace("2026-11-01", "'2026-11-01'").replace("2026-01-01", "'2026-01-01'"))
+READ["alerts"]["budget"]["levels"] = {"50": "info"}
 PARTS = [None, True, 5, -1, 0.5, "text", "5", "5m", "", "${NUMBER}", [], {}, ["a"], [1], {"a": "b"}, {"type": "focus"}]
 
 
 @st.composite
 def spoilt(draw: st.DrawFn) -> tuple[Any, bool]:
     """Return WHOLE with one value replaced or one key added, and whether a variable is in the place of it."""
-    whole = yaml.safe_load(WHOLE.replace("2026-11-01", "'2026-11-01'").replace("2026-01-01", "'2026-01-01'"))
-    whole["alerts"]["budget"]["levels"] = {"50": "info"}
+    whole = copy.deepcopy(READ)
     node, ways = whole, draw(st.integers(1, 5))
     for _ in range(ways):
         keys = sorted(node) if isinstance(node, dict) else list(range(len(node)))
@@ -296,15 +300,20 @@ def spoilt(draw: st.DrawFn) -> tuple[Any, bool]:
     return whole, part == "${NUMBER}"
 
 
+@pytest.fixture
+def everything(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Return the path of WHOLE, beside the files that it names."""
+    monkeypatch.setenv("NUMBER", "7")
+    return put(WHOLE, tmp_path, monkeypatch)
+
+
 @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(spoilt=spoilt())
 def test_what_is_loaded_is_taken_and_what_is_wrong_is_refused_at_the_same_key(
-    spoilt: tuple[Any, bool], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    spoilt: tuple[Any, bool], everything: Path
 ) -> None:
     given, variable = spoilt
-    put(WHOLE, tmp_path, monkeypatch)
-    monkeypatch.setenv("NUMBER", "7")
-    path = tmp_path / "unitcost.yaml"
+    path = everything
     path.write_text(json.dumps(given), encoding="utf-8")
     wrong = read_yaml(path)
     try:

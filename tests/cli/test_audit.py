@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from datetime import date, timedelta
 from decimal import Decimal
 from pathlib import Path
@@ -63,8 +64,11 @@ def test_the_documentation_shows_what_it_prints() -> None:
     assert f"```\n{example()}\n```\n" in DOCS.read_text(encoding="utf-8")
 
 
-def test_the_samples_bill_is_explained_to_the_last_digit(capsys: pytest.CaptureFixture[str]) -> None:
-    sample = ["audit", "ai", "--sample", *AS_OF, "--window", "2026-10", "--format", "json"]
+def test_the_samples_bill_is_explained_to_the_last_digit(
+    sample_company: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config = shutil.copytree(sample_company, tmp_path / "sample") / "unitcost.yaml"
+    sample = ["audit", "ai", "--config", str(config), *AS_OF, "--window", "2026-10", "--format", "json"]
     assert main([*sample, "--provider", "openai_chat"]) == 0
     body = json.loads(capsys.readouterr().out)
     [account] = body["accounts"]

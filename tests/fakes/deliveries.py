@@ -27,9 +27,6 @@ HEADER = (
     "ResourceId",
     "Tags",
 )
-TICK = 1.1
-"""Seconds after which a store gives an object a later time: they count whole ones."""
-
 Rows = Sequence[Mapping[str, str]]
 
 
@@ -78,6 +75,9 @@ class Delivering:
     runs: int = 0
     last: dict[str, str] = field(default_factory=dict)
     """Billing period → the key of its newest manifest."""
+    _data: dict[str, float] = field(default_factory=dict)
+    _manifests: dict[str, float] = field(default_factory=dict)
+    """Billing period → when a store gives an object a later time than its newest data, or manifest: see _later()."""
 
     @property
     def path(self) -> str:
@@ -87,11 +87,13 @@ class Delivering:
     def data(self, period: str, *files: Rows) -> list[tuple[str, bytes]]:
         """Write a delivery's files, without a manifest; return their keys and what they hold."""
         if period in self.last and self.how != "new":
-            time.sleep(TICK)
+            _wait_until(self._data.get(period, 0))
+            _wait_until(self._manifests[period])
         self.runs += 1
         made = [(self._key(period, at), packed(rows)) for at, rows in enumerate(files, start=1)]
         for key, body in made:
             self.bucket.put(key, body)
+        self._data[period] = _later()
         return made
 
     def manifest(self, period: str, files: Sequence[tuple[str, bytes]], **more: Any) -> str:
@@ -105,9 +107,11 @@ class Delivering:
             said = {"executionId": f"run-{self.runs}", "dataFiles": [f"s3://{BUCKET}/{key}" for key, _ in files]}
             run = f"/{self._run}" if self.how == "new" else ""
             key = f"exports/focus/metadata/BILLING_PERIOD={period}{run}/focus-Manifest.json"
-        time.sleep(TICK if self.last.get(period, key) != key else 0)
+        if self.last.get(period, key) != key:
+            _wait_until(self._manifests[period])
         self.bucket.put(key, json.dumps({**said, **more}).encode())
         self.last[period] = key
+        self._manifests[period] = _later()
         return key
 
     def deliver(self, period: str, *files: Rows) -> Decimal:
@@ -128,3 +132,12 @@ class Delivering:
             return f"{self._folder(period)}/part_{at - 1}_0001.csv.gz"
         run = f"/{self._run}" if self.how == "new" else ""
         return f"exports/focus/data/BILLING_PERIOD={period}{run}/focus-{at:05}.csv.gz"
+
+
+def _later() -> float:
+    """Return when a store gives an object a later time (Unix) than it does now: stores count whole seconds."""
+    return int(time.time()) + 1.02
+
+
+def _wait_until(moment: float) -> None:
+    time.sleep(max(moment - time.time(), 0))

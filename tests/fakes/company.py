@@ -76,8 +76,12 @@ class Company:
 
         settings: further keys of the configuration, typed.
         """
-        derive(self.ledger, self.model, now, timedelta(days=history))
+        self.derived(now, history)
         return self.seen(windows, limit, now, **settings)
+
+    def derived(self, now: datetime = NOW, history: int = 90) -> None:
+        """Derive what is stored, for those who read the lines and not the gauges: it takes half as long."""
+        derive(self.ledger, self.model, now, timedelta(days=history))
 
     def seen(
         self, windows: tuple[str, ...] = ("1d",), limit: int = 2000, now: datetime = NOW, **settings: object
@@ -94,7 +98,7 @@ class Company:
 
     def all_gauges(self, windows: tuple[str, ...]) -> Gauges:
         """Return what is served as of NOW: also of the windows' predecessors, and of closed months."""
-        derive(self.ledger, self.model, NOW, timedelta(days=90))
+        self.derived()
         return {
             family.metric.name: {row[:-1]: row[-1] for row in family.rows}
             for family in self._families(windows, Limits().tenants, NOW)

@@ -20,7 +20,7 @@ from unitcost.sources.ai.settings import PriceRule
 
 
 def lines(made: Company, day: date = YESTERDAY) -> set[tuple[Any, ...]]:
-    made.gauges()
+    made.derived()
     sql = "SELECT tenant, item, unit, quantity / 1000000, amount, basis FROM line WHERE day = ?"
     return {
         (tenant, item, unit, None if count is None else Decimal(str(count)), amount, basis)
@@ -36,7 +36,7 @@ def told(*rows: tuple[str | None, str, str | None, str | None, str, str]) -> set
 
 
 def by_tenant(made: Company) -> dict[str | None, Decimal]:
-    made.gauges()
+    made.derived()
     return dict(made.ledger.rows("SELECT tenant, sum(amount) FROM line GROUP BY tenant HAVING sum(amount) <> 0"))
 
 
@@ -73,11 +73,11 @@ def test_a_price_that_changes_derives_the_days_again_that_it_is_of() -> None:
     made = ai_company()
     days = [YESTERDAY - timedelta(2), YESTERDAY - timedelta(1), YESTERDAY]
     made.put("counters", days, usage=[tokens("acme", "input", "1", day=day) for day in days])
-    made.gauges()
+    made.derived()
     later = PriceRule.model_validate({"model": "nova", "from": days[2], "prices": {"input": 3}})
     made.model = replace(made.model, pricing=pricing((*PRICES, later)))
     before = dict(made.ledger.rows("SELECT day, revision FROM changed_day"))
-    made.gauges()
+    made.derived()
     assert dict(made.ledger.rows("SELECT day, sum(amount) FROM line GROUP BY day")) == {
         days[0]: Decimal(2),
         days[1]: Decimal(2),
@@ -247,12 +247,17 @@ def test_tenants_and_nobody_together_pay_what_the_provider_charged(
         return [Usage(day, tenant, "ai_tokens", count, model, {}, unit, SCOPE) for tenant, model, unit, count in rows]
 
     made = ai_company()
-    for at, (counted, reported, billed) in enumerate(said):
-        day = YESTERDAY - timedelta(at)
-        costs = [replace(charge(str(amount), model, unit, tenant), day=day) for tenant, model, unit, amount in billed]
-        made.put("counters", [day], usage=usage(counted, day))
-        made.put("openai", [day], cost=costs, usage=usage(reported, day))
-    made.gauges()
+    days = [YESTERDAY - timedelta(at) for at in range(len(said))]
+    costs = [
+        replace(charge(str(amount), model, unit, tenant), day=day)
+        for day, (_, _, billed) in zip(days, said, strict=True)
+        for tenant, model, unit, amount in billed
+    ]
+    counts = [one for day, (counted, _, _) in zip(days, said, strict=True) for one in usage(counted, day)]
+    reports = [one for day, (_, reported, _) in zip(days, said, strict=True) for one in usage(reported, day)]
+    made.put_all("counters", days, usage=counts)
+    made.put_all("openai", days, cost=costs, usage=reports)
+    made.derived()
     paid: dict[tuple[date, str | None], Decimal] = {
         (day, tenant): amount
         for day, tenant, amount in made.ledger.rows("SELECT day, tenant, sum(amount) FROM line GROUP BY ALL")

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import replace
+from datetime import date, timedelta
 from decimal import Decimal
 from typing import Any
 
@@ -80,7 +82,7 @@ def test_who_pays_for_a_row_of_the_bill(case: str) -> None:
     batch = Batch(YESTERDAY.isoformat(), [YESTERDAY], cost=meter, resources=ids)
     company.ledger.put("cluster", "", batch, NOW, RATES, ["cluster"])
     company.put("bill", [YESTERDAY], cost=rows)
-    company.gauges()
+    company.derived()
     found = dict(company.ledger.rows("SELECT tenant, sum(amount) FROM line WHERE source = 'bill' GROUP BY tenant"))
     assert found == {tenant: Decimal(amount) for tenant, amount in expected.items() if Decimal(amount)}
 
@@ -89,7 +91,7 @@ def test_a_day_without_users_of_a_kind_is_divided_among_all() -> None:
     company = Company(sources=[("cluster", "cluster", True), ("bill", "bill", True)])
     company.put("cluster", [YESTERDAY], cost=[_cpu("acme", "3"), _cpu("beta", "1")])
     company.put("bill", [YESTERDAY], cost=[row("AWSDataTransfer", "network", "8")])
-    company.gauges()
+    company.derived()
     assert company.ledger.rows("SELECT tenant, amount, list_amount, basis FROM line ORDER BY ALL") == [
         ("acme", Decimal(6), Decimal(3), "reconciled"),
         ("beta", Decimal(2), Decimal(1), "reconciled"),
@@ -106,7 +108,7 @@ def test_a_sum_of_which_a_list_price_is_not_known_has_none(given: tuple[str, str
     listed = [None if price is None else Decimal(price) for price in given]
     rows = [row("EC2", "compute", "4", f"i-{price}", list_amount=price) for price in listed]
     company.put("bill", [YESTERDAY], cost=rows)
-    company.gauges()
+    company.derived()
     found = company.ledger.rows("SELECT amount, list_amount FROM line")
     assert found == [(Decimal(8), None if whole is None else Decimal(whole))]
 
@@ -174,38 +176,51 @@ DISK = st.sampled_from([None, "vol-1", "vol-2", "vol-9"])
 AMOUNTS = st.integers(-3, 9).map(Decimal)
 
 
-@settings(deadline=None, max_examples=60)
-@given(
-    billed=st.lists(st.tuples(NAMES, DISK, AMOUNTS, st.sampled_from(["usage", "unused", "credit"])), max_size=6),
-    metered=st.lists(st.tuples(NAMES, DISK, AMOUNTS), max_size=6),
-)
+BILLED = st.lists(st.tuples(NAMES, DISK, AMOUNTS, st.sampled_from(["usage", "unused", "credit"])), max_size=6)
+METERED = st.lists(st.tuples(NAMES, DISK, AMOUNTS), max_size=6)
+
+
+@settings(deadline=None, max_examples=8)
+@given(st.lists(st.tuples(BILLED, METERED), min_size=5, max_size=20))
 def test_whatever_tags_and_the_meter_say_of_disks_the_bill_is_counted_once(
-    billed: list[tuple[str | None, str | None, Decimal, str]], metered: list[tuple[str | None, str | None, Decimal]]
+    said: list[tuple[list[tuple[str | None, str | None, Decimal, str]], list[tuple[str | None, str | None, Decimal]]]],
 ) -> None:
+    """Each bill and what the meter says of it have a day of their own: days are derived apart."""
     company = Company(sources=[("cluster", "cluster", True), ("bill", "bill", True)])
+    days = [YESTERDAY - timedelta(at) for at in range(len(said))]
     meter = [
-        Cost(YESTERDAY, tenant, "pv", "storage", amount, "USD", "k8s/prod", resource=disk)
+        Cost(day, tenant, "pv", "storage", amount, "USD", "k8s/prod", resource=disk)
+        for day, (_, metered) in zip(days, said, strict=True)
         for tenant, disk, amount in metered
     ]
-    ids = [Resource(YESTERDAY, one, "k8s/prod", "disk") for one in ("vol-1", "vol-2")]
-    batch = Batch(YESTERDAY.isoformat(), [YESTERDAY], cost=meter, resources=ids)
-    company.ledger.put("cluster", "", batch, NOW, RATES, ["cluster"])
+    ids = [Resource(day, one, "k8s/prod", "disk") for day in days for one in ("vol-1", "vol-2")]
+    company.ledger.put("cluster", "", Batch("all", days, cost=meter, resources=ids), NOW, RATES, ["cluster"])
     rows = [
-        replace(row("EBS", "storage", str(amount), disk, charge=kind), tenant=tenant)
+        replace(row("EBS", "storage", str(amount), disk, charge=kind), tenant=tenant, day=day)
+        for day, (billed, _) in zip(days, said, strict=True)
         for tenant, disk, amount, kind in billed
     ]
-    company.put("bill", [YESTERDAY], cost=rows)
-    company.gauges()
-    [(lines,)] = company.ledger.rows("SELECT coalesce(sum(amount), 0) FROM line WHERE source = 'bill'")
-    assert lines == sum(cost.amount for cost in rows)
-    [(unused,)] = company.ledger.rows("SELECT coalesce(sum(amount), 0) FROM line WHERE component = 'commitment'")
-    assert unused == sum(cost.amount for cost in rows if cost.charge == "unused")
-    [(served,)] = company.ledger.rows(
-        "SELECT coalesce(sum(amount), 0) FROM (SELECT direct + shared AS amount FROM tenant_day"
-        " UNION ALL SELECT amount FROM unallocated_day)"
+    company.put_all("bill", days, cost=rows)
+    company.derived()
+
+    def by_day(sql: str) -> dict[date, Decimal]:
+        found = company.ledger.rows(f"SELECT day, sum(amount) FROM ({sql}) GROUP BY day HAVING sum(amount) <> 0")
+        return dict(found)
+
+    assert by_day("FROM line WHERE source = 'bill'") == sums(rows)
+    assert by_day("FROM line WHERE component = 'commitment'") == sums(one for one in rows if one.charge == "unused")
+    served = by_day(
+        "SELECT day, direct + shared AS amount FROM tenant_day UNION ALL SELECT day, amount FROM unallocated_day"
     )
-    [(counted,)] = company.ledger.rows("SELECT coalesce(sum(amount), 0) FROM counted_day")
-    assert served == counted
+    assert served == by_day("FROM counted_day")
+
+
+def sums(costs: Iterable[Cost]) -> dict[date, Decimal]:
+    """Return day → dollars, of the days that have any."""
+    found: dict[date, Decimal] = {}
+    for one in costs:
+        found[one.day] = found.get(one.day, Decimal(0)) + one.amount
+    return {day: amount for day, amount in found.items() if amount}
 
 
 def test_each_cluster_divides_its_own_nodes_and_what_names_none_of_several_is_nobodys() -> None:

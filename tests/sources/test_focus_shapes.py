@@ -33,9 +33,9 @@ def stored(folder: Path, sources: Sources, key: str = "tenant", now: datetime = 
     return ledger, said(fetcher)
 
 
-def told(ledger: Ledger, of: str) -> dict[object, Decimal]:
-    """Return what the ledger holds, by billing period, currency and another column."""
-    found = ledger.rows(f"SELECT batch, currency, {of}, sum(amount) FROM cost GROUP BY ALL")
+def told(ledger: Ledger, of: str, source: str = "bill") -> dict[object, Decimal]:
+    """Return what the ledger holds of a source, by billing period, currency and another column."""
+    found = ledger.rows(f"SELECT batch, currency, {of}, sum(amount) FROM cost WHERE source = ? GROUP BY ALL", [source])
     return {(period, currency, value): amount for period, currency, value, amount in found}
 
 
@@ -67,32 +67,33 @@ def test_a_generated_bill_comes_in_whole(tmp_path: Path, shape: str, version: st
     key = next(name for name in json.loads(rows[0]["Tags"]) if name.lower() == "owner")
     path = write(tmp_path / "bill", rows)
     bill = {"type": "focus", "path": str(path), "missing_days": "zero", **OWN.get(shape, {})}
-    for cost in COSTS:
-        ledger, wrong = stored(tmp_path, {"bill": {**bill, "cost": cost}}, key)
-        with closing(ledger):
-            assert not wrong
-            alike(told(ledger, "NULL"), sums(rows, cost), len(rows))
-            alike(told(ledger, "tenant"), sums(rows, cost, lambda row: named(row, key)), len(rows))
-            alike(told(ledger, "service"), sums(rows, cost, lambda row: row["ServiceName"]), len(rows))
+    ledger, wrong = stored(tmp_path, {cost: {**bill, "cost": cost} for cost in COSTS}, key)
+    with closing(ledger):
+        assert not wrong
+        for cost in COSTS:
+            alike(told(ledger, "NULL", cost), sums(rows, cost), len(rows))
+            alike(told(ledger, "tenant", cost), sums(rows, cost, lambda row: named(row, key)), len(rows))
+            alike(told(ledger, "service", cost), sums(rows, cost, lambda row: row["ServiceName"]), len(rows))
             if held(rows, cost):
-                assert told(ledger, "NULL") == sums(rows, cost)
-            [(dollars,)] = ledger.rows("SELECT sum(amount) FROM line")
+                assert told(ledger, "NULL", cost) == sums(rows, cost)
+            [(dollars,)] = ledger.rows("SELECT sum(amount) FROM line WHERE source = ?", [cost])
             rate = {"USD": Decimal(1), "CHF": FRANCS}
             whole = sum((amount(row, cost) * rate[row["BillingCurrency"]] for row in rows), Decimal(0))
             assert abs(dollars - whole) <= 31 * len(rows) * ROUNDED * 2
-            assert ledger.known("bill").days == 62
+            assert ledger.known(cost).days == 62
 
 
 def test_the_real_rows_come_in_whole_by_each_cost(tmp_path: Path) -> None:
     """But for October 2024, whose only row has no ContractedCost: that period is refused, and told."""
     with SAMPLE.open(encoding="utf-8", newline="") as opened:
         rows = [dict(row) for row in csv.DictReader(opened)]
-    for cost in COSTS:
-        ledger, _ = stored(tmp_path, {"bill": {"type": "focus", "path": str(SAMPLE), "cost": cost}}, "business_unit")
-        counted = [row for row in rows if cost != "ContractedCost" or row["BillingPeriodStart"] < "2024-10"]
-        with closing(ledger):
-            assert told(ledger, "tenant") == sums(counted, cost, lambda row: named(row, "business_unit"))
-            assert told(ledger, "service") == sums(counted, cost, lambda row: row["ServiceName"])
+    sources = {cost: {"type": "focus", "path": str(SAMPLE), "cost": cost} for cost in COSTS}
+    ledger, _ = stored(tmp_path, sources, "business_unit")
+    with closing(ledger):
+        for cost in COSTS:
+            counted = [row for row in rows if cost != "ContractedCost" or row["BillingPeriodStart"] < "2024-10"]
+            assert told(ledger, "tenant", cost) == sums(counted, cost, lambda row: named(row, "business_unit"))
+            assert told(ledger, "service", cost) == sums(counted, cost, lambda row: row["ServiceName"])
 
 
 def test_a_file_of_oracles_more_is_the_same_bill(tmp_path: Path) -> None:

@@ -327,7 +327,7 @@ vendors = rows_of(VENDORS, [1, 7, 30], ["{}", TAGGED, '{"tenant": "beta"}'])
 
 
 @pytest.mark.parametrize("told", [None, True, False])
-@settings(max_examples=3, deadline=None)
+@settings(max_examples=5, deadline=None)
 @given(cloud=clouds, vendor=vendors)
 def test_two_bills_beside_each_other_and_a_cluster_lose_no_dollar(
     told: bool | None, cloud: list[Row], vendor: list[Row]

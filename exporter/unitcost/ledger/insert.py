@@ -24,12 +24,12 @@ def insert(connection: duckdb.DuckDBPyConnection, source: str, batch: Batch) -> 
         ("resource", batch.resources),
     ):
         if isinstance(records, Query):
-            _stage_query(connection, batch.key, records)
-            count += _take_staged(connection, table, source, batch.key)
+            names = _stage_query(connection, batch.key, records)
+            count += _take_staged(connection, table, names, source, batch.key)
             continue
         for first in range(0, len(records), AT_ONCE):
-            _stage(connection, table, records[first : first + AT_ONCE])
-            taken = _take_staged(connection, table, source, batch.key)
+            names = _stage(connection, table, records[first : first + AT_ONCE])
+            taken = _take_staged(connection, table, names, source, batch.key)
             count += taken if table != "resource" else 0
     return count
 
@@ -38,7 +38,8 @@ AT_ONCE = 50_000
 """So many rows are handed to DuckDB at a time: as lists of texts they take several times their own memory."""
 
 
-def _stage_query(connection: duckdb.DuckDBPyConnection, key: str, query: Query) -> None:
+def _stage_query(connection: duckdb.DuckDBPyConnection, key: str, query: Query) -> list[str]:
+    """Write what a query gives to the table `staged`; return its columns. Raises SourceError."""
     try:
         connection.execute(f"CREATE OR REPLACE TEMP TABLE staged AS {query.sql}", list(query.params))
     except duckdb.FatalException:  # of the ledger, not of what is read
@@ -47,24 +48,30 @@ def _stage_query(connection: duckdb.DuckDBPyConnection, key: str, query: Query) 
         if query.failed is not None:
             raise query.failed(error) from error
         raise SourceError("format", key, f"cannot be read: {error}") from error
+    return [name for name, *_ in connection.execute("DESCRIBE staged").fetchall()]
 
 
-def _stage(connection: duckdb.DuckDBPyConnection, table: str, records: Sequence[object]) -> None:
+def _stage(connection: duckdb.DuckDBPyConnection, table: str, records: Sequence[object]) -> list[str]:
+    """Write records to the table `staged`; return its columns: the fields that any of them has."""
     # `executemany` is slow in DuckDB; lists through unnest insert half a million rows a second.
-    names = [name for name in _FIELDS[table] if any(getattr(record, name) is not None for record in records)]
+    names = [name for name in _FIELDS[table] if any(getattr(record, name) not in LACKING for record in records)]
     columns = ", ".join(f"{SETS if name == 'dimensions' else 'unnest(?::VARCHAR[])'} AS {name}" for name in names)
     values = [column for name in names for column in _columns(records, name)]
     connection.execute(f"CREATE OR REPLACE TEMP TABLE staged AS SELECT {columns}", values)
+    return names
 
 
-def _take_staged(connection: duckdb.DuckDBPyConnection, table: str, source: str, key: str) -> int:
+LACKING: Sequence[object] = (None, {})
+"""Of a record that does not say it."""
+
+
+def _take_staged(connection: duckdb.DuckDBPyConnection, table: str, names: Sequence[str], source: str, key: str) -> int:
     """Move what is staged into its table, its dimensions as the id of their set; return how many rows that makes."""
-    names = [name for name, *_ in connection.execute("DESCRIBE staged").fetchall()]
     if "dimensions" in names:
         connection.execute(NEW_SETS)
         columns, joined = "s.* EXCLUDE (dimensions), d.id AS dims", "JOIN dimension_set d USING (dimensions)"
     else:
-        columns, joined = "s.*", ""
+        columns, joined = "s.*, 0 AS dims" if table in {"cost", "usage"} else "s.*", ""
     records = f"BY NAME SELECT ? AS source, ? AS batch, {columns} FROM staged s {joined}"
     if table == "cost" and "last_day" in names:
         connection.execute(STAGED_COST)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from decimal import Decimal
 
 import duckdb
 
 from unitcost.errors import SourceError
-from unitcost.facts import K8S, Batch
+from unitcost.facts import K8S, Batch, Query
 
 
 def refuse_unknown_currencies(
@@ -16,13 +17,12 @@ def refuse_unknown_currencies(
 ) -> None:
     """Raise SourceError for a batch, as it has just been written, in a currency without a rate."""
     for table, records in (("cost", batch.cost), ("revenue", batch.revenue)):
-        if not records:
-            continue
-        found = connection.execute(
-            f"SELECT currency, count(*) FROM {table} WHERE source = ? AND batch = ?"
-            " AND currency NOT IN (SELECT unnest(?::VARCHAR[])) GROUP BY ALL ORDER BY ALL",
-            [source, batch.key, list(rates)],
-        ).fetchone()
+        if isinstance(records, Query):
+            sql = f"SELECT currency, count(*) FROM {table} WHERE source = ? AND batch = ? GROUP BY currency"
+            counts = dict(connection.execute(sql, [source, batch.key]).fetchall())
+        else:
+            counts = Counter(record.currency for record in records)
+        found = min(((name, count) for name, count in counts.items() if name not in rates), default=None)
         if found is not None:
             raise SourceError(
                 "currency",

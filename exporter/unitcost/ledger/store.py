@@ -245,30 +245,36 @@ class Ledger:
         """
         with self.transaction() as connection:
             where = [source, batch.key]
-            stored = connection.execute(
-                "SELECT 1 FROM batch WHERE source = ? AND key = ? AND NOT empty", where
-            ).fetchone()
-            if batch.empty:
+            if batch.empty:  # what the source told before stays beside it
+                connection.execute("DELETE FROM batch WHERE source = ? AND key = ? AND empty", where)
                 _record(connection, source, settings, batch, now, 0)
                 return
+            known = connection.execute(
+                "DELETE FROM batch WHERE source = ? AND key = ? RETURNING empty", where
+            ).fetchall()
+            stored = (False,) in known
             before = {}
-            connection.execute(f"CREATE OR REPLACE TEMP TABLE former_resource AS {RESOURCES_OF}", where)
-            if stored is not None:
+            if stored or batch.resources:
+                connection.execute(f"CREATE OR REPLACE TEMP TABLE former_resource AS {RESOURCES_OF}", where)
+            if stored:
                 before = _day_digests(connection, where)
                 for table in ("cost", "usage", "revenue", "resource", "known_day"):
                     connection.execute(f"DELETE FROM {table} WHERE source = ? AND batch = ?", where)
             self.revision += 1  # also where it is rolled back
             rows = insert(connection, source, batch)
-            _forget_moved(connection, where)
+            if stored or batch.resources:
+                _forget_moved(connection, where)
             refuse_unknown_currencies(connection, source, batch, rates)
             if source in clusters:
                 refuse_told_twice(connection, source, batch, [name for name in clusters if name != source])
-            for says in batch.known_for:
-                days = sorted(set(batch.days))
-                connection.execute("INSERT INTO known_day SELECT ?, ?, ?, unnest(?::DATE[])", [*where, says, days])
+            connection.execute(
+                "INSERT INTO known_day SELECT ?, ?, says, day"
+                " FROM (SELECT unnest(?::VARCHAR[]) AS says), (SELECT unnest(?::DATE[]) AS day)",
+                [*where, [*batch.known_for], sorted(set(batch.days))],
+            )
             refuse_uncountable(connection, source, batch, rates)
             _record(connection, source, settings, batch, now, rows)
-            if stored is None:
+            if not stored:
                 connection.execute(f"DELETE FROM derived_day WHERE day IN ({SPOKEN_OF})", where)
                 return
             after = _day_digests(connection, where)
@@ -324,10 +330,6 @@ def _forget_moved(connection: duckdb.DuckDBPyConnection, where: list[str]) -> No
 def _record(
     connection: duckdb.DuckDBPyConnection, source: str, settings: str, batch: Batch, now: datetime, rows: int
 ) -> None:
-    # That a source has nothing now is remembered beside what it told before, which stays.
-    connection.execute(
-        "DELETE FROM batch WHERE source = ? AND key = ? AND (empty OR NOT ?)", [source, batch.key, batch.empty]
-    )
     connection.execute(
         "INSERT INTO batch VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
         [source, batch.key, batch.fingerprint, settings, batch.empty, now, rows, batch.until, batch.lacks],

@@ -7,13 +7,13 @@ would fill its disk with them.
 from __future__ import annotations
 
 import atexit
+import errno
 import fcntl
 import os
 import re
 import shutil
 import tempfile
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 from threading import Lock
 
@@ -22,18 +22,10 @@ _NAME = re.compile(rf"{PREFIX}\w{{8}}")
 """As tempfile names it: what is called otherwise is nobody's to remove."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Folder:
-    """A folder, and what it is open as: its lock (BSD's, on the folder itself) says that its process lives.
+WITHOUT_LOCKS = {errno.EBADF, errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP}
+"""What file systems say that lock no folders (NFS the first): on them nothing is taken for left behind."""
 
-    systemd's cleaning of /tmp leaves alone what is locked so.
-    """
-
-    path: Path
-    handle: int
-
-
-_folders: dict[str, _Folder] = {}
+_folders: dict[str, Path] = {}
 _lock = Lock()
 
 
@@ -45,10 +37,10 @@ def scratch() -> Path:
     with _lock:
         base = tempfile.gettempdir()
         found = _folders.get(base)
-        if found is None or not found.path.is_dir():
+        if found is None or not found.is_dir():
             _sweep(Path(base))
             found = _folders[base] = _made(base)
-        return found.path
+        return found
 
 
 def place() -> str:
@@ -62,18 +54,26 @@ def place() -> str:
 def remove() -> None:
     """Remove the folder and all that is in it, at the end of the process."""
     for folder in list(_folders.values()):
-        shutil.rmtree(folder.path, ignore_errors=True)
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 atexit.register(remove)
 
 
-def _made(base: str) -> _Folder:
+def _made(base: str) -> Path:
+    """Make a folder and lock it for as long as this process lives."""
     while True:
         path = Path(tempfile.mkdtemp(prefix=PREFIX, dir=base))
-        handle = _locked(path)
-        if handle is not None and path.is_dir():  # else another process took it for one that was left behind
-            return _Folder(path, handle)
+        try:
+            _locked(path)
+        except (FileNotFoundError, BlockingIOError):
+            continue  # another process takes it for one that was left behind
+        except OSError as error:
+            if error.errno not in WITHOUT_LOCKS:
+                raise
+            return path
+        if path.is_dir():
+            return path
 
 
 def _sweep(base: Path) -> None:
@@ -81,19 +81,21 @@ def _sweep(base: Path) -> None:
     for path in base.glob(f"{PREFIX}*"):
         if _NAME.fullmatch(path.name) is None:
             continue
-        with suppress(OSError):  # another user's, no folder, or gone meanwhile
+        with suppress(OSError):  # one that lives, another user's, no folder, or gone meanwhile
             handle = _locked(path)
-            if handle is not None:
-                shutil.rmtree(path, ignore_errors=True)
-                os.close(handle)
+            shutil.rmtree(path, ignore_errors=True)
+            os.close(handle)
 
 
-def _locked(path: Path) -> int | None:
-    """Lock a folder and return what it is open as; None where another process holds it. Raises OSError."""
+def _locked(path: Path) -> int:
+    """Lock a folder and return what it is open as: the lock, which systemd's cleaning of /tmp respects, goes with that.
+
+    Raises BlockingIOError where another process holds it, another OSError where it cannot be locked.
+    """
     handle = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
     try:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
+    except OSError:
         os.close(handle)
-        return None
+        raise
     return handle

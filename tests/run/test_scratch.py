@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import fcntl
 import os
 import re
 import shutil
@@ -98,6 +100,43 @@ def test_a_folder_that_was_taken_away_is_made_anew(tmp_path: Path, monkeypatch: 
     first = scratch()
     assert scratch() == first
     shutil.rmtree(first)
+    assert scratch().is_dir()
+
+
+@pytest.mark.parametrize("answer", [errno.EBADF, errno.ENOLCK])
+def test_on_a_file_system_without_locks_it_is_made_and_none_is_taken_for_left_behind(
+    answer: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(_handle: int, _how: int) -> None:
+        raise OSError(answer, os.strerror(answer))
+
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    monkeypatch.setattr(fcntl, "flock", refuse)
+    others = tmp_path / f"{PREFIX}12345678"
+    others.mkdir()
+    assert scratch().is_dir()
+    assert others.is_dir()
+
+
+@pytest.mark.parametrize("held", [True, False])
+def test_one_that_another_process_takes_before_it_is_locked_is_not_used(
+    held: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made, make = [], tempfile.mkdtemp
+
+    def taken(**given: str) -> str:
+        made.append(Path(make(**given)))
+        if len(made) == 1:
+            if held:
+                handle = os.open(made[0], os.O_RDONLY)
+                fcntl.flock(handle, fcntl.LOCK_EX)
+            else:
+                made[0].rmdir()
+        return str(made[-1])
+
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    monkeypatch.setattr(tempfile, "mkdtemp", taken)
+    assert scratch() == made[1]
     assert scratch().is_dir()
 
 

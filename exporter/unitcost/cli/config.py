@@ -25,8 +25,10 @@ def add_arguments(sub: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> bool:
     """Print what is asked for."""
-    schemas = args.what == "schema"
-    sys.stdout.write(f"{json.dumps(schema(), ensure_ascii=False, indent=2)}\n" if schemas else example(args.sources))
+    if args.what == "example":
+        sys.stdout.write(example(args.sources))
+    else:
+        sys.stdout.write(f"{json.dumps(schema(), ensure_ascii=False, indent=2)}\n")
     return True
 
 

@@ -249,12 +249,11 @@ class Ledger:
                 connection.execute("DELETE FROM batch WHERE source = ? AND key = ? AND empty", where)
                 _record(connection, source, settings, batch, now, 0)
                 return
-            known = connection.execute(
-                "DELETE FROM batch WHERE source = ? AND key = ? RETURNING empty", where
-            ).fetchall()
-            stored = (False,) in known
+            former = connection.execute("DELETE FROM batch WHERE source = ? AND key = ? RETURNING empty", where)
+            stored = (False,) in former.fetchall()
+            moves = stored or bool(batch.resources)
             before = {}
-            if stored or batch.resources:
+            if moves:
                 connection.execute(f"CREATE OR REPLACE TEMP TABLE former_resource AS {RESOURCES_OF}", where)
             if stored:
                 before = _day_digests(connection, where)
@@ -262,7 +261,7 @@ class Ledger:
                     connection.execute(f"DELETE FROM {table} WHERE source = ? AND batch = ?", where)
             self.revision += 1  # also where it is rolled back
             rows = insert(connection, source, batch)
-            if stored or batch.resources:
+            if moves:
                 _forget_moved(connection, where)
             refuse_unknown_currencies(connection, source, batch, rates)
             if source in clusters:
